@@ -1,0 +1,106 @@
+"""Runs one command: errors become exit codes, signals a sound end, and a report is left whatever happens."""
+
+import argparse
+import contextlib
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from becalm_engine.cli import parser, run
+from becalm_engine.cli.output import Output
+from becalm_engine.cli.session import Session
+from becalm_engine.commands.progress import Progress
+from becalm_engine.contract import ExitCode, Problem, Report
+from becalm_engine.errors import EngineError, StoppedError, UsageError
+
+
+def main() -> NoReturn:
+    """Run the command line and end the process."""
+    sys.exit(run_command(sys.argv[1:], os.environ))
+
+
+def run_command(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
+    """Run one command and return its exit code."""
+    # Names are bytes; those that are no UTF-8 must not keep a message from being printed.
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        parsed = parser.build(environment).parse_args(arguments)
+    except SystemExit as ended:
+        return ExitCode.OK if ended.code in (0, None) else ExitCode.ERROR
+    output = Output(json=parsed.json, quiet=parsed.quiet, verbose=parsed.verbose)
+    progress = Progress()
+    with _stopping_on_signals(progress):
+        report = _attempted(parsed, environment, output, progress)
+    _leave(report, parsed.report, output)
+    return report.exit_code
+
+
+def _attempted(
+    parsed: argparse.Namespace, environment: Mapping[str, str], output: Output, progress: Progress
+) -> Report:
+    command = run.COMMANDS[parsed.command]
+    try:
+        return command(Session(parsed, environment, progress.stop), output, progress)
+    except EngineError as error:
+        # a signal also ends waiting for a store that does not answer
+        stopped = progress.stop.is_set() and error.retryable
+        return _failed(command.report, StoppedError(f"interrupted: {error}") if stopped else error, output)
+    except KeyboardInterrupt:
+        return _failed(command.report, StoppedError("interrupted"), output)
+    except BrokenPipeError:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123  the reader has gone; nothing more to say
+        return command.report(exit_code=ExitCode.ERROR)
+    except (OSError, MemoryError) as error:
+        return _failed(command.report, EngineError(f"{type(error).__name__}: {error}"), output)
+    except Exception as error:  # noqa: BLE001  a bug, too, must leave a report and restic's exit code
+        output.warn("".join(traceback.format_exception(error)).rstrip())
+        return _failed(command.report, EngineError(f"internal error: {error!r}"), output)
+
+
+def _failed(kind: type[Report], error: EngineError, output: Output) -> Report:
+    message = str(error) or type(error).__name__
+    output.warn(f"Fatal: {message}")
+    output.message(
+        {"message_type": "exit_error", "code": int(error.exit_code), "message": f"Fatal: {message}"},
+        to_error=True,
+    )
+    name = type(error).__name__.removesuffix("Error")
+    return kind(exit_code=error.exit_code, error=Problem(name, message, error.retryable))
+
+
+def _leave(report: Report, path: str, output: Output) -> None:
+    """Write the report where it is wanted; the run's own result does not depend on it."""
+    if not path:
+        return
+    try:
+        Path(path).write_text(report.to_json())
+    except (OSError, ValueError) as error:
+        output.warn(f"cannot write the report to {path}: {error}")
+
+
+@contextlib.contextmanager
+def _stopping_on_signals(progress: Progress) -> Iterator[None]:
+    """Ask the command to end at a sound state on the first signal; a second one ends it at once."""
+
+    def stop(_number: int, _frame: object) -> None:
+        if progress.stop.is_set():
+            raise KeyboardInterrupt
+        progress.stop.set()
+
+    before = {}
+    try:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            before[number] = signal.signal(number, stop)
+    except ValueError as error:  # not the main thread: an embedding program has its own handling
+        raise UsageError("commands run in the main thread") from error
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

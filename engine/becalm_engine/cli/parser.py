@@ -1,0 +1,228 @@
+"""The arguments: restic's commands, flags and environment variables."""
+
+import argparse
+from collections.abc import Callable, Mapping
+
+_ENVIRONMENT = """\
+environment:
+  RESTIC_REPOSITORY, RESTIC_REPOSITORY_FILE             the repository, or a file that names it
+  RESTIC_PASSWORD, RESTIC_PASSWORD_FILE, RESTIC_PASSWORD_COMMAND
+  RESTIC_KEY_HINT, RESTIC_CACERT, RESTIC_COMPRESSION, RESTIC_PACK_SIZE, RESTIC_HOST, RESTIC_PROGRESS_FPS
+  AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_DEFAULT_REGION, AWS_PROFILE …
+  BECALM_REPORT                                         where to write a JSON report of the run
+
+exit codes:
+  0 done, 1 failed, 3 some files could not be read, 10 no repository, 11 locked, 12 wrong password,
+  130 interrupted
+"""
+
+
+def build(environment: Mapping[str, str]) -> argparse.ArgumentParser:
+    """Return the parser; defaults come from the environment."""
+    parser = argparse.ArgumentParser(
+        prog="becalm",
+        description="Back up files into an encrypted, deduplicating repository in restic's format, and restore them.",
+        epilog=_ENVIRONMENT,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    shared = _global_flags(environment)
+
+    def add(name: str, text: str) -> argparse.ArgumentParser:
+        return commands.add_parser(name, help=text, description=text + ".", parents=[shared])
+
+    for define in _DEFINITIONS:
+        define(add)
+    return parser
+
+
+_Add = Callable[[str, str], argparse.ArgumentParser]
+
+
+def _global_flags(environment: Mapping[str, str]) -> argparse.ArgumentParser:
+    flags = argparse.ArgumentParser(add_help=False)
+    group = flags.add_argument_group("repository")
+    group.add_argument("-r", "--repo", default=environment.get("RESTIC_REPOSITORY", ""), metavar="LOCATION",
+                       help="a folder, or s3:https://HOST/BUCKET/PREFIX")  # fmt: skip
+    group.add_argument("--repository-file", default=environment.get("RESTIC_REPOSITORY_FILE", ""), metavar="FILE",
+                       help="read the location from FILE")  # fmt: skip
+    group.add_argument("-p", "--password-file", default=environment.get("RESTIC_PASSWORD_FILE", ""), metavar="FILE",
+                       help="read the password from FILE")  # fmt: skip
+    group.add_argument("--password-command", default=environment.get("RESTIC_PASSWORD_COMMAND", ""),
+                       metavar="COMMAND", help="run COMMAND to get the password")  # fmt: skip
+    group.add_argument("--key-hint", default=environment.get("RESTIC_KEY_HINT", ""), metavar="ID",
+                       help="try this key first")  # fmt: skip
+    group.add_argument("--cacert", default=environment.get("RESTIC_CACERT", ""), metavar="FILE",
+                       help="trust the certificates in FILE")  # fmt: skip
+    group.add_argument("--insecure-tls", action="store_true", help="do not verify TLS certificates")
+    group.add_argument("--retry-lock", default="0s", metavar="TIME", help="wait so long for a lock, e.g. 5m")
+    group.add_argument("--no-lock", action="store_true", help="take no lock (commands that only read)")
+    group.add_argument("--compression", default=environment.get("RESTIC_COMPRESSION", "auto"),
+                       metavar="MODE", help="off, fastest, auto, better or max (default: auto)")  # fmt: skip
+    group.add_argument("--pack-size", default="", metavar="MIB",
+                       help="aim for packs of so many MiB, 4 to 128 (default: 32)")  # fmt: skip
+    group.add_argument("-o", "--option", action="append", default=[], metavar="KEY=VALUE",
+                       help="s3.region, s3.bucket-lookup, s3.storage-class, s3.connections")  # fmt: skip
+    output = flags.add_argument_group("output")
+    output.add_argument("--json", action="store_true", help="print JSON instead of text")
+    output.add_argument("-q", "--quiet", action="store_true", help="print results only")
+    output.add_argument("-v", "--verbose", action="count", default=0, help="print more")
+    output.add_argument("--report", default=environment.get("BECALM_REPORT", ""), metavar="FILE",
+                        help="write a JSON report of the run to FILE, whatever happens")  # fmt: skip
+    return flags
+
+
+def _filters(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-H", "--host", action="append", default=[], metavar="HOST",
+                        help="only snapshots of HOST (may be repeated)")  # fmt: skip
+    parser.add_argument("--tag", action="append", default=[], metavar="TAG[,TAG…]",
+                        help="only snapshots with all of these tags (may be repeated)")  # fmt: skip
+    parser.add_argument("--path", action="append", default=[], metavar="PATH",
+                        help="only snapshots that hold PATH (may be repeated)")  # fmt: skip
+
+
+def _init(add: _Add) -> None:
+    parser = add("init", "Make a new repository")
+    parser.add_argument("--repository-version", default="stable", choices=["stable", "latest", "2"],
+                        help="the format's version (default: 2)")  # fmt: skip
+
+
+def _backup(add: _Add) -> None:
+    parser = add("backup", "Back up files and folders")
+    parser.add_argument("source", nargs="*", metavar="PATH", help="what to back up")
+    parser.add_argument("-H", "--host", default="", metavar="HOST", help="host name to store")
+    parser.add_argument("--tag", action="append", default=[], metavar="TAG[,TAG…]", help="tag the snapshot")
+    for flag, text in (
+        ("--exclude", "leave out what fits PATTERN"),
+        ("--iexclude", "the same, ignoring case"),
+    ):
+        short = ["-e"] if flag == "--exclude" else []
+        parser.add_argument(*short, flag, action="append", default=[], metavar="PATTERN", help=text)
+    parser.add_argument(
+        "--exclude-file", action="append", default=[], metavar="FILE", help="read such patterns from FILE"
+    )
+    parser.add_argument(
+        "--iexclude-file", action="append", default=[], metavar="FILE", help="the same, ignoring case"
+    )
+    parser.add_argument(
+        "--exclude-caches", action="store_true", help="leave out folders that hold a CACHEDIR.TAG"
+    )
+    parser.add_argument("--exclude-if-present", action="append", default=[], metavar="FILE[:HEADER]",
+                        help="leave out folders that hold FILE (that begins with HEADER)")  # fmt: skip
+    parser.add_argument(
+        "--exclude-larger-than", default="", metavar="SIZE", help="leave out files larger than SIZE"
+    )
+    parser.add_argument(
+        "-x", "--one-file-system", action="store_true", help="stay on the file system of each source"
+    )
+    parser.add_argument("--parent", default="", metavar="ID", help="compare with this snapshot")
+    parser.add_argument("-f", "--force", action="store_true", help="read every file again")
+    parser.add_argument("--ignore-inode", action="store_true", help="do not compare inode numbers")
+    parser.add_argument("--ignore-ctime", action="store_true", help="do not compare change times")
+    parser.add_argument("--with-atime", action="store_true", help="store access times")
+    parser.add_argument(
+        "--skip-if-unchanged",
+        action="store_true",
+        help="write no snapshot if nothing differs from the parent",
+    )
+    parser.add_argument(
+        "--time", default="", metavar="TIME", help="time of the snapshot, RFC 3339 or 'YYYY-MM-DD HH:MM:SS'"
+    )
+    parser.add_argument("--stdin", action="store_true", help="back up standard input as one file")
+    parser.add_argument(
+        "--stdin-filename", default="stdin", metavar="NAME", help="that file's name (default: stdin)"
+    )
+    parser.add_argument("--capture", action="store_true",
+                        help="upload and index, but write no snapshot: print the tree for `becalm commit`")  # fmt: skip
+
+
+def _commit(add: _Add) -> None:
+    parser = add("commit", "Publish captured trees as snapshots, all or none")
+    parser.add_argument(
+        "--plan", required=True, metavar="FILE", help="the plan as JSON; - for standard input"
+    )
+
+
+def _snapshots(add: _Add) -> None:
+    parser = add("snapshots", "List snapshots")
+    parser.add_argument("id", nargs="*", metavar="ID", help="only these")
+    parser.add_argument("-c", "--compact", action="store_true", help="one line each")
+    parser.add_argument(
+        "--latest", type=int, default=0, metavar="N", help="only the N newest of each host and paths"
+    )
+    parser.add_argument("-g", "--group-by", default="", metavar="GROUP", help="group by host, paths, tags")
+    _filters(parser)
+
+
+def _restore(add: _Add) -> None:
+    parser = add("restore", "Restore a snapshot into a folder")
+    parser.add_argument("snapshot", metavar="ID[:SUBFOLDER]", help="a snapshot's id, or latest")
+    parser.add_argument("-t", "--target", required=True, metavar="FOLDER", help="where to restore to")
+    parser.add_argument(
+        "-i", "--include", action="append", default=[], metavar="PATTERN", help="restore only what fits"
+    )
+    parser.add_argument(
+        "-e", "--exclude", action="append", default=[], metavar="PATTERN", help="do not restore what fits"
+    )
+    parser.add_argument("--overwrite", default="always", choices=["always", "if-changed", "if-newer", "never"],
+                        help="what to do with files that are there (default: always)")  # fmt: skip
+    parser.add_argument("--delete", action="store_true", help="delete files that the snapshot does not have")
+    parser.add_argument(
+        "--sparse",
+        action="store_true",
+        help="restore long runs of zeros as holes: always so, taken for restic's sake",
+    )
+    parser.add_argument("--verify", action="store_true", help="read everything back and compare")
+    parser.add_argument("-n", "--dry-run", action="store_true", help="only say what would be restored")
+    _filters(parser)
+
+
+def _check(add: _Add) -> None:
+    parser = add("check", "Check that everything a restore would need is there and whole")
+    parser.add_argument("--read-data", action="store_true", help="read and verify every byte")
+
+
+def _forget(add: _Add) -> None:
+    parser = add("forget", "Remove snapshots by a policy (their data goes with the next prune)")
+    parser.add_argument("-n", "--dry-run", action="store_true", help="only say what would be removed")
+    parser.add_argument("-c", "--compact", action="store_true", help="one line each")
+    parser.add_argument(
+        "-g",
+        "--group-by",
+        default="host,paths",
+        metavar="GROUP",
+        help="apply the policy to each (default: host,paths)",
+    )
+    for name in ("last", "hourly", "daily", "weekly", "monthly", "yearly"):
+        parser.add_argument(
+            f"--keep-{name}", default="0", metavar="N", help=f"keep N {name} snapshots; unlimited keeps all"
+        )
+    parser.add_argument(
+        "--keep-within", default="", metavar="TIME", help="keep all within TIME of the newest, e.g. 1y5m7d2h"
+    )
+    for name in ("hourly", "daily", "weekly", "monthly", "yearly"):
+        parser.add_argument(
+            f"--keep-within-{name}", default="", metavar="TIME", help=f"keep {name} snapshots within TIME"
+        )
+    parser.add_argument(
+        "--keep-tag", action="append", default=[], metavar="TAG[,TAG…]", help="keep snapshots with these tags"
+    )
+    _filters(parser)
+
+
+def _cat(add: _Add) -> None:
+    parser = add("cat", "Print an internal object as JSON")
+    parser.add_argument("kind", choices=["config", "snapshot", "index", "key", "lock", "tree", "blob"])
+    parser.add_argument("id", nargs="?", default="", metavar="ID", help="which one (not for config)")
+
+
+def _unlock(add: _Add) -> None:
+    parser = add("unlock", "Remove stale locks")
+    parser.add_argument("--remove-all", action="store_true", help="remove all locks, whoever holds them")
+
+
+def _version(add: _Add) -> None:
+    add("version", "Print the version")
+
+
+_DEFINITIONS = (_init, _backup, _commit, _snapshots, _restore, _check, _forget, _cat, _unlock, _version)

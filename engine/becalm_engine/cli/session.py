@@ -1,0 +1,139 @@
+"""From arguments to an open repository: where it is, its password, its lock."""
+
+import contextlib
+import re
+import shlex
+import subprocess
+import threading
+from argparse import Namespace
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from becalm_engine.errors import StoppedError, UsageError
+from becalm_engine.format.compression import Compression
+from becalm_engine.repository.lock import locked
+from becalm_engine.repository.repository import Repository, open_repository
+from becalm_engine.repository.snapshots import Filter
+from becalm_engine.storage.base import Storage
+from becalm_engine.storage.location import parse_options
+from becalm_engine.storage.opening import open_storage
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(h|m|s)")
+_SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0}
+
+
+class Session:
+    """One run of the command line: its arguments and its environment."""
+
+    def __init__(
+        self, arguments: Namespace, environment: Mapping[str, str], stop: threading.Event | None = None
+    ) -> None:
+        self.arguments = arguments
+        self.environment = environment
+        self._stop = stop or threading.Event()
+
+    def storage(self) -> Storage:
+        """Return the storage that the arguments name."""
+        arguments = self.arguments
+        location = arguments.repo or _first_line(arguments.repository_file, "repository")
+        region = self.environment.get("AWS_REGION") or self.environment.get("AWS_DEFAULT_REGION", "")
+        options = parse_options(
+            _pairs(arguments.option),
+            ca_file=arguments.cacert,
+            insecure_tls=arguments.insecure_tls,
+            region=region,
+        )
+        return open_storage(location, options, self._stop)
+
+    def password(self) -> str:
+        """Return the password from a file, a command or the environment, in restic's order.
+
+        Raises:
+            UsageError: None is given, or it is empty.
+        """
+        arguments = self.arguments
+        if arguments.password_command:
+            text = _command_output(arguments.password_command)
+        elif arguments.password_file:
+            text = _first_line(arguments.password_file, "password")
+        else:
+            text = self.environment.get("RESTIC_PASSWORD", "")
+        if not text:
+            raise UsageError("no password: use --password-file, RESTIC_PASSWORD_FILE or RESTIC_PASSWORD")
+        return text
+
+    def repository(self) -> Repository:
+        """Open the repository."""
+        compression = Compression.parse(self.arguments.compression)
+        return open_repository(
+            self.storage(), self.password(), compression=compression, key_hint=self.arguments.key_hint
+        )
+
+    @contextlib.contextmanager
+    def locked_repository(self, *, exclusive: bool = False, only_reads: bool = False) -> Iterator[Repository]:
+        """Open the repository and hold a lock while the block runs."""
+        repository = self.repository()
+        if only_reads and self.arguments.no_lock:
+            yield repository
+            return
+        retry_seconds = parse_seconds(self.arguments.retry_lock)
+        with locked(repository, exclusive=exclusive, retry_seconds=retry_seconds, sleep=self._sleep):
+            yield repository
+
+    def _sleep(self, seconds: float) -> None:
+        if self._stop.wait(seconds):
+            raise StoppedError("interrupted while waiting for the lock")
+
+    def filter(self) -> Filter:
+        """Return the snapshots that --host, --tag and --path mean."""
+        arguments = self.arguments
+        tag_lists = tuple(tuple(text.split(",")) for text in arguments.tag)
+        return Filter(tuple(arguments.host), tag_lists, tuple(arguments.path))
+
+
+def parse_seconds(text: str) -> float:
+    """Read a duration like `1h30m` or `90s`.
+
+    Raises:
+        UsageError: It is not one.
+    """
+    found = _DURATION.findall(text)
+    if "".join(number + unit for number, unit in found) != text:
+        raise UsageError(f"{text!r} is not a duration like 30s, 5m or 1h30m")
+    return sum(float(number) * _SECONDS[unit] for number, unit in found)
+
+
+def read_text(path: str, what: str) -> str:
+    """Return the text of a file that an argument names.
+
+    Raises:
+        UsageError: It cannot be read.
+    """
+    try:
+        return Path(path).read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise UsageError(f"cannot read {what} file {path}: {reason}") from error
+
+
+def _first_line(path: str, what: str) -> str:
+    """Return a file's text without the line break at its end, as restic does."""
+    return read_text(path, what).rstrip("\r\n") if path else ""
+
+
+def _pairs(options: list[str]) -> dict[str, str]:
+    pairs = {}
+    for option in options:
+        key, equals, value = option.partition("=")
+        if not equals:
+            raise UsageError(f"option {option!r} is not KEY=VALUE")
+        pairs[key] = value
+    return pairs
+
+
+def _command_output(command: str) -> str:
+    try:
+        done = subprocess.run(shlex.split(command), check=True, stdout=subprocess.PIPE, text=True)  # noqa: S603  the user's own command
+    except (OSError, ValueError, subprocess.CalledProcessError) as error:
+        raise UsageError(f"--password-command failed: {type(error).__name__}") from error
+    return done.stdout.rstrip("\r\n")

@@ -1,0 +1,203 @@
+"""How results look: restic's tables for people, restic's documents for programs."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from becalm_engine.cli.output import Output, size_text, table
+from becalm_engine.commands.backup import Captured
+from becalm_engine.commands.check import Findings
+from becalm_engine.commands.forget import Group
+from becalm_engine.commands.progress import Progress
+from becalm_engine.commands.restore import Outcome
+from becalm_engine.contract import ExitCode, Problem, RestoreReport, summary_of
+from becalm_engine.format import config, gotime
+from becalm_engine.format.config import Config
+from becalm_engine.format.snapshot import to_document
+from becalm_engine.repository.snapshots import StoredSnapshot
+
+GroupKey = tuple[str, tuple[str, ...], tuple[str, ...]]
+_HEAD = ("ID", "Time", "Host", "Tags", "Paths", "Size")
+
+
+def snapshots(
+    output: Output,
+    groups: Mapping[GroupKey, Sequence[StoredSnapshot]],
+    *,
+    compact: bool,
+    latest: int,
+    grouped: bool,
+) -> None:
+    """Print the table of snapshots, or their documents."""
+    chosen = {key: _latest(members, latest) for key, members in groups.items()}
+    if output.json:
+        listed = [
+            {"group_key": _key_document(key), "snapshots": [snapshot_document(one) for one in members]}
+            for key, members in chosen.items()
+        ]
+        flat = [document for group in listed for document in group["snapshots"]]
+        output.message(listed if grouped else flat)
+        return
+    for key, members in chosen.items():
+        if grouped:
+            output.result(f"snapshots for {_key_text(key)}")
+        for line in table(_HEAD, [_row(one, compact=compact) for one in members]):
+            output.result(line)
+        output.result(f"{len(members)} snapshots")
+    if not chosen:
+        output.result("no snapshots")
+
+
+def _latest(members: Sequence[StoredSnapshot], count: int) -> list[StoredSnapshot]:
+    """Return the newest `count` of each host and set of paths, or all."""
+    if count <= 0:
+        return list(members)
+    taken: dict[object, int] = {}
+    chosen = []
+    for one in reversed(members):
+        key = (one.snapshot.hostname, one.snapshot.paths)
+        taken[key] = taken.get(key, 0) + 1
+        if taken[key] <= count:
+            chosen.append(one)
+    return chosen[::-1]
+
+
+def _row(one: StoredSnapshot, *, compact: bool) -> list[list[str]]:
+    snapshot = one.snapshot
+    size = snapshot.summary.get("total_bytes_processed")
+    tags, paths = list(snapshot.tags), list(snapshot.paths)
+    return [
+        [one.short],
+        [f"{snapshot.local_time:%Y-%m-%d %H:%M:%S}"],
+        [snapshot.hostname],
+        [",".join(tags)] if compact else tags,
+        paths[:1] if compact else paths,
+        [size_text(size) if isinstance(size, int) else ""],
+    ]
+
+
+def snapshot_document(one: StoredSnapshot) -> dict[str, Any]:
+    """Return restic's JSON of a listed snapshot."""
+    return {**to_document(one.snapshot), "id": one.name, "short_id": one.short}
+
+
+def _key_document(key: GroupKey) -> dict[str, Any]:
+    return {"hostname": key[0], "paths": list(key[1]) or None, "tags": list(key[2]) or None}
+
+
+def _key_text(key: GroupKey) -> str:
+    parts = [f"host [{key[0]}]" if key[0] else "", f"paths [{', '.join(key[1])}]" if key[1] else ""]
+    parts.append(f"tags [{', '.join(key[2])}]" if key[2] else "")
+    return ", ".join(part for part in parts if part)
+
+
+def backup_summary(captured: Captured, snapshot: str) -> dict[str, Any]:
+    """Return restic's summary message; `snapshot_id` is absent if none was written."""
+    report = captured.report
+    seconds = (gotime.decode(report.ended_at) - gotime.decode(report.started_at)) / gotime.NANOS
+    summary: dict[str, Any] = {"message_type": "summary", **summary_of(report), "total_duration": seconds}
+    summary["tree"] = report.tree
+    return {**summary, "snapshot_id": snapshot} if snapshot else summary
+
+
+def restored(output: Output, outcome: Outcome, progress: Progress, *, dry_run: bool) -> None:
+    """Print what a restore did, and in one line a kind what it could not do."""
+    verb = "would restore" if dry_run else "restored"
+    output.say(
+        f"{verb} {outcome.files_restored} files ({size_text(outcome.bytes_restored)}), "
+        f"{outcome.files_unchanged} unchanged, {outcome.files_deleted} deleted"
+    )
+    for kind, count in outcome.problems.counts.items():
+        output.warn(
+            f"Warning: {kind} could not be set on {count} files, e.g. {outcome.problems.examples[kind]}"
+        )
+    if outcome.failed:
+        output.warn(f"Fatal: {len(outcome.failed)} files could not be restored")
+    output.message(
+        {
+            "message_type": "summary",
+            "total_files": progress.files_total,
+            "files_restored": outcome.files_restored,
+            "files_skipped": outcome.files_unchanged,
+            "files_deleted": outcome.files_deleted,
+            "total_bytes": progress.bytes_total,
+            "bytes_restored": outcome.bytes_restored,
+        }
+    )
+
+
+def restore_report(outcome: Outcome) -> RestoreReport:
+    """Return the report of a restore; files that failed make it fail."""
+    problems = dict(outcome.problems.counts)
+    error = None
+    if outcome.failed:
+        problems["files not restored"] = len(outcome.failed)
+        error = Problem(
+            "Target", f"{len(outcome.failed)} files could not be restored, first {outcome.failed[0]}"
+        )
+    return RestoreReport(
+        exit_code=ExitCode.ERROR if outcome.failed else ExitCode.OK,
+        error=error,
+        files_restored=outcome.files_restored,
+        files_unchanged=outcome.files_unchanged,
+        files_deleted=outcome.files_deleted,
+        bytes_restored=outcome.bytes_restored,
+        problems=problems,
+    )
+
+
+def findings(output: Output, found: Findings) -> None:
+    """Print what a check found."""
+    for hint in found.hints:
+        output.say(f"hint: {hint}")
+    for error in found.errors:
+        output.warn(f"error: {error}")
+        output.message({"message_type": "error", "message": error}, to_error=True)
+    for name in found.damaged_snapshots:
+        output.warn(f"error: snapshot {name[:8]} is damaged")
+    output.say("the repository contains errors" if found.errors else "no errors were found")
+    output.message(
+        {
+            "message_type": "summary",
+            "num_errors": len(found.errors),
+            "broken_packs": found.broken_packs,
+            "damaged_snapshots": found.damaged_snapshots,
+        }
+    )
+
+
+def forget_plan(output: Output, groups: Sequence[Group]) -> None:
+    """Print which snapshots stay and why, and which go."""
+    output.message([_group_document(group) for group in groups])
+    for group in groups:
+        output.say(f"snapshots for {_key_text((group.host, group.paths, group.tags)) or 'all'}")
+        kept = [v for v in group.verdicts if v.kept]
+        gone = [v for v in group.verdicts if not v.kept]
+        rows = [[*_row(v.key, compact=True)[:5], list(v.reasons)] for v in kept]
+        output.say(f"keep {len(kept)} snapshots:")
+        for line in table((*_HEAD[:5], "Reasons"), rows):
+            output.say(line)
+        if gone:
+            output.say(f"remove {len(gone)} snapshots:")
+            for line in table(_HEAD, [_row(v.key, compact=True) for v in gone]):
+                output.say(line)
+
+
+def _group_document(group: Group) -> dict[str, Any]:
+    return {
+        "tags": list(group.tags) or None,
+        "host": group.host,
+        "paths": list(group.paths) or None,
+        "keep": [snapshot_document(v.key) for v in group.verdicts if v.kept],
+        "remove": [snapshot_document(v.key) for v in group.verdicts if not v.kept] or None,
+        "reasons": [
+            {"snapshot": snapshot_document(v.key), "matches": list(v.reasons)}
+            for v in group.verdicts
+            if v.kept
+        ],
+    }
+
+
+def config_text(settings: Config) -> str:
+    """Return a config as JSON for people."""
+    return json.dumps(json.loads(config.encode(settings)), indent=2) + "\n"

@@ -1,0 +1,1 @@
+"""One use case a module: glue between the repository and the file system. Prints nothing, parses nothing."""

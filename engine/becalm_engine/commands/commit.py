@@ -1,0 +1,93 @@
+"""`becalm commit`: publishes the trees of a group as snapshots, all of them or none."""
+
+import contextlib
+from collections.abc import Iterable
+
+from becalm_engine.commands.progress import Progress
+from becalm_engine.contract import CommitPlan, PlannedSnapshot
+from becalm_engine.errors import DamagedError, EngineError, UsageError
+from becalm_engine.format import gotime
+from becalm_engine.format.snapshot import Snapshot
+from becalm_engine.format.tree import DIR
+from becalm_engine.ids import BlobID, FileID, parse_id
+from becalm_engine.repository import snapshots
+from becalm_engine.repository.keys import username
+from becalm_engine.repository.reader import load_tree
+from becalm_engine.repository.repository import Repository
+from becalm_engine.repository.snapshots import StoredSnapshot
+
+
+def commit(
+    repository: Repository, plan: CommitPlan, *, progress: Progress, program_version: str
+) -> dict[str, str]:
+    """Write the planned snapshots, after finding every blob of every tree; return tree → snapshot.
+
+    The index must have been loaded after the captures ended. Committing again writes nothing twice: a
+    snapshot with the same tree, time, host and paths counts as written.
+
+    Raises:
+        DamagedError: A blob is missing, for instance after somebody pruned in between. Nothing was written.
+    """
+    if not plan.snapshots:
+        raise UsageError("the commit plan names no snapshot")
+    planned = [_snapshot(entry, program_version) for entry in plan.snapshots]
+    refuse_incomplete(repository, (snapshot.tree for snapshot in planned), progress)
+    written = {_key(stored.snapshot): stored for stored in snapshots.list_snapshots(repository)}
+    result = {}
+    added: list[StoredSnapshot] = []
+    try:
+        for snapshot in planned:
+            stored = written.get(_key(snapshot))
+            if stored is None:
+                stored = snapshots.save_snapshot(repository, snapshot)
+                added.append(stored)
+            result[snapshot.tree.hex()] = stored.name
+    except EngineError:
+        _take_back(repository, added)
+        raise
+    return result
+
+
+def _take_back(repository: Repository, added: Iterable[StoredSnapshot]) -> None:
+    """Remove the first snapshots of a group whose others could not be written, as far as it is possible."""
+    for stored in added:
+        with contextlib.suppress(EngineError):
+            snapshots.remove_snapshot(repository, stored)
+
+
+def refuse_incomplete(repository: Repository, trees: Iterable[BlobID], progress: Progress) -> None:
+    """See that every blob below the trees is in the index; each subtree is looked at once.
+
+    Raises:
+        DamagedError: One is missing or a tree cannot be read.
+    """
+    waiting = list(trees)
+    seen = set(waiting)
+    while waiting:
+        progress.check()
+        tree = waiting.pop()
+        for node in load_tree(repository, tree):
+            missing = next((blob for blob in node.content if blob not in repository.index), None)
+            if missing is not None:
+                raise DamagedError(f"blob {missing.hex()} of a file is not in the repository; was it pruned?")
+            if node.type == DIR and node.subtree is not None and node.subtree not in seen:
+                seen.add(node.subtree)
+                waiting.append(node.subtree)
+
+
+def _snapshot(entry: PlannedSnapshot, program_version: str) -> Snapshot:
+    return Snapshot(
+        time_nanos=gotime.decode(entry.time),
+        tree=BlobID(parse_id(entry.tree)),
+        paths=entry.paths,
+        hostname=entry.hostname,
+        username=username(),
+        tags=entry.tags,
+        parent=FileID(parse_id(entry.parent)) if entry.parent else None,
+        program_version=program_version,
+        summary=entry.summary,
+    )
+
+
+def _key(snapshot: Snapshot) -> tuple[object, ...]:
+    return snapshot.tree, snapshot.time_nanos, snapshot.hostname, snapshot.paths

@@ -1,0 +1,82 @@
+"""`becalm forget`: applies a retention policy, group by group."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from becalm_engine.errors import UsageError
+from becalm_engine.policy import retention
+from becalm_engine.policy.retention import Policy, Verdict
+from becalm_engine.repository import snapshots
+from becalm_engine.repository.repository import Repository
+from becalm_engine.repository.snapshots import Filter, StoredSnapshot
+
+_GROUPINGS = {
+    "host": "hostname",
+    "hosts": "hostname",
+    "path": "paths",
+    "paths": "paths",
+    "tag": "tags",
+    "tags": "tags",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Snapshots that a policy looks at together, and what it decided."""
+
+    host: str
+    paths: tuple[str, ...]
+    tags: tuple[str, ...]
+    verdicts: tuple[Verdict[StoredSnapshot], ...]
+
+
+def plan(
+    repository: Repository, policy: Policy, wanted: Filter, group_by: str, *, now: datetime
+) -> list[Group]:
+    """Decide which snapshots stay; nothing is changed.
+
+    Raises:
+        UsageError: The policy is empty, or would leave nothing of a group.
+    """
+    if not policy:
+        raise UsageError("no --keep-… rule given: that would remove every snapshot")
+    groups = []
+    for key, members in grouped(snapshots.list_snapshots(repository, wanted), group_by).items():
+        verdicts = retention.apply(((s, s.snapshot) for s in members), policy, now=now)
+        if not any(verdict.kept for verdict in verdicts):
+            raise UsageError(
+                f"the policy would remove all {len(verdicts)} snapshots of a group; nothing was removed"
+            )
+        groups.append(Group(key[0], key[1], key[2], tuple(verdicts)))
+    return groups
+
+
+def grouped(
+    stored: Iterable[StoredSnapshot], group_by: str
+) -> dict[tuple[str, tuple[str, ...], tuple[str, ...]], list[StoredSnapshot]]:
+    """Group snapshots by host, paths or tags; what is not grouped by is empty in the key."""
+    names = {_GROUPINGS.get(part) for part in group_by.split(",") if part}
+    if None in names:
+        raise UsageError(f"--group-by {group_by!r}: not host, paths or tags")
+    groups: dict[tuple[str, tuple[str, ...], tuple[str, ...]], list[StoredSnapshot]] = {}
+    for one in stored:
+        snapshot = one.snapshot
+        key = (
+            snapshot.hostname if "hostname" in names else "",
+            tuple(sorted(snapshot.paths)) if "paths" in names else (),
+            tuple(sorted(snapshot.tags)) if "tags" in names else (),
+        )
+        groups.setdefault(key, []).append(one)
+    return dict(sorted(groups.items()))
+
+
+def remove(repository: Repository, groups: Sequence[Group]) -> int:
+    """Remove what the plan does not keep; return how many."""
+    removed = 0
+    for group in groups:
+        for verdict in group.verdicts:
+            if not verdict.kept:
+                snapshots.remove_snapshot(repository, verdict.key)
+                removed += 1
+    return removed

@@ -1,0 +1,122 @@
+"""Which files a backup takes: the named sources, and what is excluded below them."""
+
+import os
+import re
+import stat
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from becalm_engine.errors import SourceMissingError, UsageError
+from becalm_engine.policy.patterns import Patterns
+from becalm_engine.volume.scan import Found, has_marker, is_cache_directory
+
+
+@dataclass(slots=True)
+class Folder:
+    """A directory on the way to the sources. A leaf is a source itself: all of it is taken."""
+
+    path: bytes
+    leaf: bool = False
+    children: "dict[bytes, Folder]" = field(default_factory=dict)
+
+
+def arrange(sources: Sequence[str]) -> Folder:
+    """Return the directories that lead to the sources: from `/` for absolute ones, as restic stores them.
+
+    Raises:
+        SourceMissingError: One does not exist.
+        UsageError: There is none.
+    """
+    if not sources:
+        raise UsageError("nothing to back up: name at least one file or folder")
+    root = Folder(b"/")
+    for source in sources:
+        if not os.path.lexists(source):
+            raise SourceMissingError(f"{source} does not exist")
+        _add(root, os.fsencode(os.path.normpath(source)))
+    if root.leaf and root.path != b"/" and len(sources) > 1:
+        raise UsageError(
+            f"{os.fsdecode(root.path)} can only be backed up alone; name the others by another run"
+        )
+    return root
+
+
+def _add(root: Folder, source: bytes) -> None:
+    """Add one source. What lies below another source is taken with that."""
+    folder = root
+    path = b"/" if source.startswith(b"/") else b""
+    for component in source.split(b"/"):
+        if folder.leaf:
+            return
+        if component in (b"", b"."):
+            continue
+        path = os.path.join(path, component)
+        if component == b"..":  # leads to the source, and stands in no tree
+            continue
+        folder = folder.children.setdefault(component, Folder(path))
+        if folder.path != path:
+            raise UsageError(
+                f"{os.fsdecode(folder.path)} and {os.fsdecode(path)} would have one place in the snapshot; "
+                "name them by their absolute paths"
+            )
+    folder.leaf = True
+    folder.children.clear()
+    if folder is root:
+        folder.path = path or b"."
+
+
+def stored_paths(sources: Iterable[str]) -> tuple[str, ...]:
+    """Return the absolute paths that a snapshot names."""
+    return tuple(sorted({os.path.abspath(source) for source in sources}))
+
+
+@dataclass(frozen=True, slots=True)
+class Exclusion:
+    """What is left out below a source."""
+
+    patterns: Patterns = field(default_factory=lambda: Patterns(()))
+    ignoring_case: Patterns = field(default_factory=lambda: Patterns(()))
+    caches: bool = False
+    markers: tuple[tuple[bytes, bytes], ...] = ()
+    larger_than_bytes: int | None = None
+    one_file_system: bool = False
+
+    def excludes(self, found: Found, path: str) -> bool:
+        """Say whether an entry is left out."""
+        if self.patterns and self.patterns.match(path):
+            return True
+        if self.ignoring_case and self.ignoring_case.match(path):
+            return True
+        mode = found.stat.st_mode
+        if stat.S_ISREG(mode):
+            return self.larger_than_bytes is not None and found.stat.st_size > self.larger_than_bytes
+        return stat.S_ISDIR(mode) and self._excludes_directory(found)
+
+    def _excludes_directory(self, found: Found) -> bool:
+        if self.caches and is_cache_directory(found.path):
+            return True
+        return any(has_marker(found.path, name, header) for name, header in self.markers)
+
+
+def parse_marker(text: str) -> tuple[bytes, bytes]:
+    """Read the value of `--exclude-if-present FILE[:HEADER]`."""
+    name, _, header = text.partition(":")
+    if not name or "/" in name:
+        raise UsageError(f"--exclude-if-present {text!r}: not a file name")
+    return os.fsencode(name), os.fsencode(header)
+
+
+_SIZE = re.compile(r"([0-9]+)(?:b|([kmgt])b?)?")
+_UNITS = {None: 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
+
+
+def parse_size(text: str) -> int:
+    """Read a size like `10M`; units are powers of 1024.
+
+    Raises:
+        UsageError: It is not one.
+    """
+    match = _SIZE.fullmatch(text.lower())
+    if match is None:
+        raise UsageError(f"{text!r} is not a size like 512K, 10M or 2G")
+    return int(match[1]) * _UNITS[match[2]]

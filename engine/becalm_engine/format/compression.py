@@ -1,0 +1,103 @@
+"""zstd in a version 2 repository: blobs, and the marker in front of documents.
+
+A blob's plain length stands in the pack header and the index. A document (index, snapshot, lock) is
+`0x02 | zstd(JSON)`, or the JSON itself.
+"""
+
+import enum
+import threading
+
+import zstandard
+
+from becalm_engine.errors import DamagedError, UsageError
+
+_DOCUMENT_MARKER = b"\x02"
+_JSON_STARTS = (b"{", b"[")
+MAX_DOCUMENT_BYTES = 1 << 30
+"""No index, snapshot or lock grows beyond this; a stated size above it is an attack."""
+
+
+class Compression(enum.Enum):
+    """How hard to compress: the names restic uses, and zstd's level for each."""
+
+    OFF = "off"
+    FASTEST = "fastest"
+    AUTO = "auto"
+    BETTER = "better"
+    MAX = "max"
+
+    @classmethod
+    def parse(cls, text: str) -> "Compression":
+        """Read the value of `--compression`.
+
+        Raises:
+            UsageError: It is none of the names.
+        """
+        try:
+            return cls(text)
+        except ValueError:
+            names = ", ".join(mode.value for mode in cls)
+            raise UsageError(f"compression {text!r} is none of {names}") from None
+
+    @property
+    def level(self) -> int:
+        """The zstd level; meaningless for OFF."""
+        return {"off": 0, "fastest": 1, "auto": 3, "better": 7, "max": 15}[self.value]
+
+
+class Codec(threading.local):
+    """zstd contexts of one thread; making one costs more than compressing a small blob."""
+
+    def __init__(self, level: int = 3) -> None:
+        self.compressor = zstandard.ZstdCompressor(level=level, write_checksum=False)
+        self.decompressor = zstandard.ZstdDecompressor()
+
+    def compress(self, plaintext: bytes | bytearray | memoryview) -> bytes:
+        """Return one zstd frame."""
+        return self.compressor.compress(plaintext)
+
+    def decompress(self, packed: bytes, *, plain_bytes: int) -> bytes:
+        """Return the plaintext, which must have exactly `plain_bytes` bytes.
+
+        Raises:
+            DamagedError: It is no zstd data, or of another length.
+        """
+        plaintext = self.decompress_at_most(packed, max_bytes=plain_bytes)
+        if len(plaintext) != plain_bytes:
+            raise DamagedError(f"{len(plaintext)} bytes came out where {plain_bytes} were stated")
+        return plaintext
+
+    def decompress_at_most(self, packed: bytes, *, max_bytes: int) -> bytes:
+        """Return the plaintext of all frames, refusing to make more than `max_bytes`.
+
+        Raises:
+            DamagedError: It is no zstd data, or longer.
+        """
+        try:
+            reader = self.decompressor.stream_reader(packed, read_across_frames=True)
+            plaintext = reader.read(max_bytes + 1)
+        except (zstandard.ZstdError, MemoryError) as error:
+            raise DamagedError(f"not valid zstd data: {error}") from error
+        if len(plaintext) > max_bytes:
+            raise DamagedError(f"decompresses to more than {max_bytes} bytes")
+        return plaintext
+
+
+def wrap_document(json_bytes: bytes, codec: Codec, *, version: int) -> bytes:
+    """Return the plaintext of a document file: compressed and marked, or bare in version 1."""
+    if version < 2:
+        return json_bytes
+    return _DOCUMENT_MARKER + codec.compress(json_bytes)
+
+
+def unwrap_document(plaintext: bytes, codec: Codec) -> bytes:
+    """Return the JSON of a document file.
+
+    Raises:
+        DamagedError: It is neither marked nor JSON.
+    """
+    if plaintext[:1] in _JSON_STARTS:
+        return plaintext
+    if plaintext[:1] == _DOCUMENT_MARKER:
+        return codec.decompress_at_most(plaintext[1:], max_bytes=MAX_DOCUMENT_BYTES)
+    raise DamagedError(f"unknown document encoding {plaintext[:1]!r}")

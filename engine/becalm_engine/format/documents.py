@@ -1,0 +1,53 @@
+"""Reading JSON that nobody vouches for: each value is asked for by name and type."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from becalm_engine.errors import DamagedError
+
+
+def parse_object(text: bytes, what: str) -> dict[str, Any]:
+    """Return the JSON object in `text`.
+
+    Raises:
+        DamagedError: It is not JSON, or no object, or nested beyond reason.
+    """
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise DamagedError(f"{what} is not valid JSON: {error}") from error
+    if not isinstance(document, dict):
+        raise DamagedError(f"{what} is not a JSON object")
+    return document
+
+
+def text_of(document: Mapping[str, Any], key: str, what: str, default: str | None = None) -> str:
+    """Return a string field; `default` None makes it mandatory."""
+    value = document.get(key, default)
+    if not isinstance(value, str):
+        raise DamagedError(f"{what}: {key} is not a string")
+    return _sound(value)
+
+
+def number_of(document: Mapping[str, Any], key: str, what: str, default: int | None = None) -> int:
+    """Return a whole number that is not negative; `default` None makes it mandatory."""
+    value = document.get(key, default)
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise DamagedError(f"{what}: {key} is not a whole number")
+    return value
+
+
+def texts_of(document: Mapping[str, Any], key: str, what: str) -> tuple[str, ...]:
+    """Return a list of strings; absent and null count as empty."""
+    value = document.get(key) or []
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise DamagedError(f"{what}: {key} is not a list of strings")
+    return tuple(_sound(item) for item in value)
+
+
+def _sound(text: str) -> str:
+    """Replace lone surrogates, which JSON can hold and nothing else, by U+FFFD as Go does."""
+    if text.isascii():
+        return text
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

@@ -1,0 +1,58 @@
+"""Lock documents: who works on the repository, and whether alone."""
+
+from dataclasses import dataclass
+
+from becalm_engine.format import gotime
+from becalm_engine.format.documents import number_of, parse_object, text_of
+from becalm_engine.format.gojson import string
+
+
+@dataclass(frozen=True, slots=True)
+class Lock:
+    """One process's claim. `time_nanos` moves with each refresh."""
+
+    time_nanos: int
+    exclusive: bool
+    hostname: str
+    username: str
+    pid: int
+    uid: int = 0
+    gid: int = 0
+
+    def describe(self) -> str:
+        """Say who holds it, for people."""
+        how = "exclusively locked" if self.exclusive else "locked"
+        when = gotime.encode(self.time_nanos)
+        return f"{how} by PID {self.pid} on {self.hostname} by {self.username} at {when}"
+
+
+def encode(lock: Lock) -> bytes:
+    """Return the JSON of a lock."""
+    fields = [
+        f'"time":"{gotime.encode(lock.time_nanos)}"',
+        f'"exclusive":{"true" if lock.exclusive else "false"}',
+        f'"hostname":{string(lock.hostname)}',
+        f'"username":{string(lock.username)}',
+        f'"pid":{lock.pid}',
+    ]
+    fields += [f'"uid":{lock.uid}'] if lock.uid else []
+    fields += [f'"gid":{lock.gid}'] if lock.gid else []
+    return ("{" + ",".join(fields) + "}").encode()
+
+
+def decode(text: bytes) -> Lock:
+    """Return the lock in `text`.
+
+    Raises:
+        DamagedError: It is not one.
+    """
+    document = parse_object(text, "lock")
+    return Lock(
+        gotime.decode(document.get("time")),
+        document.get("exclusive") is True,
+        text_of(document, "hostname", "lock", ""),
+        text_of(document, "username", "lock", ""),
+        number_of(document, "pid", "lock", 0),
+        number_of(document, "uid", "lock", 0),
+        number_of(document, "gid", "lock", 0),
+    )

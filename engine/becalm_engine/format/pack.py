@@ -1,0 +1,122 @@
+"""Pack files: sealed blobs end to end, a sealed header, its length in four bytes.
+
+    header plaintext, per blob:  type (1) | stored length (4) | [plain length (4)] | id (32)
+    types: 0 data, 1 tree, 2 data compressed, 3 tree compressed; numbers little-endian
+
+A stored length includes the envelope. Offsets follow from the order; there are no gaps.
+"""
+
+import enum
+import struct
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from becalm_engine.errors import DamagedError
+from becalm_engine.format.crypto import OVERHEAD_BYTES
+from becalm_engine.ids import BlobID
+
+_PLAIN_ENTRY = struct.Struct("<BI32s")
+_COMPRESSED_ENTRY = struct.Struct("<BII32s")
+_LENGTH = struct.Struct("<I")
+_COMPRESSED = 2
+LENGTH_BYTES = _LENGTH.size
+MAX_HEADER_BYTES = 16 * 1024 * 1024
+MAX_PACK_BYTES = 2**32 - 1
+MAX_STORED_BYTES = 2**31 - 1
+"""No blob is longer; the top bit of its length is free for other use."""
+
+
+class BlobKind(enum.IntEnum):
+    """What a blob is: file content, or the JSON of a directory."""
+
+    DATA = 0
+    TREE = 1
+
+
+@dataclass(frozen=True, slots=True)
+class PackedBlob:
+    """Where a blob lies in its pack. `plain_bytes` is 0 for one that is stored uncompressed."""
+
+    id: BlobID
+    kind: BlobKind
+    offset: int
+    stored_bytes: int
+    plain_bytes: int = 0
+
+    @property
+    def content_bytes(self) -> int:
+        """How long the blob is once opened."""
+        return self.plain_bytes or self.stored_bytes - OVERHEAD_BYTES
+
+
+def encode_header(blobs: Iterable[PackedBlob]) -> bytes:
+    """Return the header's plaintext for blobs in the order they lie in the pack."""
+    parts = []
+    for blob in blobs:
+        if blob.plain_bytes:
+            kind = blob.kind + _COMPRESSED
+            parts.append(_COMPRESSED_ENTRY.pack(kind, blob.stored_bytes, blob.plain_bytes, blob.id))
+        else:
+            parts.append(_PLAIN_ENTRY.pack(blob.kind, blob.stored_bytes, blob.id))
+    return b"".join(parts)
+
+
+def encode_length(sealed_header_bytes: int) -> bytes:
+    """Return the last four bytes of a pack."""
+    return _LENGTH.pack(sealed_header_bytes)
+
+
+def header_range(*, pack_bytes: int, tail: bytes) -> range:
+    """Return the positions of the sealed header, given a pack's size and its last four bytes.
+
+    Raises:
+        DamagedError: The stated header cannot fit into the pack.
+    """
+    if len(tail) != _LENGTH.size:
+        raise DamagedError(f"a pack of {pack_bytes} bytes is too short for a header")
+    (sealed_bytes,) = _LENGTH.unpack(tail)
+    end = pack_bytes - _LENGTH.size
+    if not OVERHEAD_BYTES < sealed_bytes <= min(end, MAX_HEADER_BYTES + OVERHEAD_BYTES):
+        raise DamagedError(f"a pack of {pack_bytes} bytes states {sealed_bytes} bytes of header")
+    return range(end - sealed_bytes, end)
+
+
+def decode_header(plaintext: bytes) -> list[PackedBlob]:
+    """Return the blobs that a header lists.
+
+    Raises:
+        DamagedError: It is cut short or names an unknown type.
+    """
+    blobs: list[PackedBlob] = []
+    at = offset = 0
+    while at < len(plaintext):
+        blob, size = _entry(plaintext, at, offset)
+        blobs.append(blob)
+        at += size
+        offset += blob.stored_bytes
+    return blobs
+
+
+def _entry(plaintext: bytes, at: int, offset: int) -> tuple[PackedBlob, int]:
+    kind = plaintext[at]
+    layout = _COMPRESSED_ENTRY if kind & _COMPRESSED else _PLAIN_ENTRY
+    if kind > BlobKind.TREE + _COMPRESSED or at + layout.size > len(plaintext):
+        raise DamagedError(f"a pack header has a broken entry of type {kind} at {at}")
+    if kind & _COMPRESSED:
+        _, stored, plain, raw = _COMPRESSED_ENTRY.unpack_from(plaintext, at)
+    else:
+        (_, stored, raw), plain = _PLAIN_ENTRY.unpack_from(plaintext, at), 0
+    if stored < OVERHEAD_BYTES:
+        raise DamagedError(f"a pack header states a blob of {stored} bytes")
+    return PackedBlob(BlobID(raw), BlobKind(kind % 2), offset, stored, plain), layout.size
+
+
+def header_entry_bytes(*, compressed: bool) -> int:
+    """Return how long one entry is."""
+    return _COMPRESSED_ENTRY.size if compressed else _PLAIN_ENTRY.size
+
+
+def expected_size(blobs: Sequence[PackedBlob]) -> int:
+    """Return how long a pack of these blobs must be."""
+    header = sum(header_entry_bytes(compressed=bool(blob.plain_bytes)) for blob in blobs)
+    return sum(blob.stored_bytes for blob in blobs) + header + OVERHEAD_BYTES + LENGTH_BYTES

@@ -1,0 +1,229 @@
+r"""Tree blobs: the JSON of one directory, byte for byte as restic writes it.
+
+{"nodes":[{"name":…,"type":"file",…},…]}\n        nodes ascend by raw name, no name twice
+"""
+
+import base64
+import binascii
+import stat
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+from becalm_engine.errors import DamagedError
+from becalm_engine.format import gotime
+from becalm_engine.format.documents import number_of, parse_object, text_of
+from becalm_engine.format.gojson import string
+from becalm_engine.format.names import quote, unquote
+from becalm_engine.ids import BlobID, parse_id
+
+FILE, DIR, SYMLINK, DEV, CHARDEV, FIFO, SOCKET = (
+    "file", "dir", "symlink", "dev", "chardev", "fifo", "socket",
+)  # fmt: skip
+_TYPES = frozenset((FILE, DIR, SYMLINK, DEV, CHARDEV, FIFO, SOCKET, "irregular"))
+_LINKED_TYPES = frozenset((FILE, SYMLINK, DEV, CHARDEV))
+
+_GO_TYPE_BITS = {
+    DIR: 1 << 31, SYMLINK: 1 << 27, DEV: 1 << 26, CHARDEV: 1 << 26 | 1 << 21, FIFO: 1 << 25, SOCKET: 1 << 24,
+}  # fmt: skip
+_GO_SPECIAL_BITS = ((stat.S_ISUID, 1 << 23), (stat.S_ISGID, 1 << 22), (stat.S_ISVTX, 1 << 20))
+_PERMISSION_BITS = 0o777
+
+
+@dataclass(slots=True)
+class Node:
+    """One entry of a directory.
+
+    `mode` is Unix' permission and set-id bits (0o7777), without the type. Times are nanoseconds since 1970.
+    `content` is set for files only, `subtree` for directories only.
+    """
+
+    name: bytes
+    type: str
+    mode: int
+    mtime: int
+    atime: int
+    ctime: int
+    uid: int
+    gid: int
+    user: str = ""
+    group: str = ""
+    inode: int = 0
+    device_id: int = 0
+    size: int = 0
+    links: int = 0
+    link_target: bytes = b""
+    xattrs: tuple[tuple[str, bytes], ...] = ()
+    device: int = 0
+    content: tuple[BlobID, ...] = ()
+    subtree: BlobID | None = None
+    generic_attributes: Mapping[str, Any] | None = None
+
+
+def go_mode(kind: str, mode: int) -> int:
+    """Return Go's `os.FileMode` for a type and Unix' mode bits."""
+    flags = _GO_TYPE_BITS.get(kind, 0) | mode & _PERMISSION_BITS
+    if mode & ~_PERMISSION_BITS:
+        for unix, go in _GO_SPECIAL_BITS:
+            if mode & unix:
+                flags |= go
+    return flags
+
+
+def unix_mode(flags: int) -> int:
+    """Return Unix' permission and set-id bits of Go's `os.FileMode`."""
+    mode = flags & _PERMISSION_BITS
+    for unix, go in _GO_SPECIAL_BITS:
+        if flags & go:
+            mode |= unix
+    return mode
+
+
+def encode_node(node: Node) -> str:
+    """Return the JSON of one node: restic's fields in restic's order."""
+    flags = go_mode(node.type, node.mode)
+    parts = [
+        f'{{"name":{string(quote(node.name))},"type":"{node.type}"',
+        f',"mode":{flags}' if flags else "",
+        f',"mtime":"{gotime.encode(node.mtime)}","atime":"{gotime.encode(node.atime)}"',
+        f',"ctime":"{gotime.encode(node.ctime)}","uid":{node.uid},"gid":{node.gid}',
+        f',"user":{string(node.user)}' if node.user else "",
+        f',"group":{string(node.group)}' if node.group else "",
+        f',"inode":{node.inode}' if node.inode else "",
+        f',"device_id":{node.device_id}' if node.device_id else "",
+        f',"size":{node.size}' if node.size else "",
+        f',"links":{node.links}' if node.links and node.type in _LINKED_TYPES else "",
+        _link_text(node.link_target) if node.link_target else "",
+        _xattrs_text(node.xattrs) if node.xattrs else "",
+        f',"device":{node.device}' if node.device else "",
+        _content_text(node),
+        f',"subtree":"{node.subtree.hex()}"' if node.subtree is not None else "",
+        "}",
+    ]
+    return "".join(parts)
+
+
+def _content_text(node: Node) -> str:
+    if node.type != FILE:
+        return ',"content":null'
+    return ',"content":[' + ",".join([f'"{blob.hex()}"' for blob in node.content]) + "]"
+
+
+def _link_text(target: bytes) -> str:
+    try:
+        return f',"linktarget":{string(target.decode())}'
+    except UnicodeDecodeError:
+        shown = string(target.decode("utf-8", "surrogateescape"))
+        return f',"linktarget":{shown},"linktarget_raw":"{base64.b64encode(target).decode()}"'
+
+
+def _xattrs_text(xattrs: Iterable[tuple[str, bytes]]) -> str:
+    items = (
+        f'{{"name":{string(name)},"value":"{base64.b64encode(value).decode()}"}}' for name, value in xattrs
+    )
+    return f',"extended_attributes":[{",".join(items)}]'
+
+
+def encode_tree(nodes: Iterable[str]) -> bytes:
+    """Return the bytes of a tree of encoded nodes, which the caller has put in order."""
+    return f'{{"nodes":[{",".join(nodes)}]}}\n'.encode()
+
+
+def decode_tree(text: bytes) -> list[Node]:
+    """Return the nodes of a tree, as they stand there.
+
+    Names are not judged here: `..` or a slash is refused by whoever would create such a file.
+
+    Raises:
+        DamagedError: It is not a tree.
+    """
+    nodes = parse_object(text, "tree").get("nodes")
+    if nodes is None:
+        return []
+    if not isinstance(nodes, list):
+        raise DamagedError("tree: nodes is not a list")
+    return [_node(document) for document in nodes]
+
+
+def _node(document: object) -> Node:
+    if not isinstance(document, dict):
+        raise DamagedError("tree: a node is not an object")
+    kind = document.get("type")
+    if not isinstance(kind, str) or kind not in _TYPES:
+        raise DamagedError(f"tree: unknown node type {kind!r:.40}")
+    flags = number_of(document, "mode", "tree", 0)
+    node = Node(
+        unquote(text_of(document, "name", "tree")),
+        kind,
+        unix_mode(flags),
+        _time(document, "mtime"),
+        _time(document, "atime"),
+        _time(document, "ctime"),
+        number_of(document, "uid", "tree", 0),
+        number_of(document, "gid", "tree", 0),
+        text_of(document, "user", "tree", ""),
+        text_of(document, "group", "tree", ""),
+        number_of(document, "inode", "tree", 0),
+        number_of(document, "device_id", "tree", 0),
+        number_of(document, "size", "tree", 0),
+        number_of(document, "links", "tree", 0),
+    )
+    _read_rest(node, document)
+    return node
+
+
+def _read_rest(node: Node, document: Mapping[str, Any]) -> None:
+    """Read what only some types of node have."""
+    if node.type == FILE:
+        content = document.get("content") or ()
+        if not isinstance(content, list | tuple):
+            raise DamagedError("tree: content is not a list")
+        node.content = tuple([BlobID(parse_id(blob)) for blob in content])
+    elif node.type == DIR:
+        node.subtree = BlobID(parse_id(document.get("subtree")))
+    elif node.type == SYMLINK:
+        raw = document.get("linktarget_raw")
+        target = _encoded(text_of(document, "linktarget", "tree", ""))
+        node.link_target = _bytes_of(raw) if raw else target
+    node.device = number_of(document, "device", "tree", 0)
+    if document.get("extended_attributes"):
+        node.xattrs = _xattrs(document["extended_attributes"])
+    if isinstance(document.get("generic_attributes"), dict):
+        node.generic_attributes = document["generic_attributes"]
+
+
+def _time(document: Mapping[str, Any], key: str) -> int:
+    value = document.get(key)
+    return 0 if value is None else gotime.decode(value)
+
+
+def _xattrs(value: object) -> tuple[tuple[str, bytes], ...]:
+    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+        raise DamagedError("tree: extended_attributes is not a list of objects")
+    return tuple((text_of(item, "name", "xattr"), _bytes_of(item.get("value") or "")) for item in value)
+
+
+def _bytes_of(value: object) -> bytes:
+    try:
+        return base64.b64decode(value if isinstance(value, str) else "!", validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise DamagedError("tree: a value is not base64") from error
+
+
+def _encoded(text: str) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        raise DamagedError("tree: a link target has a lone surrogate") from None
+
+
+def faults_of_order(nodes: Iterable[Node]) -> list[str]:
+    """Say what is wrong with the order of a directory: names not ascending, or twice."""
+    faults = []
+    for before, after in pairwise(nodes):
+        if before.name == after.name:
+            faults.append(f"two entries are named {quote(after.name)!r}")
+        elif before.name > after.name:
+            faults.append(f"entry {quote(after.name)!r} is out of order")
+    return faults

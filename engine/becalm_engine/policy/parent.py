@@ -1,0 +1,57 @@
+"""Which snapshot a backup compares with, and which files count as unchanged."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from becalm_engine.format.gotime import NANOS
+from becalm_engine.format.snapshot import Snapshot
+from becalm_engine.format.tree import FILE, Node
+
+K = TypeVar("K")
+
+_SETTLED_NANOS = 2 * NANOS
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeRules:
+    """What may differ without a file counting as changed.
+
+    `hot_since_nanos`: the parent was read while its source could be written, after a sync at that time. Then
+    only files whose times lie well before it are trusted: a page dirtied before the read and stored again after
+    it changes no time.
+    """
+
+    ignore_inode: bool = False
+    ignore_ctime: bool = False
+    hot_since_nanos: int | None = None
+
+
+def is_unchanged(node: Node, before: Node, rules: ChangeRules) -> bool:
+    """Say whether a file's content can be taken from `before`, its node in the parent, without reading it."""
+    if node.type != FILE or before.type != FILE:
+        return False
+    same = (
+        node.size == before.size
+        and node.mtime == before.mtime
+        and (rules.ignore_ctime or node.ctime == before.ctime)
+        and (rules.ignore_inode or node.inode == before.inode)
+    )
+    if not same or rules.hot_since_nanos is None:
+        return same
+    latest = max(node.mtime, node.ctime)
+    return latest + _SETTLED_NANOS < rules.hot_since_nanos
+
+
+def choose_parent(
+    snapshots: Iterable[tuple[K, Snapshot]], *, hostname: str, paths: tuple[str, ...], now_nanos: int
+) -> tuple[K, Snapshot] | None:
+    """Return the newest snapshot of the same host and the same set of paths, not newer than now."""
+    fitting = [
+        (key, snapshot)
+        for key, snapshot in snapshots
+        if snapshot.hostname == hostname
+        and set(snapshot.paths) == set(paths)
+        and snapshot.time_nanos <= now_nanos
+    ]
+    return max(fitting, key=lambda pair: pair[1].time_nanos, default=None)

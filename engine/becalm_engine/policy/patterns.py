@@ -1,0 +1,84 @@
+"""restic's file patterns: `*` within a component, `**` over any number of them, `!` takes back."""
+
+import posixpath
+import re
+from collections.abc import Sequence
+
+from becalm_engine.errors import UsageError
+
+_ANY_PARENTS = "(?:.*/)?"
+_MEMBER = re.compile(r"\\?(.)(?:-\\?(.))?", re.DOTALL)
+"""One character of a bracket, or a range of them; a backslash takes a character as it is."""
+
+
+class Patterns:
+    """An ordered list of patterns; the last one that fits a path decides."""
+
+    def __init__(self, patterns: Sequence[str], *, ignore_case: bool = False) -> None:
+        flags = re.DOTALL | (re.IGNORECASE if ignore_case else 0)
+        self._rules = [
+            (pattern.startswith("!"), re.compile(_expression(pattern.removeprefix("!")), flags))
+            for pattern in patterns
+        ]
+
+    def __bool__(self) -> bool:
+        return bool(self._rules)
+
+    def match(self, path: str) -> bool:
+        """Say whether an absolute path fits. Callers ask about parents first and leave out what is below."""
+        fits = False
+        for negated, expression in self._rules:
+            if fits is negated and expression.fullmatch(path):
+                fits = not negated
+        return fits
+
+    def match_any_parent(self, path: str) -> bool:
+        """Say whether a path or a folder above it fits."""
+        at = len(path)
+        while at > 0:
+            if self.match(path[:at]):
+                return True
+            at = path.rfind("/", 0, at)
+        return False
+
+
+def _expression(pattern: str) -> str:
+    """Translate one pattern; a relative one may begin at any component."""
+    text = posixpath.normpath(pattern) if pattern else ""
+    if not text.strip("/"):
+        raise UsageError("a pattern is empty")
+    anchored = text.startswith("/")
+    parts = [_component(part) for part in text.strip("/").split("/")]
+    body = "/".join(parts).replace("\0/", _ANY_PARENTS).replace("/\0", "(?:/.*)?").replace("\0", ".*")
+    return ("/" if anchored else "/" + _ANY_PARENTS) + body
+
+
+def _component(part: str) -> str:
+    """Translate one component; a bracket that is not closed stands for itself."""
+    if part == "**":
+        return "\0"
+    out, at = [], 0
+    while at < len(part):
+        character = part[at]
+        end = part.find("]", at + 2) if character == "[" else -1
+        if end > 0:
+            out.append(_bracket(part[at + 1 : end]))
+            at = end
+        elif character == "\\" and at + 1 < len(part):
+            at += 1
+            out.append(re.escape(part[at]))
+        else:
+            out.append({"*": "[^/]*", "?": "[^/]"}.get(character, re.escape(character)))
+        at += 1
+    return "".join(out)
+
+
+def _bracket(inner: str) -> str:
+    """Translate what stands in a bracket; `^` at its start means any other character but a slash."""
+    negated = inner.startswith("^") and len(inner) > 1
+    ranges = []
+    for first, last in _MEMBER.findall(inner.removeprefix("^") if negated else inner):
+        if last and last < first:
+            raise UsageError(f"a pattern has the range {first}-{last}, which is backwards")
+        ranges.append(re.escape(first) + (f"-{re.escape(last)}" if last else ""))
+    return f"[^/{''.join(ranges)}]" if negated else f"(?!/)[{''.join(ranges)}]"

@@ -1,0 +1,1 @@
+"""The encrypted object store over a storage: keys, locks, index, packs, snapshots."""

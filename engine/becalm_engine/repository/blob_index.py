@@ -1,0 +1,118 @@
+"""Which pack holds which blob: 48 bytes a blob, whatever the repository holds.
+
+Records lie unsorted in buckets that the first two bytes of the id choose; a bucket is searched by its bytes.
+So nothing is sorted when an index is loaded, and a new blob costs an append.
+
+    record = id (32) | pack number (4) | offset (4) | kind bit and stored length (4) | plain length (4)
+"""
+
+import struct
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from becalm_engine.format.pack import BlobKind, PackedBlob
+from becalm_engine.ids import BlobID, PackID
+
+_RECORD = struct.Struct("<32sIIII")
+_RECORD_BYTES = _RECORD.size
+_TREE_BIT = 1 << 31
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """Where one blob lies."""
+
+    pack: PackID
+    blob: PackedBlob
+
+
+class BlobIndex:
+    """Looks blobs up. Adding from several threads needs the caller's lock; looking up does not."""
+
+    def __init__(self) -> None:
+        self._buckets: dict[bytes, bytearray] = {}
+        self._packs: list[PackID] = []
+        self._ends: list[int] = []
+        self._pack_numbers: dict[PackID, int] = {}
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __contains__(self, blob: BlobID) -> bool:
+        return self._find(blob) is not None
+
+    def add(self, pack: PackID, blobs: Iterable[PackedBlob]) -> None:
+        """Add a whole pack. A pack that is known already is not added again."""
+        if pack in self._pack_numbers:
+            return
+        number = self._pack_numbers[pack] = len(self._packs)
+        self._packs.append(pack)
+        end = 0
+        for blob in blobs:
+            end = max(end, blob.offset + blob.stored_bytes)
+            length = blob.stored_bytes | (_TREE_BIT if blob.kind is BlobKind.TREE else 0)
+            record = _RECORD.pack(blob.id, number, blob.offset, length, blob.plain_bytes)
+            bucket = self._buckets.get(record[:2])
+            if bucket is None:
+                self._buckets[record[:2]] = bytearray(record)
+            else:
+                bucket += record
+            self._count += 1
+        self._ends.append(end)
+
+    def end_of(self, pack: PackID) -> int:
+        """Return where the last blob of a pack ends."""
+        return self._ends[self._pack_numbers[pack]]
+
+    def find(self, blob: BlobID) -> Location | None:
+        """Return where a blob lies, or None."""
+        found = self._find(blob)
+        return None if found is None else self._location(*found)
+
+    def find_all(self, blob: BlobID) -> list[Location]:
+        """Return every place where a blob lies: an interrupted run may have stored it twice."""
+        bucket = self._buckets.get(blob[:2], b"")
+        return [self._location(bucket, at) for at in _matches(bucket, blob)]
+
+    def packs(self) -> list[PackID]:
+        """Return all packs, in the order they were added."""
+        return list(self._packs)
+
+    def by_pack(self) -> dict[PackID, list[PackedBlob]]:
+        """Return the blobs of every pack, by offset."""
+        grouped: dict[PackID, list[PackedBlob]] = {pack: [] for pack in self._packs}
+        for location in self:
+            grouped[location.pack].append(location.blob)
+        for blobs in grouped.values():
+            blobs.sort(key=lambda blob: blob.offset)
+        return grouped
+
+    def __iter__(self) -> Iterator[Location]:
+        for bucket in self._buckets.values():
+            for at in range(0, len(bucket), _RECORD_BYTES):
+                yield self._location(bucket, at)
+
+    def _find(self, blob: BlobID) -> tuple[bytearray, int] | None:
+        bucket = self._buckets.get(blob[:2])
+        if bucket is None:
+            return None
+        at = bucket.find(blob)
+        if at >= 0 and at % _RECORD_BYTES == 0:
+            return bucket, at
+        return next(((bucket, match) for match in _matches(bucket, blob)), None)
+
+    def _location(self, bucket: bytes | bytearray, at: int) -> Location:
+        raw, number, offset, length, plain = _RECORD.unpack_from(bucket, at)
+        kind = BlobKind.TREE if length & _TREE_BIT else BlobKind.DATA
+        blob = PackedBlob(BlobID(raw), kind, offset, length & ~_TREE_BIT, plain)
+        return Location(self._packs[number], blob)
+
+
+def _matches(bucket: bytes | bytearray, blob: BlobID) -> Iterator[int]:
+    """Yield where records of a blob begin; the same bytes across two records are no match."""
+    at = bucket.find(blob)
+    while at >= 0:
+        if at % _RECORD_BYTES == 0:
+            yield at
+        at = bucket.find(blob, at + 1)

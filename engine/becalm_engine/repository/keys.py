@@ -1,0 +1,78 @@
+"""Finding the key that a password opens, and making the first one."""
+
+import os
+import pwd
+import secrets
+import socket
+import time
+from collections.abc import Iterable
+
+from becalm_engine.errors import DamagedError, RepositoryMissingError, WrongPasswordError
+from becalm_engine.format import key_file
+from becalm_engine.format.crypto import IV_BYTES, Key
+from becalm_engine.ids import stored_id
+from becalm_engine.storage.base import FileKind, Storage
+
+_MOST_KEYS = 20
+"""restic tries as many; each costs a derivation."""
+
+
+def make_key(storage: Storage, master: Key, password: str, cost: key_file.ScryptCost) -> str:
+    """Store a key file that opens with `password`; return its name."""
+    made = key_file.make(
+        master,
+        password,
+        salt=secrets.token_bytes(key_file.SALT_BYTES),
+        iv=secrets.token_bytes(IV_BYTES),
+        created_nanos=time.time_ns(),
+        username=username(),
+        hostname=socket.gethostname(),
+        cost=cost,
+    )
+    encoded = key_file.encode(made)
+    name = stored_id(encoded).hex()
+    storage.save(FileKind.KEY, name, encoded)
+    return name
+
+
+def find_key(storage: Storage, password: str, hint: str = "") -> Key:
+    """Return the master key, trying the hinted key first, then up to twenty others.
+
+    Raises:
+        WrongPasswordError: None of them opens.
+        RepositoryMissingError: There is none to try.
+    """
+    names = sorted(stored.name for stored in storage.list(FileKind.KEY))
+    if not names:
+        raise RepositoryMissingError(f"no keys at {storage.location}: this is not a repository")
+    hinted = [name for name in names if hint and name.startswith(hint)]
+    found = _first_opened(storage, (hinted + [n for n in names if n not in hinted])[:_MOST_KEYS], password)
+    if found is None:
+        raise WrongPasswordError(f"wrong password for the repository at {storage.location}, or no key for it")
+    return found
+
+
+def _first_opened(storage: Storage, names: Iterable[str], password: str) -> Key | None:
+    """Try keys in turn. A broken key file must not keep the good ones from opening."""
+    damage: DamagedError | None = None
+    for name in names:
+        try:
+            return key_file.unlock(key_file.decode(storage.load(FileKind.KEY, name)), password)
+        except WrongPasswordError:
+            continue
+        except DamagedError as error:
+            damage = error
+    if damage is not None:
+        raise damage
+    return None
+
+
+def username() -> str:
+    """Return who runs this process, or its user id where nobody is registered, as in many containers."""
+    named = os.environ.get("USER") or os.environ.get("LOGNAME")
+    if named:
+        return named
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return str(os.getuid())

@@ -1,0 +1,182 @@
+"""restic's lock protocol: look, write, wait, look again; refresh; remove.
+
+Both tools may work on one repository. A lock that nobody has refreshed for half an hour is stale: its process
+is gone, or has stopped itself, because a holder that cannot refresh gives up its work before that.
+"""
+
+import contextlib
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+from becalm_engine.errors import LockedError, ObjectMissingError, StorageError
+from becalm_engine.format import lock_file
+from becalm_engine.format.lock_file import Lock
+from becalm_engine.policy import locks
+from becalm_engine.repository.keys import username
+from becalm_engine.repository.repository import Repository
+from becalm_engine.storage.base import FileKind
+
+_SETTLE_SECONDS = 0.2
+_REFRESH_SECONDS = 300.0
+_GIVE_UP_SECONDS = 22.5 * 60
+
+
+@contextlib.contextmanager
+def locked(
+    repository: Repository,
+    *,
+    exclusive: bool,
+    retry_seconds: float = 0.0,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Iterator["HeldLock"]:
+    """Hold a lock while the block runs.
+
+    Raises:
+        LockedError: Another process holds one that conflicts, and still did after `retry_seconds`.
+    """
+    held = _acquired(repository, exclusive=exclusive, retry_seconds=retry_seconds, sleep=sleep)
+    repository.guard = held.check
+    try:
+        yield held
+    finally:
+        held.release()
+
+
+def _acquired(
+    repository: Repository, *, exclusive: bool, retry_seconds: float, sleep: Callable[[float], None]
+) -> "HeldLock":
+    deadline, delay = time.monotonic() + retry_seconds, 1.0
+    while True:
+        try:
+            return _tried(repository, exclusive=exclusive, sleep=sleep)
+        except LockedError:
+            if time.monotonic() + delay > deadline:
+                raise
+        sleep(delay)
+        delay = min(2 * delay, 60.0)
+
+
+def _tried(repository: Repository, *, exclusive: bool, sleep: Callable[[float], None]) -> "HeldLock":
+    _refuse_conflicts(repository, exclusive=exclusive, own="")
+    held = HeldLock(repository, exclusive=exclusive)
+    try:
+        sleep(_SETTLE_SECONDS)  # another process may have written its lock at the same moment
+        _refuse_conflicts(repository, exclusive=exclusive, own=held.name)
+    except BaseException:
+        held.release()
+        raise
+    return held
+
+
+def _refuse_conflicts(repository: Repository, *, exclusive: bool, own: str) -> None:
+    for name, lock in list_locks(repository).items():
+        if name == own:
+            continue
+        if locks.is_stale(lock, now_nanos=time.time_ns()):
+            with contextlib.suppress(StorageError):  # it stands in nobody's way, also if it stays
+                repository.storage.delete(FileKind.LOCK, name)
+        elif locks.conflicts(lock, exclusive=exclusive):
+            raise LockedError(
+                f"repository is already {lock.describe()}; "
+                "if that process is gone, remove its lock with `becalm unlock`"
+            )
+
+
+def list_locks(repository: Repository) -> dict[str, Lock]:
+    """Return all locks by name. One that disappears meanwhile is left out; a broken one is an error."""
+    found = {}
+    for stored in list(repository.storage.list(FileKind.LOCK)):
+        try:
+            text = repository.load_document(FileKind.LOCK, stored.name)
+        except ObjectMissingError:
+            continue
+        found[stored.name] = lock_file.decode(text)
+    return found
+
+
+def unlock(repository: Repository, *, everything: bool) -> int:
+    """Remove stale locks, or all of them; return how many."""
+    removed = 0
+    for stored in list(repository.storage.list(FileKind.LOCK)):
+        if everything or _removable(repository, stored.name):
+            repository.storage.delete(FileKind.LOCK, stored.name)
+            removed += 1
+    return removed
+
+
+def _removable(repository: Repository, name: str) -> bool:
+    lock = lock_file.decode(repository.load_document(FileKind.LOCK, name))
+    if locks.is_stale(lock, now_nanos=time.time_ns()):
+        return True
+    return lock.hostname == socket.gethostname() and not _process_lives(lock.pid)
+
+
+def _process_lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True
+
+
+class HeldLock:
+    """A lock of this process, refreshed by a thread until it is released."""
+
+    def __init__(self, repository: Repository, *, exclusive: bool) -> None:
+        self._repository = repository
+        self._exclusive = exclusive
+        self._problem: StorageError | None = None
+        self._note_refreshed()
+        self.name = self._write()
+        self._released = threading.Event()
+        self._thread = threading.Thread(target=self._keep, name="lock", daemon=True)
+        self._thread.start()
+
+    def check(self) -> None:
+        """Raise if the lock could not be kept: what was done since may not be published.
+
+        Both clocks are asked: one stands still while the machine sleeps, the other may be set back.
+        """
+        age_seconds = max(time.monotonic() - self._refreshed, time.time() - self._refreshed_at)
+        if age_seconds > _GIVE_UP_SECONDS:
+            raise LockedError(f"the lock could not be refreshed, others may break it: {self._problem}")
+
+    def release(self) -> None:
+        """Remove the lock. A store that refuses leaves it to become stale."""
+        self._released.set()
+        self._thread.join()
+        with contextlib.suppress(StorageError):
+            self._repository.storage.delete(FileKind.LOCK, self.name)
+
+    def _note_refreshed(self) -> None:
+        self._refreshed, self._refreshed_at = time.monotonic(), time.time()
+
+    def _write(self) -> str:
+        lock = Lock(
+            time_nanos=time.time_ns(),
+            exclusive=self._exclusive,
+            hostname=socket.gethostname(),
+            username=username(),
+            pid=os.getpid(),
+            uid=os.getuid(),
+            gid=os.getgid(),
+        )
+        return self._repository.save_document(FileKind.LOCK, lock_file.encode(lock))
+
+    def _keep(self) -> None:
+        while not self._released.wait(_REFRESH_SECONDS):
+            self._refresh()
+
+    def _refresh(self) -> None:
+        old = self.name
+        try:
+            self.name = self._write()
+            self._note_refreshed()
+            self._repository.storage.delete(FileKind.LOCK, old)
+        except StorageError as error:
+            self._problem = error

@@ -1,0 +1,136 @@
+"""Loading blobs: one at a time for trees, pack by pack for file content."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from becalm_engine.errors import DamagedError, EngineError, StorageError
+from becalm_engine.format.crypto import unseal
+from becalm_engine.format.pack import BlobKind, PackedBlob
+from becalm_engine.format.tree import Node, decode_tree
+from becalm_engine.ids import BlobID, PackID, blob_id
+from becalm_engine.repository.blob_index import Location
+from becalm_engine.repository.repository import Repository
+from becalm_engine.storage.base import FileKind
+
+_MOST_GAP_BYTES = 1024 * 1024
+_MOST_RANGE_BYTES = 32 * 1024 * 1024
+MAX_BLOB_BYTES = 1 << 30
+"""Trees of a million files have hundreds of MiB; beyond this a stated length is an attack."""
+
+
+def load_blob(repository: Repository, blob: BlobID) -> bytes:
+    """Return the content of a blob, verified.
+
+    Raises:
+        DamagedError: No copy of it is whole, or the index does not know it.
+        StorageError: Its only pack cannot be read.
+    """
+    problem: EngineError = DamagedError(f"blob {blob.hex()} is in no index")
+    for location in repository.index.find_all(blob):
+        packed = location.blob
+        try:
+            return open_blob(repository, packed, _stored(repository, location))
+        except DamagedError as error:
+            repository.windows.forget(location.pack, offset=packed.offset)
+            problem = DamagedError(f"pack {location.pack.hex()}: {error}")
+        except StorageError as error:  # a pack that is gone or cut short; another may hold the blob too
+            if error.retryable:
+                raise
+            problem = error
+    raise problem
+
+
+def _stored(repository: Repository, location: Location) -> bytes:
+    pack, blob = location.pack, location.blob
+    if blob.kind is BlobKind.TREE:
+        end = repository.index.end_of(pack)
+        return repository.windows.load(pack, offset=blob.offset, length=blob.stored_bytes, end=end)
+    return repository.storage.load_range(
+        FileKind.PACK, pack.hex(), offset=blob.offset, length=blob.stored_bytes
+    )
+
+
+def open_blob(repository: Repository, packed: PackedBlob, stored: bytes | memoryview) -> bytes:
+    """Return the content of a stored blob: authenticated, decompressed, and compared with its id.
+
+    Raises:
+        DamagedError: Any of it fails.
+    """
+    try:
+        content = unseal(repository.key, stored)
+        if packed.plain_bytes:
+            plain_bytes = min(packed.plain_bytes, MAX_BLOB_BYTES)
+            content = repository.codec.decompress(content, plain_bytes=plain_bytes)
+    except DamagedError as error:
+        raise DamagedError(f"blob {packed.id.hex()}: {error}") from error
+    if blob_id(content) != packed.id:
+        raise DamagedError(f"blob {packed.id.hex()}: its content has another hash")
+    return content
+
+
+def load_tree(repository: Repository, tree: BlobID) -> list[Node]:
+    """Return the nodes of a directory.
+
+    Raises:
+        DamagedError: It cannot be read.
+    """
+    content = load_blob(repository, tree)
+    try:
+        return decode_tree(content)
+    except DamagedError as error:
+        raise DamagedError(f"tree {tree.hex()}: {error}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class PackRange:
+    """Neighbouring blobs of a pack that are read in one go."""
+
+    pack: PackID
+    offset: int
+    length: int
+    blobs: tuple[PackedBlob, ...]
+
+
+def ranges_of(pack: PackID, blobs: Iterable[PackedBlob]) -> list[PackRange]:
+    """Plan how to read blobs of a pack: small gaps are read too, since a request costs more."""
+    ranges: list[PackRange] = []
+    group: list[PackedBlob] = []
+    for blob in sorted(blobs, key=lambda b: b.offset):
+        if group and not _joins(group, blob):
+            ranges.append(_range(pack, group))
+            group = []
+        group.append(blob)
+    if group:
+        ranges.append(_range(pack, group))
+    return ranges
+
+
+def _joins(group: Sequence[PackedBlob], blob: PackedBlob) -> bool:
+    gap = blob.offset - (group[-1].offset + group[-1].stored_bytes)
+    length = blob.offset + blob.stored_bytes - group[0].offset
+    return gap <= _MOST_GAP_BYTES and length <= _MOST_RANGE_BYTES
+
+
+def _range(pack: PackID, group: Sequence[PackedBlob]) -> PackRange:
+    start, last = group[0].offset, group[-1]
+    return PackRange(pack, start, last.offset + last.stored_bytes - start, tuple(group))
+
+
+def load_range(repository: Repository, wanted: PackRange) -> Iterator[tuple[PackedBlob, bytes]]:
+    """Yield the blobs of a range with their content, verified; a damaged one is sought in other packs."""
+    try:
+        stored = memoryview(
+            repository.storage.load_range(
+                FileKind.PACK, wanted.pack.hex(), offset=wanted.offset, length=wanted.length
+            )
+        )
+    except StorageError as error:
+        if error.retryable:
+            raise
+        stored = memoryview(b"")  # each blob has to be found elsewhere, or fails by itself
+    for packed in wanted.blobs:
+        at = packed.offset - wanted.offset
+        try:
+            yield packed, open_blob(repository, packed, stored[at : at + packed.stored_bytes])
+        except DamagedError:
+            yield packed, load_blob(repository, packed.id)

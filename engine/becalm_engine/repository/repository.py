@@ -1,0 +1,147 @@
+"""An open repository: its config, its key, and the documents in it."""
+
+import secrets
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from becalm_engine.errors import (
+    DamagedError,
+    ObjectMissingError,
+    RepositoryExistsError,
+    RepositoryMissingError,
+)
+from becalm_engine.format import config, index_file
+from becalm_engine.format.compression import Codec, Compression, unwrap_document, wrap_document
+from becalm_engine.format.config import Config
+from becalm_engine.format.crypto import IV_BYTES, KEY_BYTES, Key, seal, unseal
+from becalm_engine.format.key_file import ScryptCost
+from becalm_engine.ids import PackID, stored_id
+from becalm_engine.repository import keys
+from becalm_engine.repository.blob_index import BlobIndex
+from becalm_engine.repository.windows import Windows
+from becalm_engine.storage.base import CONFIG_NAME, FileKind, Storage
+
+DEFAULT_COST = ScryptCost()
+
+T = TypeVar("T")
+
+
+class Repository:
+    """A repository whose master key is known. Safe to use from several threads.
+
+    `guard` is called before a snapshot appears or goes; it raises if the lock that this needs was lost.
+    """
+
+    def __init__(
+        self, storage: Storage, key: Key, settings: Config, compression: Compression = Compression.AUTO
+    ) -> None:
+        self.storage = storage
+        self.key = key
+        self.config = settings
+        # version 1 knows no compression
+        self.compression = compression if settings.version > 1 else Compression.OFF
+        self.codec = Codec(self.compression.level or Compression.AUTO.level)
+        self.index = BlobIndex()
+        self.windows = Windows(storage)
+        self.guard: Callable[[], None] = lambda: None
+
+    def load_document(self, kind: FileKind, name: str) -> bytes:
+        """Return the JSON of an index, snapshot or lock.
+
+        Raises:
+            DamagedError: It is not what its name says, or was changed.
+        """
+        stored = self.storage.load(kind, name)
+        if stored_id(stored).hex() != name:
+            raise DamagedError(f"{kind.value}/{name} has other content than its name says")
+        try:
+            return unwrap_document(unseal(self.key, stored), self.codec)
+        except DamagedError as error:
+            raise DamagedError(f"{kind.value}/{name}: {error}") from error
+
+    def save_document(self, kind: FileKind, text: bytes) -> str:
+        """Store the JSON of an index, snapshot or lock; return its name."""
+        wrapped = wrap_document(text, self.codec, version=self.config.version)
+        stored = seal(self.key, wrapped, iv=secrets.token_bytes(IV_BYTES))
+        name = stored_id(stored).hex()
+        self.storage.save(kind, name, stored)
+        return name
+
+    def load_documents(self, kind: FileKind, decode: Callable[[bytes], T]) -> dict[str, T]:
+        """Load and decode all documents of a kind, several at once."""
+        return dict(self.each_document(kind, decode))
+
+    def each_document(self, kind: FileKind, decode: Callable[[bytes], T]) -> Iterator[tuple[str, T]]:
+        """Yield all documents of a kind, several loaded at once, and no more of them in memory than that."""
+        names = sorted(stored.name for stored in self.storage.list(kind))
+        step = 2 * self.storage.connections
+        with ThreadPoolExecutor(self.storage.connections) as pool:
+            for at in range(0, len(names), step):
+                some = names[at : at + step]
+                texts = pool.map(lambda name: decode(self.load_document(kind, name)), some)
+                yield from zip(some, texts, strict=True)
+
+    def load_index(self) -> None:
+        """Read all index files. Snapshots must be listed before: the index may be newer, never older."""
+        for _, packs in self.each_document(FileKind.INDEX, index_file.decode):
+            for pack, blobs in packs:
+                self.index.add(PackID(pack), blobs)
+
+
+def initialise(
+    storage: Storage, password: str, *, version: int = 2, cost: ScryptCost = DEFAULT_COST
+) -> Config:
+    """Make a new repository and its first key.
+
+    Raises:
+        RepositoryExistsError: There is one already, or part of one.
+    """
+    storage.create()
+    _refuse_existing(storage)
+    master = Key.from_bytes(secrets.token_bytes(KEY_BYTES))
+    polynomial = config.random_polynomial(lambda: secrets.randbits(64))
+    settings = Config(version, secrets.token_hex(32), polynomial)
+    key_name = keys.make_key(storage, master, password, cost)
+    sealed = seal(master, config.encode(settings), iv=secrets.token_bytes(IV_BYTES))
+    try:
+        storage.save(FileKind.CONFIG, CONFIG_NAME, sealed, only_if_absent=True)
+    except RepositoryExistsError:
+        storage.delete(FileKind.KEY, key_name)  # somebody else was first; their repository is theirs
+        raise
+    return settings
+
+
+def _refuse_existing(storage: Storage) -> None:
+    """A config makes a repository; keys without one are the rest of something, not to be covered up."""
+    try:
+        storage.load(FileKind.CONFIG, CONFIG_NAME)
+    except ObjectMissingError:
+        if any(True for _ in storage.list(FileKind.KEY)):
+            raise RepositoryExistsError(
+                f"{storage.location} already has keys but no config: it was a repository, or another is being made"
+            ) from None
+        return
+    raise RepositoryExistsError(f"repository at {storage.location} already exists")
+
+
+def open_repository(
+    storage: Storage, password: str, *, compression: Compression = Compression.AUTO, key_hint: str = ""
+) -> Repository:
+    """Open a repository with a password.
+
+    Raises:
+        RepositoryMissingError: There is none.
+        WrongPasswordError: The password opens none of its keys.
+        DamagedError: Its config does not open with the key.
+    """
+    try:
+        sealed = storage.load(FileKind.CONFIG, CONFIG_NAME)
+    except ObjectMissingError as error:
+        raise RepositoryMissingError(f"no repository at {storage.location}: {error}") from error
+    key = keys.find_key(storage, password, key_hint)
+    try:
+        settings = config.decode(unseal(key, sealed))
+    except DamagedError as error:
+        raise DamagedError(f"config: {error}") from error
+    return Repository(storage, key, settings, compression)

@@ -1,0 +1,91 @@
+"""The snapshots of a repository: list, find, save, remove."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from becalm_engine.errors import SnapshotMissingError
+from becalm_engine.format import snapshot as snapshot_format
+from becalm_engine.format.snapshot import Snapshot
+from becalm_engine.repository.repository import Repository
+from becalm_engine.storage.base import FileKind
+
+_SHORT_CHARS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class StoredSnapshot:
+    """A snapshot and its name in the repository."""
+
+    name: str
+    snapshot: Snapshot
+
+    @property
+    def short(self) -> str:
+        """The first eight digits, which people use."""
+        return self.name[:_SHORT_CHARS]
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which snapshots are meant: any of the hosts, any of the tag lists (all of its tags), all of the paths."""
+
+    hosts: tuple[str, ...] = ()
+    tag_lists: tuple[tuple[str, ...], ...] = ()
+    paths: tuple[str, ...] = ()
+
+    def fits(self, snapshot: Snapshot) -> bool:
+        """Say whether a snapshot is meant."""
+        return (
+            (not self.hosts or snapshot.hostname in self.hosts)
+            and (not self.tag_lists or any(_has_tags(snapshot, tags) for tags in self.tag_lists))
+            and all(path in snapshot.paths for path in self.paths)
+        )
+
+
+def _has_tags(snapshot: Snapshot, tags: Iterable[str]) -> bool:
+    """An empty tag stands for having none."""
+    return all(tag in snapshot.tags if tag else not snapshot.tags for tag in tags)
+
+
+def list_snapshots(repository: Repository, wanted: Filter | None = None) -> list[StoredSnapshot]:
+    """Return the snapshots that fit, oldest first.
+
+    Raises:
+        DamagedError: One of them cannot be read; nothing is left out in silence.
+    """
+    loaded = repository.load_documents(FileKind.SNAPSHOT, snapshot_format.decode)
+    found = [StoredSnapshot(name, snapshot) for name, snapshot in loaded.items()]
+    fitting = [stored for stored in found if wanted is None or wanted.fits(stored.snapshot)]
+    return sorted(fitting, key=lambda stored: (stored.snapshot.time_nanos, stored.name))
+
+
+def find_snapshot(repository: Repository, text: str, wanted: Filter | None = None) -> StoredSnapshot:
+    """Return the snapshot named by `latest`, by its id, or by a prefix of it that only it has.
+
+    Raises:
+        SnapshotMissingError: None fits, or several do.
+    """
+    if text == "latest":
+        found = list_snapshots(repository, wanted)
+        if not found:
+            raise SnapshotMissingError("no snapshot fits the filter")
+        return found[-1]
+    names = [f.name for f in repository.storage.list(FileKind.SNAPSHOT) if f.name.startswith(text)]
+    if not text or len(names) != 1:
+        count = "no snapshot" if not names else "more than one snapshot"
+        raise SnapshotMissingError(f"{count} has an id that begins with {text!r}")
+    decoded = snapshot_format.decode(repository.load_document(FileKind.SNAPSHOT, names[0]))
+    return StoredSnapshot(names[0], decoded)
+
+
+def save_snapshot(repository: Repository, snapshot: Snapshot) -> StoredSnapshot:
+    """Store a snapshot: the moment from which a backup exists. All it refers to must be indexed before."""
+    repository.guard()
+    name = repository.save_document(FileKind.SNAPSHOT, snapshot_format.encode(snapshot))
+    return StoredSnapshot(name, snapshot)
+
+
+def remove_snapshot(repository: Repository, stored: StoredSnapshot) -> None:
+    """Remove a snapshot; its data stays until a prune."""
+    repository.guard()
+    repository.storage.delete(FileKind.SNAPSHOT, stored.name)

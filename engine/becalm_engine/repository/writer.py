@@ -1,0 +1,179 @@
+"""Saving blobs: compressed, sealed and packed by the calling thread, uploaded by others.
+
+The order of writes is the contract: packs, then index files that list them, and only then what refers to them.
+"""
+
+import secrets
+import threading
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+from becalm_engine.errors import EngineError, UsageError
+from becalm_engine.format import index_file
+from becalm_engine.format.compression import Compression
+from becalm_engine.format.crypto import IV_BYTES, seal
+from becalm_engine.format.pack import BlobKind, PackedBlob
+from becalm_engine.ids import BlobID, PackID, blob_id, stored_id
+from becalm_engine.repository.packer import OpenPack, Packer
+from becalm_engine.repository.repository import Repository
+from becalm_engine.storage.base import FileKind
+
+MIB = 1024 * 1024
+DEFAULT_PACK_BYTES = 32 * MIB
+_TREE_PACK_BYTES = 8 * MIB
+_FULL_INDEX_BLOBS = 50_000
+_INDEX_SECONDS = 300.0
+"""What is not indexed is lost to the next run if this one is killed."""
+
+
+@dataclass(slots=True)
+class Added:
+    """What a run added to the repository. Bytes are before and after compression."""
+
+    data_blobs: int = 0
+    tree_blobs: int = 0
+    plain_bytes: int = 0
+    stored_bytes: int = 0
+
+
+class Writer:
+    """Adds blobs to a repository. `save` may be called from several threads.
+
+    Leaving the block without an error uploads and indexes everything. Leaving it with one does the same as
+    far as it is possible, so that the next run finds what this one has uploaded.
+    """
+
+    def __init__(self, repository: Repository, *, pack_bytes: int = DEFAULT_PACK_BYTES) -> None:
+        self.added = Added()
+        self._repository = repository
+        self._changing = threading.Lock()
+        self._indexing = threading.Lock()
+        self._pending: set[BlobID] = set()
+        self._unindexed: list[tuple[PackID, list[PackedBlob]]] = []
+        self._indexed_at = time.monotonic()
+        self._failed: EngineError | None = None
+        connections = repository.storage.connections
+        self._uploads = ThreadPoolExecutor(connections, thread_name_prefix="upload")
+        # What waits for an upload is memory: as many packs as can be under way, and one more.
+        self._room = threading.BoundedSemaphore(min(connections, 4) + 1)
+        self._packers = {
+            BlobKind.DATA: Packer(BlobKind.DATA, pack_bytes, self._upload),
+            BlobKind.TREE: Packer(BlobKind.TREE, min(pack_bytes, _TREE_PACK_BYTES), self._upload),
+        }
+
+    def save(self, kind: BlobKind, content: bytes | memoryview) -> BlobID:
+        """Store a blob unless the repository has it; return its id.
+
+        Raises:
+            StorageError: An earlier upload failed for good.
+        """
+        blob = blob_id(content)
+        self.save_as(blob, kind, content)
+        return blob
+
+    def save_as(self, blob: BlobID, kind: BlobKind, content: bytes | memoryview) -> bool:
+        """Store a blob whose id is known; say whether it is new to the repository."""
+        self.check()
+        with self._changing:
+            if blob in self._pending or blob in self._repository.index:
+                return False
+            self._pending.add(blob)
+        sealed, plain_bytes = self._sealed(content)
+        with self._changing:
+            self._count(kind, len(content), len(sealed))
+            self._packers[kind].add(blob, sealed, plain_bytes)
+        return True
+
+    def check(self) -> None:
+        """Raise what an upload failed with."""
+        if self._failed is not None:
+            raise self._failed
+
+    def flush(self) -> None:
+        """Upload what is open, wait for all uploads, and write the index of them."""
+        with self._changing:
+            for packer in self._packers.values():
+                packer.flush()
+        self._uploads.shutdown(wait=True)
+        self._uploads = ThreadPoolExecutor(self._repository.storage.connections, thread_name_prefix="upload")
+        self._save_index()
+        self.check()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        try:
+            self.flush()
+        except EngineError:
+            if error is None:
+                raise
+        finally:
+            self._uploads.shutdown(wait=True)
+
+    def _sealed(self, content: bytes | memoryview) -> tuple[bytes, int]:
+        repository = self._repository
+        iv = secrets.token_bytes(IV_BYTES)
+        if repository.compression is Compression.OFF or not content:
+            return seal(repository.key, content, iv=iv), 0
+        packed = repository.codec.compress(content)
+        return seal(repository.key, packed, iv=iv), len(content)
+
+    def _count(self, kind: BlobKind, plain_bytes: int, stored_bytes: int) -> None:
+        if kind is BlobKind.TREE:
+            self.added.tree_blobs += 1
+        else:
+            self.added.data_blobs += 1
+        self.added.plain_bytes += plain_bytes
+        self.added.stored_bytes += stored_bytes
+
+    def _upload(self, pack: OpenPack) -> None:
+        """Hand a full pack to an uploading thread; waits while too many are under way."""
+        self._room.acquire()
+        try:
+            self._uploads.submit(self._uploaded, pack).add_done_callback(self._finished)
+        except BaseException:
+            self._room.release()
+            raise
+
+    def _uploaded(self, pack: OpenPack) -> None:
+        if self._failed is not None:
+            return
+        data = pack.finish(self._repository.key)
+        pack.parts.clear()
+        name = PackID(stored_id(data))
+        self._repository.storage.save(FileKind.PACK, name.hex(), data)
+        self._uploaded_pack(name, pack.blobs)
+
+    def _uploaded_pack(self, name: PackID, blobs: list[PackedBlob]) -> None:
+        with self._indexing:
+            self._repository.index.add(name, blobs)
+            self._unindexed.append((name, blobs))
+            self._pending.difference_update([blob.id for blob in blobs])
+            full = sum(len(listed) for _, listed in self._unindexed) >= _FULL_INDEX_BLOBS
+            full = full or time.monotonic() - self._indexed_at > _INDEX_SECONDS
+        if full:
+            self._save_index()
+
+    def _finished(self, upload: "Future[None]") -> None:
+        self._room.release()
+        error = upload.exception()
+        if error is not None and self._failed is None:
+            self._failed = (
+                error if isinstance(error, EngineError) else UsageError(f"upload failed: {error!r}")
+            )
+
+    def _save_index(self) -> None:
+        with self._indexing:
+            packs, self._unindexed = self._unindexed, []
+            self._indexed_at = time.monotonic()
+        if packs:
+            self._repository.save_document(FileKind.INDEX, index_file.encode(packs))

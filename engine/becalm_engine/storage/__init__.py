@@ -1,0 +1,1 @@
+"""Where repositories lie: one port (`base`), its adapters, and decorators over any of them."""

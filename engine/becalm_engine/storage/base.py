@@ -1,0 +1,78 @@
+"""The port to wherever a repository lies, and what each of its methods promises."""
+
+import enum
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+
+class FileKind(enum.Enum):
+    """The kinds of file in a repository; the value is the folder (for the config: the file)."""
+
+    CONFIG = "config"
+    KEY = "keys"
+    PACK = "data"
+    INDEX = "index"
+    SNAPSHOT = "snapshots"
+    LOCK = "locks"
+
+
+CONFIG_NAME = ""
+"""There is one config, and it has no name of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """One entry of a listing."""
+
+    name: str
+    size_bytes: int
+
+
+class Storage(Protocol):
+    """A flat store of immutable files. All methods may be called from several threads at once.
+
+    Every method raises a `StorageError`: `ObjectMissingError` where something must be there and is not,
+    `StorageUnavailableError` where a retry may help, and the others where it cannot.
+    """
+
+    @property
+    def location(self) -> str:
+        """Where it is, for people. Holds no secret."""
+        ...
+
+    @property
+    def connections(self) -> int:
+        """How many calls may usefully run at once."""
+        ...
+
+    def create(self) -> None:
+        """Make the place for a new repository, if it is not there. Repeatable."""
+        ...
+
+    def save(self, kind: FileKind, name: str, data: bytes, *, only_if_absent: bool = False) -> None:
+        """Store a file as a whole or not at all; when it returns, the file survives a crash.
+
+        With `only_if_absent` an existing file is an error, as far as the place can tell.
+        """
+        ...
+
+    def load(self, kind: FileKind, name: str) -> bytes:
+        """Return a whole file."""
+        ...
+
+    def load_range(self, kind: FileKind, name: str, *, offset: int, length: int) -> bytes:
+        """Return exactly `length` (> 0) bytes from `offset`; a shorter file is a `StorageError`."""
+        ...
+
+    def list(self, kind: FileKind) -> Iterator[StoredFile]:
+        """Yield the files of a kind in no order; what is not named by 64 hex digits is left out."""
+        ...
+
+    def delete(self, kind: FileKind, name: str) -> None:
+        """Remove a file; one that is not there is no error."""
+        ...
+
+    def close(self) -> None:
+        """Give back connections. Nothing is lost without it."""
+        ...

@@ -1,0 +1,52 @@
+"""The official fake: a repository in a dictionary."""
+
+import threading
+from collections.abc import Iterator
+
+from becalm_engine.errors import ObjectMissingError, RepositoryExistsError, StorageError
+from becalm_engine.ids import is_name
+from becalm_engine.storage.base import FileKind, StoredFile
+
+
+class MemoryStorage:
+    """Keeps files in memory. `files` may be looked at and changed by tests."""
+
+    location = "memory"
+    connections = 2
+
+    def __init__(self) -> None:
+        self.files: dict[tuple[FileKind, str], bytes] = {}
+        self._changing = threading.Lock()
+
+    def create(self) -> None:
+        """There is always room."""
+
+    def save(self, kind: FileKind, name: str, data: bytes, *, only_if_absent: bool = False) -> None:
+        with self._changing:
+            if only_if_absent and (kind, name) in self.files:
+                raise RepositoryExistsError(f"{kind.value} already exists in {self.location}")
+            self.files[kind, name] = bytes(data)
+
+    def load(self, kind: FileKind, name: str) -> bytes:
+        try:
+            return self.files[kind, name]
+        except KeyError:
+            raise ObjectMissingError(f"{kind.value}/{name} does not exist") from None
+
+    def load_range(self, kind: FileKind, name: str, *, offset: int, length: int) -> bytes:
+        part = self.load(kind, name)[offset : offset + length]
+        if len(part) != length:
+            raise StorageError(f"{kind.value}/{name} ends before byte {offset + length}")
+        return part
+
+    def list(self, kind: FileKind) -> Iterator[StoredFile]:
+        with self._changing:
+            found = [(name, len(data)) for (k, name), data in self.files.items() if k is kind]
+        return (StoredFile(name, size) for name, size in found if is_name(name))
+
+    def delete(self, kind: FileKind, name: str) -> None:
+        with self._changing:
+            self.files.pop((kind, name), None)
+
+    def close(self) -> None:
+        """Nothing is held open."""

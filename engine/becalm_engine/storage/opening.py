@@ -1,0 +1,25 @@
+"""Chooses the adapter for a location."""
+
+import importlib
+import threading
+from pathlib import Path
+from typing import cast
+
+from becalm_engine.storage.base import Storage
+from becalm_engine.storage.local import LocalStorage
+from becalm_engine.storage.location import StorageOptions, parse_location
+from becalm_engine.storage.retry import RetryingStorage
+
+
+def open_storage(location: str, options: StorageOptions, stop: threading.Event | None = None) -> Storage:
+    """Return the storage at `location`; nothing is contacted yet. Once `stop` is set, nothing is retried.
+
+    Raises:
+        UsageError: The location makes no sense.
+    """
+    parsed = parse_location(location)
+    if isinstance(parsed, Path):
+        return LocalStorage(parsed)
+    # boto3 takes a third of a second to import, which a local repository need not pay.
+    module = importlib.import_module("becalm_engine.storage.s3")
+    return RetryingStorage(cast("Storage", module.S3Storage(parsed, options)), stop=stop)

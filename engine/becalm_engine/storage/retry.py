@@ -1,0 +1,84 @@
+"""A decorator over any storage: repeats what may succeed later, within a total time."""
+
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+from becalm_engine.errors import StorageError
+from becalm_engine.storage.base import FileKind, Storage, StoredFile
+
+_FIRST_DELAY_SECONDS = 0.5
+_LONGEST_DELAY_SECONDS = 60.0
+
+T = TypeVar("T")
+
+
+class RetryingStorage:
+    """Repeats calls whose error says that a retry may help, with growing, jittered delays.
+
+    `limit_seconds` bounds one call and all its repetitions; nothing is repeated once `stop` is set. A save may be
+    repeated because names are the hashes of what is saved; one with `only_if_absent` is not, since its first
+    try may have succeeded unseen.
+    """
+
+    def __init__(
+        self,
+        storage: Storage,
+        *,
+        limit_seconds: float = 900.0,
+        stop: threading.Event | None = None,
+        sleep: Callable[[float], object] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._storage = storage
+        self._limit_seconds = limit_seconds
+        self._stop = stop or threading.Event()
+        self._sleep = sleep or self._stop.wait
+        self._clock = clock
+
+    @property
+    def location(self) -> str:
+        return self._storage.location
+
+    @property
+    def connections(self) -> int:
+        return self._storage.connections
+
+    def create(self) -> None:
+        self._repeated(self._storage.create)
+
+    def save(self, kind: FileKind, name: str, data: bytes, *, only_if_absent: bool = False) -> None:
+        if only_if_absent:
+            self._storage.save(kind, name, data, only_if_absent=True)
+        else:
+            self._repeated(lambda: self._storage.save(kind, name, data))
+
+    def load(self, kind: FileKind, name: str) -> bytes:
+        return self._repeated(lambda: self._storage.load(kind, name))
+
+    def load_range(self, kind: FileKind, name: str, *, offset: int, length: int) -> bytes:
+        return self._repeated(lambda: self._storage.load_range(kind, name, offset=offset, length=length))
+
+    def list(self, kind: FileKind) -> Iterator[StoredFile]:
+        # A listing is repeated as a whole: half of one must never be taken for all of it.
+        return iter(self._repeated(lambda: list(self._storage.list(kind))))
+
+    def delete(self, kind: FileKind, name: str) -> None:
+        self._repeated(lambda: self._storage.delete(kind, name))
+
+    def close(self) -> None:
+        self._storage.close()
+
+    def _repeated(self, call: Callable[[], T]) -> T:
+        started, delay = self._clock(), _FIRST_DELAY_SECONDS
+        while True:
+            try:
+                return call()
+            except StorageError as error:
+                spent = self._clock() - started
+                if not error.retryable or self._stop.is_set() or spent + delay > self._limit_seconds:
+                    raise
+            self._sleep(delay * random.uniform(0.5, 1.0))  # noqa: S311  no secret depends on it
+            delay = min(2 * delay, _LONGEST_DELAY_SECONDS)

@@ -1,0 +1,152 @@
+"""What the file system says about a file, as a node; and a node's metadata back onto a file."""
+
+import contextlib
+import errno
+import grp
+import os
+import pwd
+import stat
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+from becalm_engine.format.tree import CHARDEV, DEV, DIR, FIFO, FILE, SOCKET, SYMLINK, Node
+
+_TYPES = {
+    stat.S_IFREG: FILE,
+    stat.S_IFDIR: DIR,
+    stat.S_IFLNK: SYMLINK,
+    stat.S_IFBLK: DEV,
+    stat.S_IFCHR: CHARDEV,
+    stat.S_IFIFO: FIFO,
+    stat.S_IFSOCK: SOCKET,
+}
+_LINKABLE = frozenset((FILE, SYMLINK, DEV, CHARDEV))
+_NO_XATTRS = (errno.ENOTSUP, errno.EPERM, errno.EACCES, errno.ENODATA)
+
+
+def node_of(name: bytes, found: os.stat_result, path: bytes, *, with_atime: bool = False) -> Node:
+    """Return the node of a file, without content or subtree.
+
+    Raises:
+        OSError: Its link target or attributes cannot be read.
+    """
+    kind = _TYPES[stat.S_IFMT(found.st_mode)]
+    node = Node(
+        name,
+        kind,
+        stat.S_IMODE(found.st_mode),
+        found.st_mtime_ns,
+        found.st_atime_ns if with_atime else found.st_mtime_ns,
+        found.st_ctime_ns,
+        found.st_uid,
+        found.st_gid,
+        _user_name(found.st_uid),
+        _group_name(found.st_gid),
+        found.st_ino,
+        found.st_dev,
+    )
+    if kind == FILE:
+        node.size = found.st_size
+    elif kind == SYMLINK:
+        node.link_target = os.readlink(path)
+    elif kind in (DEV, CHARDEV):
+        node.device = found.st_rdev
+    if kind in _LINKABLE:
+        node.links = found.st_nlink
+    node.xattrs = read_xattrs(path)
+    return node
+
+
+def read_xattrs(path: bytes) -> tuple[tuple[str, bytes], ...]:
+    """Return a file's extended attributes in the file system's own order, as restic does; often there are none."""
+    try:
+        names = os.listxattr(path, follow_symlinks=False)
+    except OSError as error:
+        if error.errno in _NO_XATTRS:
+            return ()
+        raise
+    if not names:
+        return ()
+    return tuple((name, os.getxattr(path, name, follow_symlinks=False)) for name in names)
+
+
+@lru_cache(maxsize=4096)
+def _user_name(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return ""
+
+
+@lru_cache(maxsize=4096)
+def _group_name(gid: int) -> str:
+    try:
+        return grp.getgrgid(gid).gr_name
+    except KeyError:
+        return ""
+
+
+@dataclass(slots=True)
+class Problems:
+    """Counts what could not be set, by kind: one line for a million files, with the first as an example."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, str] = field(default_factory=dict)
+
+    def add(self, kind: str, path: str, error: OSError) -> None:
+        """Note one problem."""
+        self.counts[kind] += 1
+        self.examples.setdefault(kind, f"{path}: {error.strerror}")
+
+
+def set_metadata(handle: int, node: Node, path: str, problems: Problems) -> None:
+    """Give an open file or directory its owner, attributes, mode and times, in that order.
+
+    The owner comes first because changing it clears set-id bits; times come last because all else moves them.
+    """
+    with _noted("owner", path, problems):
+        os.fchown(handle, node.uid, node.gid)
+    _set_xattrs(handle, node, path, problems)
+    with _noted("mode", path, problems):
+        os.fchmod(handle, node.mode)
+    with _noted("times", path, problems):
+        os.utime(handle, ns=(node.atime, node.mtime))
+
+
+def set_metadata_at(folder: int, name: bytes, node: Node, path: str, problems: Problems) -> None:
+    """Give a link or a special file its metadata without opening or following it."""
+    with _noted("owner", path, problems):
+        os.chown(name, node.uid, node.gid, dir_fd=folder, follow_symlinks=False)
+    # Only the path below /proc reaches a link's attributes relative to a descriptor.
+    _set_xattrs(os.fsencode(f"/proc/self/fd/{folder}/") + name, node, path, problems)
+    if node.type != SYMLINK:
+        with _noted("mode", path, problems):
+            os.chmod(name, node.mode, dir_fd=folder)
+    with _noted("times", path, problems):
+        os.utime(name, ns=(node.atime, node.mtime), dir_fd=folder, follow_symlinks=False)
+
+
+def _set_xattrs(where: int | bytes, node: Node, path: str, problems: Problems) -> None:
+    """Set a node's attributes, each by itself, and remove those it does not have."""
+    follow = {} if isinstance(where, int) else {"follow_symlinks": False}
+    wanted = dict(node.xattrs)
+    try:
+        present = os.listxattr(where, **follow)
+    except OSError:
+        present = []  # a place without attributes; setting one says so
+    for name in set(present) - set(wanted):
+        with contextlib.suppress(OSError):  # a label that the system itself keeps there
+            os.removexattr(where, name, **follow)
+    for name, value in wanted.items():
+        with _noted("extended attributes", path, problems):
+            os.setxattr(where, name, value, **follow)
+
+
+@contextlib.contextmanager
+def _noted(kind: str, path: str, problems: Problems) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        problems.add(kind, path, error)

@@ -1,0 +1,215 @@
+"""Where a restore writes: every step relative to an open directory, no link followed, ever.
+
+A repository may be hostile. A name that is not one plain component is refused, and whatever stands in the way
+of a directory (a link that leads elsewhere, above all) is removed, not entered.
+"""
+
+import contextlib
+import errno
+import os
+import stat
+import threading
+from collections.abc import Iterator
+
+from becalm_engine.errors import TargetError
+from becalm_engine.format.tree import CHARDEV, DEV, FIFO, SYMLINK, Node
+
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_NEW_FILE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_OLD_FILE = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+def refuse_name(name: bytes) -> None:
+    """Refuse a name that is not one plain component.
+
+    Raises:
+        TargetError: It could lead out of its directory.
+    """
+    if name in (b"", b".", b"..") or b"/" in name or b"\0" in name:
+        raise TargetError(f"the name {name!r} is refused: it could lead out of the target")
+
+
+def open_target(path: str) -> int:
+    """Open the folder that a restore writes into, making it if needed; the caller closes it.
+
+    Raises:
+        TargetError: It cannot be made or opened.
+    """
+    try:
+        os.makedirs(path, mode=0o700, exist_ok=True)
+        return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise TargetError(f"cannot restore into {path}: {error.strerror}") from error
+
+
+class Target:
+    """An open folder, and the way to every folder below it: component by component, through no link.
+
+    `made` holds the folders that were not there before. Each thread keeps the folder that it used last open,
+    since files come folder by folder; `close` gives those back.
+    """
+
+    def __init__(self, root: int) -> None:
+        self._root = root
+        self._last: dict[int, tuple[tuple[bytes, ...], int]] = {}
+        self.made: set[tuple[bytes, ...]] = set()
+
+    @contextlib.contextmanager
+    def folder(self, path: tuple[bytes, ...], *, make: bool = False) -> Iterator[int]:
+        """Open a folder for the block; with `make`, what is missing on the way is made."""
+        thread = threading.get_ident()
+        last = self._last.get(thread)
+        if last is None or last[0] != path:
+            opened = self._walk(path, make=make)
+            if last is not None:
+                os.close(last[1])
+            last = self._last[thread] = path, opened
+        handle = os.dup(last[1])
+        try:
+            yield handle
+        finally:
+            os.close(handle)
+
+    def _walk(self, path: tuple[bytes, ...], *, make: bool) -> int:
+        handle = os.dup(self._root)
+        try:
+            for depth, name in enumerate(path, 1):
+                inside, made = _enter(handle, name) if make else (open_directory(handle, name), False)
+                os.close(handle)
+                handle = inside
+                if made:
+                    self.made.add(path[:depth])
+        except BaseException:
+            os.close(handle)
+            raise
+        return handle
+
+    def close(self) -> None:
+        """Close what is kept open; not the root."""
+        while self._last:
+            os.close(self._last.popitem()[1][1])
+
+
+def _enter(folder: int, name: bytes) -> tuple[int, bool]:
+    """Open a directory below `folder`, making it or replacing what is not a directory; say whether it was made."""
+    try:
+        return open_directory(folder, name), False
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        if error.errno not in (errno.ENOTDIR, errno.ELOOP):
+            raise
+        os.unlink(name, dir_fd=folder)
+    os.mkdir(name, mode=0o700, dir_fd=folder)
+    return open_directory(folder, name), True
+
+
+def open_directory(folder: int, name: bytes) -> int:
+    """Open a directory that is there already."""
+    return os.open(name, _DIRECTORY, dir_fd=folder)
+
+
+def open_for_writing(folder: int, name: bytes) -> int:
+    """Open a file that this restore has made.
+
+    Raises:
+        TargetError: It is something else by now: writing into it might change other files.
+    """
+    handle = os.open(name, _OLD_FILE, dir_fd=folder)
+    found = os.fstat(handle)
+    if stat.S_ISREG(found.st_mode) and found.st_nlink == 1:
+        return handle
+    os.close(handle)
+    raise TargetError("the file was replaced while it was being restored")
+
+
+def open_for_reading(folder: int, name: bytes) -> int:
+    """Open a regular file to look at it.
+
+    Raises:
+        TargetError: It is something else.
+    """
+    handle = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise TargetError("it is no regular file")
+    return handle
+
+
+def create_file(folder: int, name: bytes) -> int:
+    """Create a file, replacing what has its name, and return its descriptor."""
+    try:
+        return os.open(name, _NEW_FILE, 0o600, dir_fd=folder)
+    except FileExistsError:
+        remove(folder, name)
+        return os.open(name, _NEW_FILE, 0o600, dir_fd=folder)
+
+
+def create_special(folder: int, name: bytes, node: Node) -> None:
+    """Create a link, device or FIFO, replacing what has its name."""
+    remove(folder, name)
+    if node.type == SYMLINK:
+        os.symlink(node.link_target, name, dir_fd=folder)
+    elif node.type == FIFO:
+        os.mkfifo(name, 0o600, dir_fd=folder)
+    elif node.type in (DEV, CHARDEV):
+        kind = stat.S_IFBLK if node.type == DEV else stat.S_IFCHR
+        os.mknod(name, kind | 0o600, node.device, dir_fd=folder)
+
+
+def remove(folder: int, name: bytes) -> None:
+    """Remove a file or a whole directory below `folder`; one that is not there is no error."""
+    try:
+        os.unlink(name, dir_fd=folder)
+    except FileNotFoundError:
+        return
+    except (IsADirectoryError, PermissionError):
+        try:
+            inside = open_directory(folder, name)
+        except NotADirectoryError:
+            inside = -1
+        if inside < 0:
+            raise
+        _empty(inside)
+        os.rmdir(name, dir_fd=folder)
+
+
+def _empty(folder: int) -> None:
+    """Remove all that is in an open directory, and close it. Not recursive: trees may be deep."""
+    stack = [(folder, iter(list_names(folder)))]
+    parents: list[bytes] = []
+    try:
+        while stack:
+            handle, names = stack[-1]
+            name = next(names, None)
+            if name is None:
+                os.close(stack.pop()[0])
+                if stack:
+                    os.rmdir(parents.pop(), dir_fd=stack[-1][0])
+            elif _is_directory(handle, name):
+                inside = open_directory(handle, name)
+                stack.append((inside, iter(list_names(inside))))
+                parents.append(name)
+            else:
+                os.unlink(name, dir_fd=handle)
+    finally:
+        for handle, _ in stack:
+            os.close(handle)
+
+
+def _is_directory(folder: int, name: bytes) -> bool:
+    return stat.S_ISDIR(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode)
+
+
+def list_names(folder: int) -> list[bytes]:
+    """Return the names in an open directory."""
+    return [os.fsencode(name) for name in os.listdir(folder)]
+
+
+@contextlib.contextmanager
+def closing(handle: int) -> Iterator[int]:
+    """Close a descriptor at the end of the block."""
+    try:
+        yield handle
+    finally:
+        os.close(handle)

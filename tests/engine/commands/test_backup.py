@@ -1,0 +1,287 @@
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from becalm_engine.commands.backup import BackupOptions, capture
+from becalm_engine.commands.progress import Progress
+from becalm_engine.commands.sources import Exclusion, arrange, parse_marker, parse_size, stored_paths
+from becalm_engine.errors import EngineError, SourceMissingError, StoppedError, StorageFullError, UsageError
+from becalm_engine.policy.patterns import Patterns
+from becalm_engine.storage.base import FileKind
+from becalm_engine.volume import scan
+from becalm_engine.volume.scan import Found
+from tests.engine.commands.world import World
+from tests.engine.repository.faulty import FaultyStorage
+
+
+@pytest.fixture
+def source(place: Path) -> Path:
+    folder = place / "source"
+    for name in ("a/one", "a/two.log", "b/three", "b/CACHEDIR.TAG", "b/.nobackup"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(name)
+    (folder / "b" / "CACHEDIR.TAG").write_text("Signature: 8a477f597d28d172789f06886806bc55\n")
+    (folder / "large").write_bytes(bytes(5000))
+    return folder
+
+
+def names_in(world: World, tree_of: Path, *sources: Path | str, **options: object) -> set[str]:
+    """Return what a backup took, by the paths below a folder."""
+    captured = world.backup(*sources, **options)
+    back = tree_of.parent / f"back-{len(world.snapshots())}"
+    world.restore_folder(captured, tree_of, back)
+    return {str(path.relative_to(back)) for path in back.rglob("*")}
+
+
+ALL = {"a", "a/one", "a/two.log", "b", "b/three", "b/CACHEDIR.TAG", "b/.nobackup", "large"}
+
+
+@pytest.mark.parametrize(
+    ("exclusion", "gone"),
+    [
+        (Exclusion(), set()),
+        (Exclusion(Patterns(["*.log"])), {"a/two.log"}),
+        (Exclusion(Patterns(["a", "!a"])), set()),
+        (Exclusion(ignoring_case=Patterns(["*.LOG"], ignore_case=True)), {"a/two.log"}),
+        (Exclusion(caches=True), {"b", "b/three", "b/CACHEDIR.TAG", "b/.nobackup"}),
+        (Exclusion(markers=((b".nobackup", b""),)), {"b", "b/three", "b/CACHEDIR.TAG", "b/.nobackup"}),
+        (Exclusion(markers=((b".nobackup", b"else"),)), set()),
+        (Exclusion(larger_than_bytes=4999), {"large"}),
+        (Exclusion(larger_than_bytes=5000), set()),
+    ],
+)
+def test_what_is_excluded_is_left_out(
+    world: World, source: Path, exclusion: Exclusion, gone: set[str]
+) -> None:
+    assert names_in(world, source, source, exclusion=exclusion) == ALL - gone
+
+
+def test_another_file_system_is_left_empty(
+    world: World, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed = scan.list_directory
+
+    def mounted(path: bytes) -> tuple[list[Found], list[tuple[bytes, OSError]]]:
+        found, failed = listed(path)
+        return [_on_other_device(one) if one.name == b"b" else one for one in found], failed
+
+    monkeypatch.setattr("becalm_engine.commands.archive.list_directory", mounted)
+
+    assert names_in(world, source, source, exclusion=Exclusion(one_file_system=True)) == {
+        "a", "a/one", "a/two.log", "b", "large",
+    }  # fmt: skip
+
+
+def _on_other_device(found: Found) -> Found:
+    values = list(found.stat)
+    values[2] += 1  # st_dev
+    return Found(found.name, found.path, os.stat_result((*values, *([0] * 3), *([0.0] * 3), *([0] * 3))))
+
+
+def test_a_source_inside_another_is_taken_once(world: World, source: Path) -> None:
+    for order in ((source, source / "a"), (source / "a", source)):
+        assert names_in(world, source, *order) == ALL
+
+
+def test_several_sources_share_one_snapshot(world: World, source: Path) -> None:
+    assert names_in(world, source, source / "a", source / "b" / "three") == {
+        "a", "a/one", "a/two.log", "b", "b/three",
+    }  # fmt: skip
+    assert world.snapshots()[-1].snapshot.paths == (str(source / "a"), str(source / "b" / "three"))
+
+
+@pytest.mark.parametrize(
+    ("where", "named", "taken"),
+    [
+        ("a", "../b", {"b", "b/three", "b/CACHEDIR.TAG", "b/.nobackup"}),
+        ("a", "./one", {"one"}),
+        ("a", ".", {"one", "two.log"}),
+        ("a", "..", ALL),
+        ("a/..", "b/three", {"b", "b/three"}),
+    ],
+)
+def test_a_relative_source_is_stored_without_the_way_to_it(
+    world: World, source: Path, monkeypatch: pytest.MonkeyPatch, where: str, named: str, taken: set[str]
+) -> None:
+    monkeypatch.chdir(source / where)
+
+    captured = world.backup(named)
+
+    world.restore(captured.tree, source.parent / "back")
+    assert {str(p.relative_to(source.parent / "back")) for p in (source.parent / "back").rglob("*")} == taken
+    assert captured.paths == (os.path.abspath(named),)  # noqa: PTH100  the same function, on the same words
+
+
+def test_two_sources_for_one_place_are_refused(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(source / "a")
+    (source / "a" / "b").mkdir()
+
+    with pytest.raises(UsageError, match="one place"):
+        arrange(["b", "../b"])
+    with pytest.raises(UsageError, match="alone"):
+        arrange([".", "/etc"])
+    with pytest.raises(UsageError, match="nothing to back up"):
+        arrange([])
+
+
+def test_a_source_that_is_not_there_is_an_error(world: World, place: Path) -> None:
+    with pytest.raises(SourceMissingError, match="nowhere"):
+        world.backup(place / "nowhere")
+
+
+def test_a_link_named_as_source_is_stored_as_a_link(world: World, source: Path) -> None:
+    (source.parent / "link").symlink_to(source)
+
+    captured = world.backup(source.parent / "link")
+
+    world.restore_folder(captured, source.parent, source.parent / "back")
+    assert (source.parent / "back" / "link").readlink() == source
+
+
+def test_paths_of_a_snapshot_are_absolute_sorted_and_named_once() -> None:
+    assert stored_paths(["/b/../c", "/a", "/a/"]) == ("/a", "/c")
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("0", 0), ("7", 7), ("3b", 3), ("2K", 2048), ("1kb", 1024), ("5M", 5 << 20), ("1g", 1 << 30)],
+)
+def test_sizes_have_units_of_1024(text: str, size: int) -> None:
+    assert parse_size(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "M", "-1", "1.5G", "3x", "1KM", "2bb"])
+def test_a_size_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(UsageError):
+        parse_size(text)
+
+
+def test_markers_are_plain_names() -> None:
+    assert parse_marker("x:a:b") == (b"x", b"a:b")
+    with pytest.raises(UsageError):
+        parse_marker("a/b")
+
+
+def failing_for(name: bytes, wrapped: Callable[..., object]) -> Callable[..., object]:
+    def call(path: bytes, *arguments: object, **options: object) -> object:
+        if path.endswith(b"/" + name):
+            raise PermissionError(13, "Permission denied")
+        return wrapped(path, *arguments, **options)
+
+    return call
+
+
+@pytest.mark.parametrize(("function", "name", "during"), [
+    ("open_file", b"one", "read"), ("list_directory", b"a", "scan"),
+])  # fmt: skip
+def test_what_cannot_be_read_is_reported_and_the_rest_is_stored(
+    world: World, source: Path, monkeypatch: pytest.MonkeyPatch, function: str, name: bytes, during: str
+) -> None:
+    monkeypatch.setattr(
+        f"becalm_engine.commands.archive.{function}", failing_for(name, getattr(scan, function))
+    )
+
+    captured = world.backup(source)
+
+    path = str(next(source.rglob(name.decode())))
+    assert world.told == [(path, during, "Permission denied")]
+    assert captured.report.exit_code == 3
+    assert (captured.report.unreadable_count, captured.report.unreadable) == (1, (path,))
+    world.restore_folder(captured, source, source.parent / "back")
+    assert (source.parent / "back" / "b" / "three").read_text() == "b/three"
+
+
+def test_a_file_that_has_become_something_else_is_not_read(
+    world: World, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed = scan.list_directory
+
+    def swapping(path: bytes) -> object:
+        found = listed(path)
+        if path.endswith(b"/a"):
+            (source / "a" / "one").unlink()
+            (source / "a" / "one").symlink_to("/etc/passwd")
+        return found
+
+    monkeypatch.setattr("becalm_engine.commands.archive.list_directory", swapping)
+
+    captured = world.backup(source)
+
+    assert [path for path, _, _ in world.told] == [str(source / "a" / "one")]
+    assert captured.report.exit_code == 3
+
+
+def test_a_run_that_is_to_stop_stops_and_what_it_uploaded_is_indexed(world: World, source: Path) -> None:
+    progress = Progress()
+    progress.stop.set()
+
+    with pytest.raises(StoppedError):
+        world.capture(source, progress=progress)
+
+    assert world.snapshots() == []
+    assert world.check().errors == []
+
+
+def test_a_store_that_is_full_fails_the_backup(source: Path) -> None:
+    storage = FaultyStorage()
+    world = World(storage)
+    storage.on_save = lambda kind, _: StorageFullError("full") if kind is FileKind.PACK else None
+
+    with pytest.raises(StorageFullError):
+        world.backup(source)
+
+    assert world.snapshots() == []
+
+
+def test_ended_before_any_write_the_repository_is_sound_and_the_next_run_completes(source: Path) -> None:
+    (source / "random").write_bytes(os.urandom(3_000_000))
+    writes, completed = 0, False
+    while not completed:
+        storage = FaultyStorage()
+        world = World(storage)
+        storage.on_save = _dies_at(writes)
+
+        try:
+            world.backup(source, pack_bytes=500_000)
+            completed = True
+        except EngineError:
+            storage.on_save = lambda *_: None
+            assert world.snapshots() == []
+            assert world.check().errors == []
+            captured = world.backup(source, pack_bytes=500_000)
+            assert (
+                world.restore_folder(captured, source, source.parent / f"back-{writes}", verify=True).failed
+                == []
+            )
+        writes += 1
+
+    assert writes > 4
+
+
+def _dies_at(number: int) -> Callable[[FileKind, str], StorageFullError | None]:
+    """Return a fault that lets so many writes pass, and none after them."""
+    left = [number]
+
+    def fault(_kind: FileKind, _name: str) -> StorageFullError | None:
+        left[0] -= 1
+        return StorageFullError("the process is gone") if left[0] < 0 else None
+
+    return fault
+
+
+def test_standard_input_is_stored_as_one_file(world: World, place: Path) -> None:
+    pieces = [b"first ", b"second", b""]
+    repository = world.opened()
+    captured = capture(
+        repository,
+        BackupOptions(hostname="node", stdin_filename="dump.sql"),
+        progress=Progress(),
+        report=lambda *_: None,
+        read=lambda _: pieces.pop(0),
+    )
+
+    world.restore(captured.tree, place)
+    assert (place / "dump.sql").read_bytes() == b"first second"
+    assert captured.paths == ("/dump.sql",)

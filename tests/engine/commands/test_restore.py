@@ -1,0 +1,418 @@
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from becalm_engine.commands import contents
+from becalm_engine.errors import StorageUnavailableError
+from becalm_engine.format.pack import BlobKind
+from becalm_engine.format.tree import DIR, FILE, SYMLINK, Node, encode_node, encode_tree
+from becalm_engine.ids import BlobID
+from becalm_engine.policy.patterns import Patterns
+from becalm_engine.repository.writer import Writer
+from becalm_engine.storage.base import FileKind
+from tests.engine.commands.world import World, restore
+from tests.engine.repository.faulty import FaultyStorage
+from tests.engine.repository.repositories import made, reopened
+from tests.engine.volume.picture import differences, picture
+
+
+@pytest.fixture
+def source(place: Path) -> Path:
+    folder = place / "source"
+    for name in ("a/one", "a/deep/er/two", "b/three", "four"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(name)
+    (folder / "a").chmod(0o751)
+    os.utime(folder / "a", ns=(1, 1_500_000_000_000_000_001))
+    os.utime(folder, ns=(1, 1_400_000_000_000_000_001))
+    return folder
+
+
+def below(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*")}
+
+
+def test_the_target_itself_gets_the_metadata_of_the_folder(world: World, source: Path, place: Path) -> None:
+    source.chmod(0o2750)
+    captured = world.backup(source)
+    (place / "back").mkdir(mode=0o700)
+    before = (place / "back").stat().st_ino
+
+    world.restore_folder(captured, source, place / "back")
+
+    after = (place / "back").stat()
+    assert (after.st_ino, stat.S_IMODE(after.st_mode)) == (before, 0o2750)
+    assert after.st_mtime_ns == source.stat().st_mtime_ns
+
+
+def test_a_whole_snapshot_leaves_the_metadata_of_its_target_alone(
+    world: World, source: Path, place: Path
+) -> None:
+    captured = world.backup(source)
+    (place / "back").mkdir(mode=0o710)
+
+    world.restore(captured.tree, place / "back")
+
+    assert stat.S_IMODE((place / "back").stat().st_mode) == 0o710
+    assert (place / "back" / str(source).lstrip("/") / "four").read_text() == "four"
+
+
+@pytest.mark.parametrize(
+    ("include", "exclude", "expected"),
+    [
+        (["/a/deep"], [], {"a", "a/deep", "a/deep/er", "a/deep/er/two"}),
+        (["two"], [], {"a", "a/deep", "a/deep/er", "a/deep/er/two"}),
+        (["/four"], [], {"four"}),
+        ([], ["/a"], {"b", "b/three", "four"}),
+        (["/a"], ["deep"], {"a", "a/one"}),
+        (["/nothing"], [], set()),
+    ],
+)
+def test_only_what_is_wanted_is_restored(
+    world: World, source: Path, place: Path, include: list[str], exclude: list[str], expected: set[str]
+) -> None:
+    captured = world.backup(source)
+
+    world.restore_folder(
+        captured, source, place / "back", include=Patterns(include), exclude=Patterns(exclude)
+    )
+
+    assert below(place / "back") == expected
+
+
+def test_folders_on_the_way_to_a_file_look_as_in_the_snapshot(
+    world: World, source: Path, place: Path
+) -> None:
+    captured = world.backup(source)
+
+    world.restore_folder(captured, source, place / "back", include=Patterns(["/a/one"]))
+
+    made = (place / "back" / "a").stat()
+    assert stat.S_IMODE(made.st_mode) == 0o751
+    assert made.st_mtime_ns == 1_500_000_000_000_000_001
+
+
+def test_folders_that_are_there_already_are_left_as_they_are(world: World, source: Path, place: Path) -> None:
+    captured = world.backup(source)
+    (place / "back" / "a").mkdir(parents=True)
+    (place / "back" / "a").chmod(0o700)
+    (place / "back").chmod(0o711)
+
+    world.restore_folder(captured, source, place / "back", include=Patterns(["/a/one"]))
+
+    assert stat.S_IMODE((place / "back" / "a").stat().st_mode) == 0o700
+    assert stat.S_IMODE((place / "back").stat().st_mode) == 0o711
+
+
+def test_with_delete_the_target_becomes_the_snapshot(world: World, source: Path, place: Path) -> None:
+    captured = world.backup(source)
+    back = place / "back"
+    (back / "lost+found" / "x" / "y").mkdir(parents=True)
+    (back / "a" / "deep").mkdir(parents=True)
+    (back / "a" / "deep" / "extra").write_text("extra")
+    (back / "four").mkdir()
+    (back / "b").write_text("a file where a folder should be")
+    (back / "link").symlink_to(source)
+
+    outcome = world.restore_folder(captured, source, back, delete=True)
+
+    assert differences(picture(source), picture(back)) == []
+    assert outcome.files_deleted == 3
+    assert below(source) == below(back)
+
+
+def test_delete_spares_what_is_excluded_or_not_included(world: World, source: Path, place: Path) -> None:
+    captured = world.backup(source)
+    back = place / "back"
+    for name in ("a/extra", "a/kept", "b/extra", "extra"):
+        (back / name).parent.mkdir(parents=True, exist_ok=True)
+        (back / name).touch()
+
+    world.restore_folder(
+        captured, source, back, delete=True, include=Patterns(["/a"]), exclude=Patterns(["kept"])
+    )
+
+    assert below(back) == {
+        "a",
+        "a/one",
+        "a/deep",
+        "a/deep/er",
+        "a/deep/er/two",
+        "a/kept",
+        "b",
+        "b/extra",
+        "extra",
+    }
+
+
+def test_without_delete_other_files_stay(world: World, source: Path, place: Path) -> None:
+    captured = world.backup(source)
+    (place / "back").mkdir()
+    (place / "back" / "mine").write_text("mine")
+
+    assert world.restore_folder(captured, source, place / "back").files_deleted == 0
+    assert (place / "back" / "mine").read_text() == "mine"
+
+
+def test_a_folder_deeper_than_recursion_goes_is_deleted(world: World, source: Path, place: Path) -> None:
+    captured = world.backup(source)
+    back = place / "back"
+    back.mkdir()
+    here = Path.cwd()
+    os.chdir(back)
+    try:
+        for _ in range(400):
+            Path("deep-deep-deep").mkdir()
+            os.chdir("deep-deep-deep")
+    finally:
+        os.chdir(here)
+
+    outcome = world.restore_folder(captured, source, back, delete=True)
+
+    assert (outcome.failed, outcome.files_deleted) == ([], 1)
+    assert below(back) == below(source)
+
+
+@pytest.mark.parametrize(
+    ("rule", "content", "newer", "kept"),
+    [
+        ("always", "new!", True, False),
+        ("never", "else", False, True),
+        ("if-newer", "else", True, True),
+        ("if-newer", "else", False, False),
+        ("if-changed", "else", False, False),
+    ],
+)
+def test_a_file_that_is_there_is_kept_as_the_rule_says(
+    world: World, place: Path, rule: str, content: str, newer: bool, kept: bool
+) -> None:
+    (place / "source").mkdir()
+    (place / "source" / "file").write_text("snap")
+    captured = world.backup(place / "source")
+    (place / "back").mkdir()
+    (place / "back" / "file").write_text(content)
+    shift = 1 if newer else -1
+    nanos = (place / "source" / "file").stat().st_mtime_ns + shift * 10**9
+    os.utime(place / "back" / "file", ns=(nanos, nanos))
+
+    outcome = world.restore_folder(captured, place / "source", place / "back", overwrite=rule)
+
+    assert (place / "back" / "file").read_text() == (content if kept else "snap")
+    assert (outcome.files_unchanged, outcome.files_restored) == ((1, 0) if kept else (0, 1))
+
+
+def test_an_unchanged_file_is_kept_if_changed_is_the_rule(world: World, source: Path, place: Path) -> None:
+    captured = world.backup(source)
+    world.restore_folder(captured, source, place / "back")
+
+    outcome = world.restore_folder(captured, source, place / "back", overwrite="if-changed")
+
+    assert (outcome.files_restored, outcome.files_unchanged) == (0, 4)
+
+
+def test_a_dry_run_changes_nothing(world: World, source: Path, place: Path) -> None:
+    captured = world.backup(source)
+    (place / "back").mkdir()
+    (place / "back" / "extra").touch()
+
+    outcome = world.restore_folder(captured, source, place / "back", dry_run=True, delete=True)
+
+    assert below(place / "back") == {"extra"}
+    assert (outcome.files_restored, outcome.files_deleted) == (4, 1)
+
+
+def test_a_file_with_several_names_is_not_written_through(world: World, source: Path, place: Path) -> None:
+    captured = world.backup(source)
+    (place / "back").mkdir()
+    (place / "elsewhere").write_text("not yours")
+    (place / "back" / "four").hardlink_to(place / "elsewhere")
+
+    world.restore_folder(captured, source, place / "back")
+
+    assert (place / "elsewhere").read_text() == "not yours"
+    assert (place / "back" / "four").read_text() == "four"
+
+
+def test_verify_finds_a_file_that_changed_behind_our_back(
+    world: World, source: Path, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    captured = world.backup(source)
+    written = contents._write_all
+
+    def corrupted(handle: int, content: bytes, offset: int) -> None:
+        written(handle, content.replace(b"three", b"THREE"), offset)
+
+    monkeypatch.setattr(contents, "_write_all", corrupted)
+
+    outcome = world.restore_folder(captured, source, place / "back", verify=True)
+
+    assert outcome.failed == ["/b/three: what was restored differs from the snapshot"]
+
+
+def test_a_disk_that_refuses_is_that_files_failure(
+    world: World, source: Path, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    captured = world.backup(source)
+
+    def full(handle: int, content: bytes, offset: int) -> None:
+        if content == b"four":
+            raise OSError(28, "No space left on device")
+        os.pwrite(handle, content, offset)
+
+    monkeypatch.setattr(contents, "_write_all", full)
+
+    outcome = world.restore_folder(captured, source, place / "back")
+
+    assert outcome.failed == ["/four: No space left on device"]
+    assert outcome.files_restored == 3
+
+
+def test_a_store_that_goes_away_fails_the_files_that_it_held(source: Path, place: Path) -> None:
+    class Gone(FaultyStorage):
+        """Gives no data any more."""
+
+        def load_range(self, kind: FileKind, name: str, *, offset: int, length: int) -> bytes:
+            if gone:
+                raise StorageUnavailableError("away")
+            return super().load_range(kind, name, offset=offset, length=length)
+
+    gone = False
+    world = World(Gone())
+    captured = world.backup(source)
+    tree, node = world.tree_at(captured, source)
+    repository = world.opened()
+    for path in ("", "/a", "/a/deep", "/a/deep/er", "/b"):
+        world.tree_at(captured, f"{source}{path}")
+    gone = True
+
+    outcome = restore(repository, tree, place / "back", node)
+
+    assert outcome.failed
+    assert all("away" in failed for failed in outcome.failed)
+
+
+# --- repositories that lie
+
+
+def plain(name: bytes, kind: str = FILE, **fields: object) -> Node:
+    node = Node(name, kind, 0o644, 1, 1, 1, os.getuid(), os.getgid())
+    for field, value in fields.items():
+        setattr(node, field, value)
+    return node
+
+
+class Forger:
+    """Writes trees that no honest program writes."""
+
+    def __init__(self) -> None:
+        self.repository = made()
+
+    def tree(self, *nodes: Node) -> BlobID:
+        with Writer(self.repository) as writer:
+            return writer.save(BlobKind.TREE, encode_tree([encode_node(node) for node in nodes]))
+
+    def data(self, content: bytes) -> BlobID:
+        with Writer(self.repository) as writer:
+            return writer.save(BlobKind.DATA, content)
+
+    def file(self, name: bytes, content: bytes = b"evil") -> Node:
+        return plain(name, size=len(content), content=(self.data(content),))
+
+    def folder(self, name: bytes, *nodes: Node) -> Node:
+        return plain(name, DIR, subtree=self.tree(*nodes), mode=0o755)
+
+
+@pytest.fixture
+def forger() -> Forger:
+    return Forger()
+
+
+@pytest.mark.parametrize("name", [b"..", b".", b"", b"a/b", b"/etc/x", b"../x", b"nul\0x"])
+@pytest.mark.parametrize("kind", ["file", "folder", "link"])
+def test_a_name_that_leads_out_is_refused_and_the_rest_is_restored(
+    forger: Forger, place: Path, name: bytes, kind: str
+) -> None:
+    hostile = {
+        "file": lambda: forger.file(name),
+        "folder": lambda: forger.folder(name, forger.file(b"x")),
+        "link": lambda: plain(name, SYMLINK, link_target=b"/etc"),
+    }[kind]()
+    tree = forger.tree(hostile, forger.file(b"good"))
+
+    outcome = restore(reopened(forger.repository), tree, place / "in" / "back")
+
+    assert len(outcome.failed) == 1
+    assert "refused" in outcome.failed[0]
+    assert below(place) == {"in", "in/back", "in/back/good"}
+
+
+@pytest.mark.parametrize("first", ["link", "folder"])
+def test_a_link_and_a_folder_of_one_name_lead_nowhere(forger: Forger, place: Path, first: str) -> None:
+    (place / "outside").mkdir()
+    link = plain(b"x", SYMLINK, link_target=os.fsencode(place / "outside"))
+    folder = forger.folder(b"x", forger.file(b"evil"))
+    tree = forger.tree(*((link, folder) if first == "link" else (folder, link)))
+
+    outcome = restore(reopened(forger.repository), tree, place / "back")
+
+    assert outcome.failed == ["/x: the snapshot has it twice"]
+    assert below(place / "outside") == set()
+
+
+def test_a_link_that_was_there_before_is_not_followed(forger: Forger, place: Path) -> None:
+    (place / "outside").mkdir()
+    (place / "outside" / "file").write_text("not yours")
+    (place / "back").mkdir()
+    (place / "back" / "x").symlink_to(place / "outside")
+    (place / "back" / "file").symlink_to(place / "outside" / "file")
+    tree = forger.tree(forger.file(b"file"), forger.folder(b"x", forger.file(b"evil")))
+
+    outcome = restore(reopened(forger.repository), tree, place / "back", delete=True, verify=True)
+
+    assert outcome.failed == []
+    assert (place / "outside" / "file").read_text() == "not yours"
+    assert below(place / "outside") == {"file"}
+    assert not (place / "back" / "x").is_symlink()
+    assert not (place / "back" / "file").is_symlink()
+
+
+def test_a_size_that_is_not_that_of_the_content_is_damage(forger: Forger, place: Path) -> None:
+    for size, name in ((3, b"short"), (5000, b"long")):
+        node = forger.file(name)
+        node.size = size
+        tree = forger.tree(node)
+        outcome = restore(reopened(forger.repository), tree, place / "back")
+        assert len(outcome.failed) == 1
+        assert "states" in outcome.failed[0]
+
+
+def test_a_size_beyond_any_disk_fails_that_file_only(forger: Forger, place: Path) -> None:
+    tree = forger.tree(plain(b"bomb", size=2**63 - 1, content=(forger.data(b"x"),)), forger.file(b"good"))
+
+    outcome = restore(reopened(forger.repository), tree, place / "back")
+
+    assert [failed.partition(":")[0] for failed in outcome.failed] == ["/bomb"]
+    assert (place / "back" / "good").read_bytes() == b"evil"
+
+
+def test_a_missing_blob_and_a_missing_tree_fail_what_needs_them(forger: Forger, place: Path) -> None:
+    tree = forger.tree(
+        plain(b"a", size=4, content=(BlobID(bytes(32)),)),
+        plain(b"b", DIR, subtree=BlobID(bytes(31) + b"\1")),
+        forger.file(b"good"),
+    )
+
+    outcome = restore(reopened(forger.repository), tree, place / "back", verify=True)
+
+    assert sorted(failed.partition(":")[0] for failed in outcome.failed) == ["/a", "/b"]
+    assert (place / "back" / "good").read_bytes() == b"evil"
+
+
+def test_a_type_that_cannot_be_made_is_said(forger: Forger, place: Path) -> None:
+    tree = forger.tree(plain(b"x", "irregular"))
+
+    outcome = restore(reopened(forger.repository), tree, place / "back")
+
+    assert outcome.failed == ["/x: a file of type 'irregular' cannot be made"]

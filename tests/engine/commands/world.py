@@ -1,0 +1,90 @@
+"""A repository in memory, and the commands on it as separate processes would run them."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from becalm_engine.commands import backup as backup_command
+from becalm_engine.commands.backup import BackupOptions, Captured
+from becalm_engine.commands.check import Findings, check
+from becalm_engine.commands.progress import Progress
+from becalm_engine.commands.restore import Outcome, RestoreOptions, Restorer
+from becalm_engine.commands.walk import subtree_at
+from becalm_engine.format.tree import Node
+from becalm_engine.ids import BlobID
+from becalm_engine.repository import snapshots
+from becalm_engine.repository.repository import Repository, open_repository
+from becalm_engine.repository.snapshots import StoredSnapshot
+from becalm_engine.storage.memory import MemoryStorage
+from becalm_engine.volume import target
+from tests.engine.repository.repositories import PASSWORD, made
+
+
+class World:
+    """Each call opens the repository anew. `told` collects what was reported of files."""
+
+    def __init__(self, storage: MemoryStorage | None = None) -> None:
+        self.storage = made(storage or MemoryStorage()).storage
+        self.told: list[tuple[str, ...]] = []
+
+    def opened(self) -> Repository:
+        """Open the repository and load its index."""
+        repository = open_repository(self.storage, PASSWORD)
+        repository.load_index()
+        return repository
+
+    def capture(self, *sources: Path | str, progress: Progress | None = None, **options: Any) -> Captured:
+        """Upload sources without a snapshot."""
+        settings = BackupOptions(tuple(map(str, sources)), hostname="node", **options)
+        return backup_command.capture(
+            self.opened(),
+            settings,
+            progress=progress or Progress(),
+            report=lambda *what: self.told.append(what),
+        )
+
+    def backup(self, *sources: Path | str, **options: Any) -> Captured:
+        """Back up sources."""
+        captured = self.capture(*sources, **options)
+        settings = BackupOptions(tuple(map(str, sources)), hostname="node", **options)
+        snapshots.save_snapshot(self.opened(), backup_command.snapshot_of(captured, settings, "becalm test"))
+        return captured
+
+    def snapshots(self) -> list[StoredSnapshot]:
+        """List the snapshots."""
+        return snapshots.list_snapshots(self.opened())
+
+    def tree_at(self, captured: Captured, path: Path | str) -> tuple[BlobID, Node | None]:
+        """Return the tree of a folder that was backed up, and its node."""
+        tree, node = subtree_at(self.opened(), captured.tree, str(path))
+        assert tree is not None
+        return tree, node
+
+    def restore(self, tree: BlobID, into: Path, node: Node | None = None, **options: Any) -> Outcome:
+        """Restore a tree into a folder."""
+        return restore(self.opened(), tree, into, node, **options)
+
+    def restore_folder(self, captured: Captured, path: Path, into: Path, **options: Any) -> Outcome:
+        """Restore a folder that was backed up, as `ID:PATH` does."""
+        tree, node = self.tree_at(captured, path)
+        return self.restore(tree, into, node, **options)
+
+    def check(self, *, read_data: bool = True) -> Findings:
+        """Check the repository."""
+        repository = open_repository(self.storage, PASSWORD)
+        return check(repository, read_data=read_data, progress=Progress(), say=lambda _: None)
+
+
+def restore(
+    repository: Repository, tree: BlobID, into: Path, node: Node | None = None, **options: Any
+) -> Outcome:
+    """Restore a tree of an open repository."""
+    restorer = Restorer(
+        repository, RestoreOptions(**options), progress=Progress(), report=lambda _path, _reason: None
+    )
+    root = target.open_target(str(into))
+    try:
+        restorer.restore(tree, root, node)
+    finally:
+        os.close(root)
+    return restorer.outcome

@@ -1,0 +1,24 @@
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import settings
+
+from tests.engine.storage.s3_server import S3Server, serving
+
+# Many small properties rather than long searches, and no deadline that a busy machine misses.
+settings.register_profile("engine", max_examples=60, deadline=None)
+settings.load_profile("engine")
+
+
+@pytest.fixture(scope="session")
+def running_s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """A real S3 server on loopback, for the whole run."""
+    with serving(tmp_path_factory.mktemp("s3")) as server:
+        yield server
+
+
+@pytest.fixture
+def s3(running_s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> S3Server:
+    """The server, with its credentials in the environment and no others within reach."""
+    running_s3.log_in(monkeypatch)
+    return running_s3

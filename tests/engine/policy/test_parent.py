@@ -1,0 +1,110 @@
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from becalm_engine.format.snapshot import Snapshot
+from becalm_engine.format.tree import DIR, FIFO, FILE, Node
+from becalm_engine.ids import BlobID
+from becalm_engine.policy.parent import ChangeRules, choose_parent, is_unchanged
+
+SECOND = 1_000_000_000
+NODE = Node(b"f", FILE, 0o644, 50 * SECOND, 60 * SECOND, 70 * SECOND, 0, 0, inode=5, size=9)
+
+
+def snapshot(time: int, hostname: str = "rose", paths: tuple[str, ...] = ("/data",)) -> Snapshot:
+    return Snapshot(time, BlobID(bytes(32)), paths, hostname=hostname)
+
+
+def test_a_file_like_its_parent_is_unchanged() -> None:
+    before = replace(NODE, mode=0o600, atime=0, uid=7, device_id=8, links=2)
+
+    assert is_unchanged(NODE, before, ChangeRules())
+
+
+@pytest.mark.parametrize(
+    "before",
+    [replace(NODE, size=8), replace(NODE, mtime=1), replace(NODE, ctime=1), replace(NODE, inode=1)],
+    ids=["size", "mtime", "ctime", "inode"],
+)
+def test_a_file_that_differs_is_changed(before: Node) -> None:
+    assert not is_unchanged(NODE, before, ChangeRules())
+
+
+@pytest.mark.parametrize(
+    ("before", "rules"),
+    [
+        (replace(NODE, inode=1), ChangeRules(ignore_inode=True)),
+        (replace(NODE, ctime=1), ChangeRules(ignore_ctime=True)),
+    ],
+    ids=["inode", "ctime"],
+)
+def test_what_is_ignored_may_differ_and_nothing_else(before: Node, rules: ChangeRules) -> None:
+    other = replace(before, mtime=NODE.mtime - 1)
+
+    assert is_unchanged(NODE, before, rules)
+    assert not is_unchanged(NODE, other, rules)
+
+
+@pytest.mark.parametrize("kind", [DIR, FIFO])
+def test_only_files_have_content_to_take_over(kind: str) -> None:
+    other = replace(NODE, type=kind)
+
+    assert not is_unchanged(other, other, ChangeRules())
+    assert not is_unchanged(NODE, other, ChangeRules())
+
+
+@pytest.mark.parametrize(
+    ("synced_at", "trusted"), [(70, False), (71, False), (72, False), (73, True), (1000, True)]
+)
+def test_a_hot_parent_is_trusted_only_for_files_settled_before_its_sync(
+    synced_at: int, trusted: bool
+) -> None:
+    rules = ChangeRules(hot_since_nanos=synced_at * SECOND)
+
+    assert is_unchanged(NODE, NODE, rules) is trusted
+
+
+@given(st.integers(0, 10**12), st.integers(0, 10**12), st.integers(0, 10**12))
+def test_a_hot_parent_is_never_trusted_more_than_a_cold_one(mtime: int, ctime: int, since: int) -> None:
+    node = replace(NODE, mtime=mtime, ctime=ctime)
+
+    hot = is_unchanged(node, NODE, ChangeRules(hot_since_nanos=since))
+
+    assert not hot or is_unchanged(node, NODE, ChangeRules())
+
+
+def test_the_newest_snapshot_of_the_host_and_paths_is_the_parent() -> None:
+    snapshots = [
+        ("old", snapshot(1)),
+        ("new", snapshot(5)),
+        ("other host", snapshot(8, hostname="lily")),
+        ("other paths", snapshot(8, paths=("/data", "/etc"))),
+        ("future", snapshot(11)),
+    ]
+
+    chosen = choose_parent(snapshots, hostname="rose", paths=("/data",), now_nanos=10)
+
+    assert chosen is not None
+    assert chosen[0] == "new"
+
+
+def test_the_order_of_paths_does_not_matter() -> None:
+    snapshots = [("s", snapshot(1, paths=("/b", "/a")))]
+
+    assert choose_parent(snapshots, hostname="rose", paths=("/a", "/b"), now_nanos=1) == snapshots[0]
+
+
+def test_without_a_fitting_snapshot_there_is_no_parent() -> None:
+    assert choose_parent([("s", snapshot(1))], hostname="lily", paths=("/data",), now_nanos=9) is None
+
+
+@given(st.lists(st.integers(0, 100)), st.integers(0, 100))
+def test_the_parent_is_never_newer_than_now_and_never_older_than_another(times: list[int], now: int) -> None:
+    chosen = choose_parent(
+        ((time, snapshot(time)) for time in times), hostname="rose", paths=("/data",), now_nanos=now
+    )
+
+    past = [time for time in times if time <= now]
+    assert (chosen[0] if chosen else None) == max(past, default=None)

@@ -1,0 +1,155 @@
+import fnmatch
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from becalm_engine.errors import UsageError
+from becalm_engine.policy.patterns import Patterns
+
+
+def fits(pattern: str, path: str) -> bool:
+    """As a walk asks: about each folder on the way first, and nothing below one that fits."""
+    return Patterns([pattern]).match_any_parent(path)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "path"),
+    [
+        ("*.go", "/foo/bar/test.go"),
+        ("test.*", "/foo/test.c/below/it"),
+        ("/bin", "/bin"),
+        ("/bin", "/bin/bash"),
+        ("bin", "/usr/bin/restic"),
+        ("b*ash", "/bin/bash"),
+        ("foo/**/bar", "/dir1/foo/dir2/bar/file"),
+        ("foo/**/bar", "/foo/bar/file"),
+        ("foo/**/bar", "/tmp/foo/bar"),
+        ("/**/bar", "/bar"),
+        ("/**/bar", "/a/b/bar"),
+        ("foo/**", "/foo"),
+        ("foo/**", "/foo/x"),
+        ("**", "/anything/at/all"),
+        ("/home/*/Downloads", "/home/user/Downloads/file"),
+        ("/home/user/", "/home/user"),
+        ("a/b", "/x/a/b/c"),
+        ("file?", "/file1"),
+        ("[a-c]x", "/bx"),
+        ("[^a-c]x", "/dx"),
+        ("[!a]x", "/!x"),
+        ("[]]x", "/]x"),
+        ("[a-]x", "/-x"),
+        (r"[\^]x", "/^x"),
+        ("[[:]x", "/[x"),
+        ("[&&~~]", "/&"),
+        (r"\*x", "/*x"),
+        ("a[b", "/a[b"),
+        ("a//./b", "/a/b"),
+        ("ä*", "/äpfel"),
+        ("a*", "/a\nb"),
+        (".cache", "/home/.cache/x"),
+    ],
+)
+def test_patterns_fit_what_restic_s_fit(pattern: str, path: str) -> None:
+    assert fits(pattern, path)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "path"),
+    [
+        ("*.go", "/foo/test.goo"),
+        ("/bin", "/usr/bin/restic"),
+        ("b*ash", "/bin/ash"),
+        ("bin", "/sbin"),
+        ("foo/**/bar", "/foo"),
+        ("foo/**/bar", "/foobar"),
+        ("/home/*/Downloads", "/home/a/b/Downloads"),
+        ("/**/bar", "/a/bars"),
+        ("file?", "/file"),
+        ("a?b", "/a/b"),
+        ("[a-c]x", "/dx"),
+        ("[^a-c]x", "/ax"),
+        ("a[^x]b", "/a/b"),
+        ("a[+-9]b", "/a/b"),
+        (r"\*x", "/ax"),
+        ("A", "/a"),
+        ("a.b", "/axb"),
+        ("a+", "/aa"),
+    ],
+)
+def test_patterns_leave_alone_what_restic_s_leave_alone(pattern: str, path: str) -> None:
+    assert not fits(pattern, path)
+
+
+def test_a_path_itself_is_asked_about_without_its_parents() -> None:
+    patterns = Patterns(["/home"])
+
+    assert patterns.match("/home")
+    assert not patterns.match("/home/user")
+    assert patterns.match_any_parent("/home/user")
+
+
+def test_an_exclamation_mark_takes_back_what_came_before() -> None:
+    patterns = Patterns(["*.c", "!main.c", "/old/main.c"])
+
+    assert patterns.match("/src/a.c")
+    assert not patterns.match("/src/main.c")
+    assert patterns.match("/old/main.c")
+
+
+def test_taking_back_what_nothing_matched_matches_nothing() -> None:
+    assert not Patterns(["!a"]).match("/a")
+
+
+def test_case_can_be_ignored() -> None:
+    assert Patterns(["*.JPG"], ignore_case=True).match("/a.jpg")
+
+
+def test_no_patterns_match_nothing() -> None:
+    patterns = Patterns([])
+
+    assert not patterns
+    assert not patterns.match_any_parent("/a/b")
+
+
+@pytest.mark.parametrize("pattern", ["", "/", "//", "!"])
+def test_an_empty_pattern_is_a_mistake_of_the_caller(pattern: str) -> None:
+    with pytest.raises(UsageError):
+        Patterns([pattern])
+
+
+def test_a_backward_range_is_a_mistake_of_the_caller() -> None:
+    with pytest.raises(UsageError, match="z-a"):
+        Patterns(["[z-a]"])
+
+
+components = st.text("ab[]^!-\\*?.+(){}|$ä", min_size=1, max_size=8)
+
+
+@given(st.lists(components, min_size=1, max_size=4).map("/".join), st.booleans())
+def test_any_text_is_a_pattern_or_a_mistake_of_the_caller(pattern: str, anchored: bool) -> None:
+    try:
+        patterns = Patterns(["/" + pattern if anchored else pattern])
+    except UsageError:
+        return
+
+    assert patterns.match("/a/b") in (True, False)
+
+
+@given(st.text("ab*?.", min_size=1, max_size=6), st.text("ab.", min_size=1, max_size=6))
+def test_one_component_is_matched_as_the_shell_does(pattern: str, name: str) -> None:
+    stands_for_itself = pattern in (".", "..") or name in (".", "..") or pattern == "**"
+
+    assert stands_for_itself or fits("/" + pattern, "/" + name) == fnmatch.fnmatchcase(name, pattern)
+
+
+@given(
+    st.lists(st.text("ab.", min_size=1, max_size=3).filter(lambda c: c.strip(".")), min_size=1, max_size=4)
+)
+def test_a_literal_path_fits_itself_and_what_is_below(parts: list[str]) -> None:
+    path = "/" + "/".join(parts)
+
+    assert fits(path, path)
+    assert fits(path, path + "/below")
+    assert fits(parts[-1], path)
+    assert not fits(path + "/below", path)

@@ -1,0 +1,94 @@
+from hypothesis import given
+from hypothesis import strategies as st
+
+from becalm_engine.format.pack import BlobKind, PackedBlob
+from becalm_engine.ids import BlobID, PackID
+from becalm_engine.repository.blob_index import BlobIndex, Location
+
+# Few different bytes: many ids share a bucket and long prefixes, and turn up across two records.
+near_ids = st.text("\x00\x01", min_size=1, max_size=4).map(lambda text: BlobID((text.encode() * 32)[:32]))
+packed = st.builds(
+    PackedBlob,
+    near_ids,
+    st.sampled_from(BlobKind),
+    st.sampled_from((0, 1, 2**32 - 1)),
+    st.sampled_from((32, 0x01010101, 2**31 - 1)),
+    st.sampled_from((0, 1, 0x01010101, 2**32 - 1)),
+)
+pack_ids = st.integers(0, 5).map(lambda number: PackID(bytes([number] * 32)))
+additions = st.lists(st.tuples(pack_ids, st.lists(packed, max_size=6)), max_size=6)
+
+
+def built(added: list[tuple[PackID, list[PackedBlob]]]) -> tuple[BlobIndex, dict[PackID, list[PackedBlob]]]:
+    """Return an index, and a dictionary that was told the same."""
+    index, model = BlobIndex(), dict[PackID, list[PackedBlob]]()
+    for pack, blobs in added:
+        index.add(pack, blobs)
+        model.setdefault(pack, blobs)
+    return index, model
+
+
+def places(model: dict[PackID, list[PackedBlob]], blob: BlobID) -> list[Location]:
+    return [Location(pack, b) for pack, blobs in model.items() for b in blobs if b.id == blob]
+
+
+@given(additions, near_ids)
+def test_a_blob_is_found_wherever_it_lies_and_nowhere_else(
+    added: list[tuple[PackID, list[PackedBlob]]], blob: BlobID
+) -> None:
+    index, model = built(added)
+
+    expected = places(model, blob)
+
+    assert index.find_all(blob) == expected
+    assert index.find(blob) == (expected[0] if expected else None)
+    assert (blob in index) == bool(expected)
+
+
+@given(additions)
+def test_everything_that_was_added_is_in_it(added: list[tuple[PackID, list[PackedBlob]]]) -> None:
+    index, model = built(added)
+
+    everything = [Location(pack, blob) for pack, blobs in model.items() for blob in blobs]
+
+    assert sorted(index, key=repr) == sorted(everything, key=repr)
+    assert len(index) == len(everything)
+    assert index.packs() == list(model)
+
+
+@given(additions)
+def test_packs_are_listed_whole_and_by_offset(added: list[tuple[PackID, list[PackedBlob]]]) -> None:
+    index, model = built(added)
+
+    by_pack = index.by_pack()
+
+    assert by_pack.keys() == model.keys()
+    for pack, blobs in by_pack.items():
+        assert sorted(blobs, key=repr) == sorted(model[pack], key=repr)
+        assert [blob.offset for blob in blobs] == sorted(blob.offset for blob in blobs)
+
+
+def test_an_id_that_lies_across_two_records_is_not_found() -> None:
+    first = BlobID(b"\x07" * 32)
+    # the end of one record and the beginning of the next spell `across`
+    across = BlobID(b"\x07" * 2 + b"\x00" * 16 + b"\x07" * 14)
+    index = BlobIndex()
+
+    index.add(
+        PackID(bytes(32)),
+        [PackedBlob(first, BlobKind.DATA, 0, 0, 0), PackedBlob(first, BlobKind.DATA, 0, 0, 0)],
+    )
+
+    assert index._buckets[b"\x07\x07"].find(across) > 0
+    assert across not in index
+    assert index.find_all(across) == []
+    assert index.find(BlobID(b"\x07" * 31 + b"\x00")) is None
+
+
+def test_an_empty_index_knows_nothing() -> None:
+    index = BlobIndex()
+
+    assert len(index) == 0
+    assert BlobID(bytes(32)) not in index
+    assert index.find_all(BlobID(bytes(32))) == []
+    assert list(index) == []

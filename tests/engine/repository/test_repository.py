@@ -1,0 +1,231 @@
+import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from becalm_engine.errors import (
+    DamagedError,
+    ObjectMissingError,
+    RepositoryExistsError,
+    RepositoryMissingError,
+    WrongPasswordError,
+)
+from becalm_engine.format import snapshot
+from becalm_engine.format.compression import Compression
+from becalm_engine.format.config import is_irreducible
+from becalm_engine.ids import stored_id
+from becalm_engine.repository import keys
+from becalm_engine.repository.repository import initialise, open_repository
+from becalm_engine.storage.base import CONFIG_NAME, FileKind
+from becalm_engine.storage.local import LocalStorage
+from becalm_engine.storage.memory import MemoryStorage
+from tests.engine.repository.repositories import CHEAP, PASSWORD, made
+
+DOCUMENTS = (FileKind.INDEX, FileKind.SNAPSHOT, FileKind.LOCK)
+
+
+class TestInitialise:
+    def test_a_new_repository_opens_with_its_password(self) -> None:
+        storage = MemoryStorage()
+
+        settings = initialise(storage, PASSWORD, cost=CHEAP)
+
+        assert open_repository(storage, PASSWORD).config == settings
+        assert settings.version == 2
+        assert is_irreducible(settings.chunker_polynomial)
+
+    def test_two_repositories_share_neither_id_nor_key(self) -> None:
+        first, second = made(), made()
+
+        assert first.config.id != second.config.id
+        assert first.key != second.key
+
+    @pytest.mark.parametrize("password", [PASSWORD, "another"])
+    def test_a_repository_is_never_made_over_another(self, password: str) -> None:
+        repository = made()
+        assert isinstance(repository.storage, MemoryStorage)
+        before = dict(repository.storage.files)
+
+        with pytest.raises(RepositoryExistsError):
+            initialise(repository.storage, password, cost=CHEAP)
+
+        assert repository.storage.files == before
+
+    def test_keys_without_a_config_are_the_rest_of_something(self) -> None:
+        repository = made()
+        repository.storage.delete(FileKind.CONFIG, CONFIG_NAME)
+
+        with pytest.raises(RepositoryExistsError, match="keys but no config"):
+            initialise(repository.storage, PASSWORD, cost=CHEAP)
+
+    def test_who_loses_the_race_leaves_the_winner_s_repository_as_it_is(self) -> None:
+        winner = MemoryStorage()
+
+        class Racing(MemoryStorage):
+            """Somebody else's config appears between the look and the write."""
+
+            def save(self, kind: FileKind, name: str, data: bytes, *, only_if_absent: bool = False) -> None:
+                if kind is FileKind.CONFIG:
+                    initialise(winner, "theirs", cost=CHEAP)
+                    self.files.update(winner.files)
+                super().save(kind, name, data, only_if_absent=only_if_absent)
+
+        storage = Racing()
+
+        with pytest.raises(RepositoryExistsError):
+            initialise(storage, PASSWORD, cost=CHEAP)
+
+        assert storage.files == winner.files
+
+    def test_of_several_at_once_one_makes_it(self, tmp_path: Path) -> None:
+        together = threading.Barrier(4)
+
+        def attempt(_: int) -> bool:
+            together.wait()
+            try:
+                initialise(LocalStorage(tmp_path), PASSWORD, cost=CHEAP)
+            except RepositoryExistsError:
+                return False
+            return True
+
+        with ThreadPoolExecutor(4) as pool:
+            made_it = list(pool.map(attempt, range(4)))
+
+        assert made_it.count(True) == 1
+        assert open_repository(LocalStorage(tmp_path), PASSWORD).config.version == 2
+
+
+class TestOpen:
+    def test_a_wrong_password_is_told_as_such(self) -> None:
+        with pytest.raises(WrongPasswordError):
+            open_repository(made().storage, "wrong")
+
+    def test_an_empty_place_holds_no_repository(self) -> None:
+        with pytest.raises(RepositoryMissingError):
+            open_repository(MemoryStorage(), PASSWORD)
+
+    def test_a_folder_that_is_not_there_holds_no_repository(self, tmp_path: Path) -> None:
+        with pytest.raises(RepositoryMissingError):
+            open_repository(LocalStorage(tmp_path / "none"), PASSWORD)
+
+    def test_a_config_without_keys_is_no_repository(self) -> None:
+        repository = made()
+        for stored in repository.storage.list(FileKind.KEY):
+            repository.storage.delete(FileKind.KEY, stored.name)
+
+        with pytest.raises(RepositoryMissingError, match="no keys"):
+            open_repository(repository.storage, PASSWORD)
+
+    def test_any_of_several_passwords_opens(self) -> None:
+        repository = made()
+        keys.make_key(repository.storage, repository.key, "second", CHEAP)
+
+        assert open_repository(repository.storage, "second").key == repository.key
+        assert open_repository(repository.storage, PASSWORD).key == repository.key
+
+    def test_a_hinted_key_is_tried_although_there_are_more_than_twenty(self) -> None:
+        repository = made()
+        names = [
+            keys.make_key(repository.storage, repository.key, f"p{number}", CHEAP) for number in range(24)
+        ]
+        last = max(names)
+        password = f"p{names.index(last)}"
+
+        with pytest.raises(WrongPasswordError):
+            open_repository(repository.storage, password)
+        opened = open_repository(repository.storage, password, key_hint=last[:8])
+
+        assert opened.key == repository.key
+
+    def test_a_broken_key_does_not_keep_a_good_one_from_opening(self) -> None:
+        repository = made()
+        repository.storage.save(FileKind.KEY, "0" * 64, b"{}")
+
+        assert open_repository(repository.storage, PASSWORD).key == repository.key
+
+    def test_if_no_key_opens_a_broken_one_is_told(self) -> None:
+        repository = made()
+        repository.storage.save(FileKind.KEY, "0" * 64, b"{}")
+
+        with pytest.raises(DamagedError):
+            open_repository(repository.storage, "wrong")
+
+    def test_a_config_of_another_repository_is_damage(self) -> None:
+        repository, other = made(), made()
+        config = other.storage.load(FileKind.CONFIG, CONFIG_NAME)
+        repository.storage.save(FileKind.CONFIG, CONFIG_NAME, config)
+
+        with pytest.raises(DamagedError, match="config"):
+            open_repository(repository.storage, PASSWORD)
+
+    def test_version_1_knows_no_compression(self) -> None:
+        repository = made(version=1, compression=Compression.MAX)
+
+        assert repository.compression is Compression.OFF
+
+
+class TestDocuments:
+    @pytest.mark.parametrize("kind", DOCUMENTS)
+    @pytest.mark.parametrize("version", [1, 2])
+    def test_a_document_comes_back_as_it_was(self, kind: FileKind, version: int) -> None:
+        repository = made(version=version)
+
+        name = repository.save_document(kind, b'{"a":1}')
+
+        assert repository.load_document(kind, name) == b'{"a":1}'
+
+    def test_its_name_is_the_hash_of_what_is_stored_and_it_is_not_readable(self) -> None:
+        repository = made()
+
+        name = repository.save_document(FileKind.SNAPSHOT, b'{"hostname":"rose"}')
+
+        stored = repository.storage.load(FileKind.SNAPSHOT, name)
+        assert stored_id(stored).hex() == name
+        assert b"rose" not in stored
+
+    def test_a_document_under_another_s_name_is_damage(self) -> None:
+        repository = made()
+        first = repository.save_document(FileKind.SNAPSHOT, b'{"a":1}')
+        second = repository.save_document(FileKind.SNAPSHOT, b'{"a":2}')
+        repository.storage.save(FileKind.SNAPSHOT, first, repository.storage.load(FileKind.SNAPSHOT, second))
+
+        with pytest.raises(DamagedError, match="other content"):
+            repository.load_document(FileKind.SNAPSHOT, first)
+
+    def test_a_document_of_another_repository_is_damage(self) -> None:
+        repository, other = made(), made()
+        name = other.save_document(FileKind.SNAPSHOT, b'{"a":1}')
+        repository.storage.save(FileKind.SNAPSHOT, name, other.storage.load(FileKind.SNAPSHOT, name))
+
+        with pytest.raises(DamagedError, match=name):
+            repository.load_document(FileKind.SNAPSHOT, name)
+
+    def test_a_document_moved_to_another_kind_does_not_become_one_of_it(self) -> None:
+        repository = made()
+        name = repository.save_document(FileKind.INDEX, b'{"packs":[]}')
+        repository.storage.save(FileKind.SNAPSHOT, name, repository.storage.load(FileKind.INDEX, name))
+
+        with pytest.raises(DamagedError):
+            repository.load_documents(FileKind.SNAPSHOT, snapshot.decode)
+
+    def test_one_that_is_not_there_is_missing_and_not_damaged(self) -> None:
+        with pytest.raises(ObjectMissingError):
+            made().load_document(FileKind.SNAPSHOT, "0" * 64)
+
+    def test_all_documents_of_a_kind_are_loaded_by_name(self) -> None:
+        repository = made()
+        names = [repository.save_document(FileKind.LOCK, b"[%d]" % number) for number in range(20)]
+
+        loaded = repository.load_documents(FileKind.LOCK, json.loads)
+
+        assert loaded == {name: [number] for number, name in enumerate(names)}
+
+    def test_one_broken_document_is_not_left_out_in_silence(self) -> None:
+        repository = made()
+        repository.save_document(FileKind.INDEX, b'{"packs":[]}')
+        repository.storage.save(FileKind.INDEX, "0" * 64, b"garbage")
+
+        with pytest.raises(DamagedError):
+            repository.load_index()

@@ -1,0 +1,338 @@
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from becalm_engine.errors import (
+    DamagedError,
+    EngineError,
+    StorageDeniedError,
+    StorageError,
+    StorageFullError,
+)
+from becalm_engine.format import index_file
+from becalm_engine.format.compression import Compression
+from becalm_engine.format.pack import BlobKind
+from becalm_engine.ids import PackID, blob_id, stored_id
+from becalm_engine.repository import writer as writer_module
+from becalm_engine.repository.packer import OpenPack
+from becalm_engine.repository.reader import load_blob, open_blob
+from becalm_engine.repository.repository import Repository
+from becalm_engine.repository.writer import Writer
+from becalm_engine.storage.base import FileKind
+from becalm_engine.storage.memory import MemoryStorage
+from tests.engine.repository.faulty import FaultyStorage
+from tests.engine.repository.repositories import contents, made, reopened
+
+DATA, TREE = BlobKind.DATA, BlobKind.TREE
+
+
+def packs_of(repository: Repository) -> set[str]:
+    return {stored.name for stored in repository.storage.list(FileKind.PACK)}
+
+
+def save_all(repository: Repository, blobs: list[bytes]) -> None:
+    with Writer(repository, pack_bytes=3000) as writer:
+        for content in blobs:
+            writer.save(DATA, content)
+
+
+def indexed(repository: Repository) -> set[str]:
+    listed = repository.load_documents(FileKind.INDEX, index_file.decode).values()
+    return {pack.hex() for packs in listed for pack, _ in packs}
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(BlobKind), st.binary(max_size=300)), max_size=20),
+    st.sampled_from(Compression),
+    st.sampled_from((1, 2)),
+)
+@settings(max_examples=25)
+def test_what_is_saved_can_be_loaded_by_the_next_process(
+    blobs: list[tuple[BlobKind, bytes]], compression: Compression, version: int
+) -> None:
+    repository = made(compression=compression, version=version)
+
+    with Writer(repository, pack_bytes=500) as writer:
+        ids = [writer.save(kind, content) for kind, content in blobs]
+
+    again = reopened(repository)
+    assert ids == [blob_id(content) for _, content in blobs]
+    assert [load_blob(again, blob) for blob in ids] == [content for _, content in blobs]
+    assert len(again.index) == len(set(ids))
+    assert indexed(again) == packs_of(again)
+
+
+def test_a_pack_is_named_by_its_hash_and_holds_one_kind_of_blob() -> None:
+    repository = made()
+
+    with Writer(repository, pack_bytes=5000) as writer:
+        for kind in BlobKind:
+            for content in contents(10, seed=kind):
+                writer.save(kind, content)
+
+    assert all(
+        stored_id(repository.storage.load(FileKind.PACK, name)).hex() == name for name in packs_of(repository)
+    )
+    for blobs in reopened(repository).index.by_pack().values():
+        assert len({blob.kind for blob in blobs}) == 1
+
+
+def test_a_blob_is_stored_once_however_often_it_is_saved() -> None:
+    repository = made()
+
+    with Writer(repository) as writer:
+        news = [writer.save_as(blob_id(b"x"), DATA, b"x") for _ in range(3)]
+
+    assert news == [True, False, False]
+    assert writer.added.data_blobs == 1
+    assert len(reopened(repository).index.find_all(blob_id(b"x"))) == 1
+
+
+def test_a_blob_of_an_earlier_run_is_not_stored_again() -> None:
+    repository = made()
+    with Writer(repository) as writer:
+        writer.save(DATA, b"x")
+    again = reopened(repository)
+
+    with Writer(again) as writer:
+        new = writer.save_as(blob_id(b"x"), DATA, b"x")
+
+    assert not new
+    assert writer.added == writer_module.Added()
+    assert len(packs_of(again)) == 1
+
+
+def test_threads_that_save_the_same_store_it_once() -> None:
+    repository = made()
+    blobs = contents(30)
+    together = threading.Barrier(4)
+
+    def work(_: int) -> int:
+        together.wait()
+        return sum(writer.save_as(blob_id(content), DATA, content) for content in blobs)
+
+    with Writer(repository, pack_bytes=10_000) as writer, ThreadPoolExecutor(4) as pool:
+        new = sum(pool.map(work, range(4)))
+
+    assert new == len(blobs) == writer.added.data_blobs
+    again = reopened(repository)
+    assert len(again.index) == len(blobs)
+    assert all(load_blob(again, blob_id(content)) == content for content in blobs)
+
+
+def test_what_was_added_is_counted() -> None:
+    repository = made()
+
+    with Writer(repository) as writer:
+        writer.save(DATA, bytes(100_000))
+        writer.save(TREE, b'{"nodes":[]}\n')
+
+    added = writer.added
+    assert (added.data_blobs, added.tree_blobs, added.plain_bytes) == (1, 1, 100_013)
+    locations = list(reopened(repository).index)
+    assert added.stored_bytes == sum(location.blob.stored_bytes for location in locations) < 1000
+
+
+def test_without_compression_blobs_are_stored_as_they_are() -> None:
+    repository = made(compression=Compression.OFF)
+
+    with Writer(repository) as writer:
+        writer.save(DATA, bytes(1000))
+
+    (location,) = reopened(repository).index
+    assert (location.blob.plain_bytes, location.blob.stored_bytes) == (0, 1032)
+
+
+def test_an_empty_blob_is_never_called_compressed() -> None:
+    repository = made()
+
+    with Writer(repository) as writer:
+        writer.save(DATA, b"")
+
+    (location,) = reopened(repository).index
+    assert (location.blob.plain_bytes, location.blob.stored_bytes) == (0, 32)
+
+
+def test_a_flush_makes_everything_so_far_durable_and_work_goes_on() -> None:
+    repository = made()
+
+    with Writer(repository) as writer:
+        writer.save(DATA, b"first")
+        writer.flush()
+        first = reopened(repository)
+        writer.save(DATA, b"second")
+
+    assert blob_id(b"first") in first.index
+    assert blob_id(b"second") not in first.index
+    assert load_blob(reopened(repository), blob_id(b"second")) == b"second"
+
+
+def test_packs_are_stored_before_the_index_that_lists_them() -> None:
+    class Ordered(MemoryStorage):
+        """Refuses an index that lists what is not stored yet."""
+
+        def save(self, kind: FileKind, name: str, data: bytes, *, only_if_absent: bool = False) -> None:
+            super().save(kind, name, data, only_if_absent=only_if_absent)
+            if kind is FileKind.INDEX:
+                assert indexed(repository) <= packs_of(repository)
+
+    repository = made(Ordered())
+
+    with Writer(repository, pack_bytes=3000) as writer:
+        for content in contents(20):
+            writer.save(DATA, content)
+
+    assert len(packs_of(repository)) > 1
+
+
+def test_an_index_is_written_whenever_enough_blobs_wait_for_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer_module, "_FULL_INDEX_BLOBS", 10)
+    repository = made()
+
+    with Writer(repository, pack_bytes=4000) as writer:
+        for content in contents(50):
+            writer.save(DATA, content)
+
+    assert len(list(repository.storage.list(FileKind.INDEX))) > 1
+    assert indexed(repository) == packs_of(repository)
+
+
+def test_a_failed_upload_ends_the_run_with_its_error() -> None:
+    storage = FaultyStorage()
+    repository = made(storage)
+    storage.on_save = lambda kind, _: StorageFullError("full") if kind is FileKind.PACK else None
+
+    with pytest.raises(StorageFullError):
+        save_all(repository, contents(200))
+
+    assert packs_of(repository) == set()
+    assert indexed(repository) == set()
+
+
+def test_an_upload_that_fails_at_the_very_end_is_not_lost() -> None:
+    storage = FaultyStorage()
+    repository = made(storage)
+    storage.on_save = lambda kind, _: StorageDeniedError("no") if kind is FileKind.PACK else None
+
+    with pytest.raises(StorageDeniedError), Writer(repository) as writer:
+        writer.save(DATA, b"the only one")
+
+
+def test_an_index_that_cannot_be_written_fails_the_run() -> None:
+    storage = FaultyStorage()
+    repository = made(storage)
+    storage.on_save = lambda kind, _: StorageError("no") if kind is FileKind.INDEX else None
+
+    with pytest.raises(StorageError), Writer(repository) as writer:
+        writer.save(DATA, b"x")
+
+
+def test_what_was_uploaded_before_a_failure_serves_the_next_run() -> None:
+    storage = FaultyStorage()
+    repository = made(storage)
+    saved: list[str] = []
+
+    def full_after_three(kind: FileKind, name: str) -> StorageError | None:
+        if kind is not FileKind.PACK:
+            return None
+        if len(saved) >= 3:
+            return StorageFullError("full")
+        saved.append(name)
+        return None
+
+    storage.on_save = full_after_three
+    with pytest.raises(StorageFullError):
+        save_all(repository, contents(200))
+
+    again = reopened(repository)
+    assert {pack.hex() for pack in again.index.packs()} == set(saved) == packs_of(repository)
+    assert all(load_blob(again, location.blob.id) for location in again.index)
+
+
+def test_an_error_of_the_caller_wins_and_what_is_there_is_still_indexed() -> None:
+    repository = made()
+
+    def stumble() -> None:
+        with Writer(repository) as writer:
+            writer.save(DATA, b"x")
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        stumble()
+
+    assert load_blob(reopened(repository), blob_id(b"x")) == b"x"
+
+
+def test_an_error_that_nobody_thought_of_fails_the_run_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> bytes:
+        raise RuntimeError("surprise")
+
+    monkeypatch.setattr(OpenPack, "finish", broken)
+
+    with pytest.raises(EngineError, match="surprise"), Writer(made()) as writer:
+        writer.save(DATA, b"x")
+
+
+def test_waiting_packs_are_bounded() -> None:
+    """However slow the uploads are, no more packs are held than can be under way, and one more."""
+    going_on = threading.Event()
+    waiting = threading.Semaphore(0)
+
+    class Slow(MemoryStorage):
+        """Uploads wait until the test lets them go on."""
+
+        def save(self, kind: FileKind, name: str, data: bytes, *, only_if_absent: bool = False) -> None:
+            if kind is FileKind.PACK:
+                waiting.release()
+                assert going_on.wait(timeout=10)
+            super().save(kind, name, data, only_if_absent=only_if_absent)
+
+    repository = made(Slow())
+    packs: list[int] = []
+
+    def fill() -> None:
+        with Writer(repository, pack_bytes=1000) as writer:
+            for content in contents(20):
+                writer.save(DATA, content)
+                packs.append(1)
+
+    filler = threading.Thread(target=fill)
+    filler.start()
+    for _ in range(repository.storage.connections):
+        assert waiting.acquire(timeout=10)
+    held = len(packs)
+    going_on.set()
+    filler.join()
+
+    assert held <= repository.storage.connections + 1
+    assert len(packs) == 20
+
+
+def test_a_pack_of_another_repository_s_key_does_not_open() -> None:
+    repository, other = made(), made()
+    with Writer(repository) as writer:
+        blob = writer.save(DATA, b"x")
+    location = repository.index.find(blob)
+    assert location is not None
+    stored = repository.storage.load_range(
+        FileKind.PACK, location.pack.hex(), offset=0, length=location.blob.stored_bytes
+    )
+
+    with pytest.raises(DamagedError):
+        open_blob(other, location.blob, stored)
+    assert location.pack == PackID(stored_id(repository.storage.load(FileKind.PACK, location.pack.hex())))
+
+
+def test_what_was_uploaded_is_indexed_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer_module, "_INDEX_SECONDS", -1.0)
+    repository = made()
+
+    with Writer(repository, pack_bytes=3000) as writer:
+        for content in contents(20):
+            writer.save(DATA, content)
+
+    assert len(list(repository.storage.list(FileKind.INDEX))) > 1
+    assert indexed(repository) == packs_of(repository)

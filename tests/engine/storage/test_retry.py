@@ -1,0 +1,194 @@
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from becalm_engine.errors import StorageDeniedError, StorageError, StorageUnavailableError
+from becalm_engine.storage.base import CONFIG_NAME, FileKind, Storage, StoredFile
+from becalm_engine.storage.memory import MemoryStorage
+from becalm_engine.storage.retry import RetryingStorage
+from tests.engine.storage.contract import NAME, OTHER, StorageContract
+
+UNAVAILABLE = StorageUnavailableError("busy")
+
+
+class FakeClock:
+    """Time that passes only while somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.slept: list[float] = []
+
+    def __call__(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.now += seconds
+
+
+class FailingStorage(MemoryStorage):
+    """Raises the errors in `errors` one by one, before it does anything."""
+
+    def __init__(self, errors: list[StorageError]) -> None:
+        super().__init__()
+        self.errors = errors
+        self.calls = 0
+
+    def _fail(self) -> None:
+        self.calls += 1
+        if self.errors:
+            raise self.errors.pop(0)
+
+    def create(self) -> None:
+        self._fail()
+
+    def save(self, kind: FileKind, name: str, data: bytes, *, only_if_absent: bool = False) -> None:
+        self._fail()
+        super().save(kind, name, data, only_if_absent=only_if_absent)
+
+    def load(self, kind: FileKind, name: str) -> bytes:
+        self._fail()
+        return super().load(kind, name)
+
+    def delete(self, kind: FileKind, name: str) -> None:
+        self._fail()
+        super().delete(kind, name)
+
+    def list(self, kind: FileKind) -> Iterator[StoredFile]:
+        """Fail after the first entry: a listing breaks in the middle."""
+        for stored in super().list(kind):
+            yield stored
+            self._fail()
+
+
+def retrying(storage: Storage, clock: FakeClock, limit_seconds: float = 900.0) -> RetryingStorage:
+    return RetryingStorage(storage, limit_seconds=limit_seconds, sleep=clock.sleep, clock=clock)
+
+
+class TestRetryingStorage(StorageContract):
+    @pytest.fixture
+    def storage(self) -> Storage:
+        return retrying(MemoryStorage(), FakeClock())
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda storage: storage.create(),
+        lambda storage: storage.save(FileKind.PACK, OTHER, b"x"),
+        lambda storage: storage.load(FileKind.PACK, NAME),
+        lambda storage: storage.load_range(FileKind.PACK, NAME, offset=0, length=1),
+        lambda storage: storage.delete(FileKind.PACK, NAME),
+    ],
+    ids=["create", "save", "load", "load_range", "delete"],
+)
+def test_what_may_succeed_later_is_repeated(call: Callable[[Storage], object]) -> None:
+    clock = FakeClock()
+    inner = FailingStorage([UNAVAILABLE, UNAVAILABLE])
+    inner.files[FileKind.PACK, NAME] = b"content"
+
+    call(retrying(inner, clock))
+
+    assert inner.calls == 3
+    assert len(clock.slept) == 2
+
+
+def test_nothing_is_repeated_once_the_run_is_to_stop() -> None:
+    stop = threading.Event()
+    inner = FailingStorage([UNAVAILABLE, UNAVAILABLE])
+    inner.files[FileKind.PACK, NAME] = b"content"
+
+    def stopped_while_waiting(_: float) -> None:
+        stop.set()
+
+    storage = RetryingStorage(inner, stop=stop, sleep=stopped_while_waiting)
+
+    with pytest.raises(StorageUnavailableError):
+        storage.load(FileKind.PACK, NAME)
+    assert inner.calls == 2
+
+
+def test_waiting_for_a_retry_ends_with_the_signal_to_stop() -> None:
+    waited = []
+
+    class Signal(threading.Event):
+        """Comes while the storage waits."""
+
+        def wait(self, timeout: float | None = None) -> bool:
+            waited.append(timeout)
+            self.set()
+            return True
+
+    inner = FailingStorage([UNAVAILABLE, UNAVAILABLE])
+    with pytest.raises(StorageUnavailableError):
+        RetryingStorage(inner, stop=Signal()).load(FileKind.PACK, NAME)
+    assert len(waited) == 1
+
+
+def test_a_listing_that_breaks_is_begun_anew_so_that_nothing_comes_twice() -> None:
+    inner = FailingStorage([UNAVAILABLE])
+    inner.files.update({(FileKind.PACK, NAME): b"", (FileKind.PACK, OTHER): b""})
+
+    listed = list(retrying(inner, FakeClock()).list(FileKind.PACK))
+
+    assert sorted(stored.name for stored in listed) == [NAME, OTHER]
+
+
+def test_a_listing_that_stays_broken_gives_nothing_rather_than_half() -> None:
+    inner = FailingStorage([StorageDeniedError("no")])
+    inner.files.update({(FileKind.PACK, NAME): b"", (FileKind.PACK, OTHER): b""})
+
+    with pytest.raises(StorageDeniedError):
+        retrying(inner, FakeClock()).list(FileKind.PACK)
+
+
+def test_what_no_retry_mends_is_raised_at_once() -> None:
+    clock, inner = FakeClock(), FailingStorage([StorageDeniedError("no"), UNAVAILABLE])
+
+    with pytest.raises(StorageDeniedError):
+        retrying(inner, clock).load(FileKind.PACK, NAME)
+
+    assert inner.calls == 1
+    assert clock.slept == []
+
+
+def test_a_save_that_may_not_overwrite_is_not_repeated() -> None:
+    inner = FailingStorage([UNAVAILABLE])
+
+    with pytest.raises(StorageUnavailableError):
+        retrying(inner, FakeClock()).save(FileKind.CONFIG, CONFIG_NAME, b"", only_if_absent=True)
+
+    assert inner.calls == 1
+
+
+@given(st.floats(0.1, 3600))
+def test_the_limit_bounds_a_call_and_all_its_repetitions(limit_seconds: float) -> None:
+    clock, inner = FakeClock(), FailingStorage([UNAVAILABLE] * 10_000)
+
+    with pytest.raises(StorageUnavailableError):
+        retrying(inner, clock, limit_seconds).load(FileKind.PACK, NAME)
+
+    assert sum(clock.slept) <= limit_seconds
+    assert inner.calls == len(clock.slept) + 1
+
+
+def test_delays_grow_up_to_a_minute_and_are_not_all_alike() -> None:
+    clock, inner = FakeClock(), FailingStorage([UNAVAILABLE] * 10_000)
+
+    with pytest.raises(StorageUnavailableError):
+        retrying(inner, clock, 3600).load(FileKind.PACK, NAME)
+
+    bounds = [min(0.5 * 2**number, 60.0) for number in range(len(clock.slept))]
+    assert all(bound / 2 <= slept <= bound for slept, bound in zip(clock.slept, bounds, strict=True))
+    assert len(set(clock.slept)) > len(clock.slept) / 2
+
+
+def test_it_stands_for_the_storage_it_wraps() -> None:
+    inner = MemoryStorage()
+
+    outer = retrying(inner, FakeClock())
+
+    assert (outer.location, outer.connections) == (inner.location, inner.connections)

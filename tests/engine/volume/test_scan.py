@@ -1,0 +1,104 @@
+import os
+from pathlib import Path
+
+import pytest
+
+from becalm_engine.volume import scan
+
+BLOCK = 1024 * 1024
+
+
+def test_a_directory_is_listed_by_raw_name_and_links_are_not_followed(tmp_path: Path) -> None:
+    for name in (b"b", b"\xff", b"a"):
+        Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name)).touch()
+    (tmp_path / "c").symlink_to("/nowhere")
+
+    found, failed = scan.list_directory(os.fsencode(tmp_path))
+
+    assert [one.name for one in found] == [b"a", b"b", b"c", b"\xff"]
+    assert failed == []
+
+
+def test_a_file_is_opened_without_touching_its_access_time(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    os.utime(tmp_path / "file", ns=(1, 10**18))
+
+    handle = scan.open_file(os.fsencode(tmp_path / "file"))
+    os.read(handle, 1)
+    os.close(handle)
+
+    assert (tmp_path / "file").stat().st_atime_ns == 1
+
+
+def test_a_file_of_somebody_else_is_opened_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("x")
+    opened = os.open
+
+    def refusing(path: bytes, flags: int) -> int:
+        if flags & os.O_NOATIME:
+            raise PermissionError(1, "Operation not permitted")
+        return opened(path, flags)
+
+    monkeypatch.setattr(os, "open", refusing)
+
+    handle = scan.open_file(os.fsencode(tmp_path / "file"))
+
+    assert os.read(handle, 1) == b"x"
+    os.close(handle)
+
+
+@pytest.mark.parametrize("kind", ["link", "fifo", "folder"])
+def test_only_regular_files_are_opened(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / kind
+    if kind == "link":
+        path.symlink_to("/etc/passwd")
+    elif kind == "fifo":
+        os.mkfifo(path)
+    else:
+        path.mkdir()
+
+    with pytest.raises(OSError):
+        scan.open_file(os.fsencode(path))
+
+
+def test_holes_are_skipped_and_data_is_not(tmp_path: Path) -> None:
+    with (tmp_path / "sparse").open("w+b") as file:
+        file.truncate(3 * BLOCK)
+        file.seek(BLOCK)
+        file.write(b"x" * BLOCK)
+        file.flush()
+        handle = file.fileno()
+        os.lseek(handle, 0, os.SEEK_SET)
+
+        assert scan.skip_hole(handle) == BLOCK
+        assert scan.skip_hole(handle) == 0
+        assert os.read(handle, 1) == b"x"
+        os.lseek(handle, 2 * BLOCK, os.SEEK_SET)
+        assert scan.skip_hole(handle) == BLOCK
+        assert os.lseek(handle, 0, os.SEEK_CUR) == 3 * BLOCK
+        assert scan.skip_hole(handle) == 0
+
+
+def test_where_holes_are_unknown_there_are_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seek = os.lseek
+
+    def old(handle: int, at: int, whence: int) -> int:
+        if whence == os.SEEK_DATA:
+            raise OSError(22, "Invalid argument")
+        return seek(handle, at, whence)
+
+    with (tmp_path / "sparse").open("w+b") as file:
+        file.truncate(BLOCK)
+        monkeypatch.setattr(os, "lseek", old)
+        assert scan.skip_hole(file.fileno()) == 0
+
+
+def test_a_cache_folder_is_known_by_its_signature_only(tmp_path: Path) -> None:
+    folder = os.fsencode(tmp_path)
+    assert not scan.is_cache_directory(folder)
+    (tmp_path / "CACHEDIR.TAG").write_text("something else")
+    assert not scan.is_cache_directory(folder)
+    (tmp_path / "CACHEDIR.TAG").write_text("Signature: 8a477f597d28d172789f06886806bc55 and more")
+    assert scan.is_cache_directory(folder)

@@ -1,0 +1,141 @@
+import contextlib
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from becalm_engine.errors import TargetError
+from becalm_engine.volume import target
+from becalm_engine.volume.target import Target
+
+
+@pytest.fixture
+def handle(tmp_path: Path) -> Iterator[int]:
+    opened = os.open(tmp_path, os.O_RDONLY)
+    yield opened
+    os.close(opened)
+
+
+@pytest.fixture
+def place(handle: int) -> Iterator[Target]:
+    with contextlib.closing(Target(handle)) as opened:
+        yield opened
+
+
+@pytest.mark.parametrize("name", [b"", b".", b"..", b"a/b", b"/", b"/etc", b"a\0"])
+def test_names_that_lead_out_are_refused(name: bytes) -> None:
+    with pytest.raises(TargetError):
+        target.refuse_name(name)
+
+
+@pytest.mark.parametrize("name", [b"...", b"..a", b"\xff", b"a\n", b"\\"])
+def test_odd_names_are_names(name: bytes) -> None:
+    target.refuse_name(name)
+
+
+def test_a_target_is_made_with_all_that_leads_to_it(tmp_path: Path) -> None:
+    os.close(target.open_target(str(tmp_path / "a" / "b")))
+
+    assert (tmp_path / "a" / "b").is_dir()
+
+
+def test_a_target_that_is_no_folder_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+
+    with pytest.raises(TargetError, match="cannot restore into"):
+        target.open_target(str(tmp_path / "file"))
+
+
+def test_folders_are_made_where_they_are_missing_and_only_then_noted(tmp_path: Path, place: Target) -> None:
+    (tmp_path / "there").mkdir()
+    with place.folder((b"there", b"new", b"newer"), make=True) as folder:
+        assert os.path.samestat(os.fstat(folder), (tmp_path / "there" / "new" / "newer").stat())
+
+    assert place.made == {(b"there", b"new"), (b"there", b"new", b"newer")}
+
+
+@pytest.mark.parametrize("make", [True, False])
+def test_a_link_in_the_way_is_never_entered(tmp_path: Path, place: Target, make: bool) -> None:
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "link").symlink_to("outside")
+    if make:
+        with place.folder((b"link", b"x"), make=True):
+            pass
+        assert not (tmp_path / "link").is_symlink()
+    else:
+        with pytest.raises(OSError), place.folder((b"link",)):
+            pass
+    assert list((tmp_path / "outside").iterdir()) == []
+
+
+def test_each_thread_has_the_folder_that_it_asked_for(tmp_path: Path, place: Target) -> None:
+    def look(number: int) -> bool:
+        name = b"%d" % (number % 3)
+        with place.folder((name,), make=True) as one, place.folder((b"other",), make=True) as other:
+            asked = os.path.samestat(os.fstat(one), (tmp_path / name.decode()).stat())
+            return asked and os.path.samestat(os.fstat(other), (tmp_path / "other").stat())
+
+    (tmp_path / "other").mkdir()
+    for number in range(3):
+        (tmp_path / f"{number}").mkdir()
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(look, range(200)))
+
+
+def test_no_descriptor_is_left_open(tmp_path: Path, handle: int) -> None:
+    place = Target(handle)
+    before = len(list(Path("/proc/self/fd").iterdir()))
+
+    with place.folder((b"a", b"b", b"c"), make=True):
+        pass
+    with pytest.raises(FileNotFoundError), place.folder((b"a", b"none")):
+        pass
+    target.remove(handle, b"a")
+    place.close()
+
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_new_file_takes_the_place_of_anything(tmp_path: Path, handle: int) -> None:
+    (tmp_path / "folder" / "inside").mkdir(parents=True)
+    (tmp_path / "link").symlink_to("folder")
+    os.mkfifo(tmp_path / "fifo")
+
+    for name in (b"folder", b"link", b"fifo", b"nothing"):
+        os.close(target.create_file(handle, name))
+        assert (tmp_path / name.decode()).read_bytes() == b""
+
+
+@pytest.mark.parametrize("kind", ["link", "fifo", "hard link"])
+def test_only_a_file_of_our_own_is_written(tmp_path: Path, handle: int, kind: str) -> None:
+    (tmp_path / "other").write_text("other")
+    if kind == "link":
+        (tmp_path / "x").symlink_to("other")
+    elif kind == "fifo":
+        os.mkfifo(tmp_path / "x")
+    else:
+        (tmp_path / "x").hardlink_to(tmp_path / "other")
+
+    with pytest.raises((TargetError, OSError)):
+        target.open_for_writing(handle, b"x")
+
+
+def test_removing_what_is_not_there_is_no_error(handle: int) -> None:
+    target.remove(handle, b"nothing")
+
+
+def test_a_file_that_may_not_be_removed_says_so(
+    tmp_path: Path, handle: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "unlink", refuse)
+
+    with pytest.raises(PermissionError):
+        target.remove(handle, b"file")
