@@ -1,0 +1,89 @@
+{{- define "becalm.name" -}}
+{{- if contains .Chart.Name .Release.Name }}{{ .Release.Name | trunc 52 | trimSuffix "-" }}{{ else }}{{ printf "%s-%s" .Release.Name .Chart.Name | trunc 52 | trimSuffix "-" }}{{ end }}
+{{- end }}
+
+{{- define "becalm.serviceAccount" -}}
+{{- .Values.serviceAccount.name | default (include "becalm.name" .) }}
+{{- end }}
+
+{{- define "becalm.selector" -}}
+app.kubernetes.io/name: becalm
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{- define "becalm.labels" -}}
+{{ include "becalm.selector" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
+{{- end }}
+
+{{- define "becalm.image" -}}
+{{- if .Values.image.digest }}{{ .Values.image.repository }}@{{ .Values.image.digest }}{{ else }}{{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}{{ end }}
+{{- end }}
+
+{{- define "becalm.securityContext" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities: {drop: [ALL]}
+{{- end }}
+
+{{- define "becalm.podSecurityContext" -}}
+runAsNonRoot: true
+runAsUser: 65532
+runAsGroup: 65532
+seccompProfile: {type: RuntimeDefault}
+{{- end }}
+
+{{- define "becalm.environment" -}}
+- name: BECALM_IMAGE
+  value: {{ include "becalm.image" . | quote }}
+- name: BECALM_PULL_POLICY
+  value: {{ .Values.image.pullPolicy }}
+- name: BECALM_WATCHED_NAMESPACES
+  value: {{ join "," .Values.watchNamespaces | quote }}
+- name: BECALM_LOG_FORMAT
+  value: {{ .Values.log.format }}
+- name: BECALM_LOG_LEVEL
+  value: {{ .Values.log.level }}
+- name: BECALM_NAMESPACE
+  valueFrom: {fieldRef: {fieldPath: metadata.namespace}}
+{{- with .Values.extraEnv }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{/* What the operator may do where it looks after workloads. It may not read a Secret: it hands on their names. */}}
+{{- define "becalm.rules" -}}
+- apiGroups: [becalm.dev]
+  resources: [backuprepositories, backupschedules, backups, restores]
+  verbs: [get, list, watch, patch]
+- apiGroups: [becalm.dev]
+  resources: [backups]
+  verbs: [create, delete]
+- apiGroups: [becalm.dev]
+  resources: [backuprepositories/status, backupschedules/status, backups/status, restores/status]
+  verbs: [update]
+# children may block the deletion of what owns them
+- apiGroups: [becalm.dev]
+  resources: [backuprepositories/finalizers, backupschedules/finalizers, backups/finalizers, restores/finalizers]
+  verbs: [update]
+- apiGroups: [apps]
+  resources: [deployments, statefulsets]
+  verbs: [get, list, watch, patch]
+- apiGroups: [apps]
+  resources: [replicasets]
+  verbs: [list]
+- apiGroups: [batch]
+  resources: [jobs]
+  verbs: [list, watch, create, delete]
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [list, watch]
+- apiGroups: [""]
+  resources: [persistentvolumeclaims, events]
+  verbs: [list]
+- apiGroups: [events.k8s.io]
+  resources: [events]
+  verbs: [create]
+{{- end }}

@@ -1,0 +1,95 @@
+"""The operator's command line."""
+
+import argparse
+import asyncio
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from importlib.metadata import version
+
+from becalm_operator.cluster.api_server import ApiServer
+from becalm_operator.cluster.connection import connected
+from becalm_operator.cluster.lease import ApiLeases, Lease
+from becalm_operator.errors import OperatorError
+from becalm_operator.handlers import logs, releasing, running
+from becalm_operator.settings import Settings, read_settings
+
+_FAILED = 1
+
+
+def main() -> None:
+    """Run the command that was typed, and end the process."""
+    sys.exit(command(sys.argv[1:], os.environ))
+
+
+def command(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
+    """Run a command and return its exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        if options.command == "version":
+            _tell(version("becalm"))
+            return 0
+        if options.command == "release":
+            return _release(options, environment)
+        return _run(environment)
+    except OperatorError as error:
+        sys.stderr.write(f"becalm-operator: {error}\n")
+        return error.exit_code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="becalm-operator", description=__doc__)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    commands.add_parser("run", help="run the operator (what happens without a command)")
+    release = commands.add_parser(
+        "release",
+        help="start every workload that becalm holds down, whoever holds it",
+        description="Start every workload that becalm holds down and take becalm's finalizer off all runs. "
+        "Runs that held one fail. An operator that is at work may begin other runs at any time; "
+        "with --uninstall it is stopped first, so that nothing is held down afterwards.",
+    )
+    release.add_argument("--namespace", metavar="NS", help="only in this namespace")
+    release.add_argument(
+        "--uninstall",
+        action="store_true",
+        help="take the operator's Lease first: no operator acts for a minute, in which it is to be removed",
+    )
+    commands.add_parser("version", help="print the version")
+    return parser
+
+
+def _run(environment: Mapping[str, str]) -> int:
+    settings = read_settings(environment)
+    logs.configure(settings.log_level, settings.log_format)
+    asyncio.run(running.run(settings))
+    return 0
+
+
+def _release(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
+    # no Job is made here, so nobody who wants a workload back has to know the movers' image
+    settings = read_settings({"BECALM_IMAGE": "none", **environment})
+    logs.configure(settings.log_level, settings.log_format)
+    if options.namespace:
+        settings = replace(settings, watched_namespaces=(options.namespace,))
+    return 0 if asyncio.run(_release_in(settings, uninstall=options.uninstall)) else _FAILED
+
+
+async def _release_in(settings: Settings, *, uninstall: bool) -> bool:
+    async with connected() as client:
+        if uninstall:
+            identity = f"{settings.identity}-release"
+            leases = ApiLeases(client, settings.namespace)
+            await releasing.stop_the_operator(Lease(leases, identity, releasing.UNINSTALL_TIMING), _tell)
+        cluster = ApiServer(client, settings, lambda: datetime.now(UTC))
+        return await releasing.release_everything(cluster, _tell)
+
+
+def _tell(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

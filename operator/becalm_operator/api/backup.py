@@ -1,0 +1,217 @@
+"""Backup: one run. A schedule makes them, and a person may."""
+
+import enum
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from becalm_operator.api.base import Duration, LocalReference, Metadata, Model, Name, Time
+from becalm_operator.api.conditions import Condition
+
+
+class Phase(enum.StrEnum):
+    """Where a Backup or a Restore stands."""
+
+    PENDING = "Pending"
+    PREFLIGHT = "Preflight"
+    PREPARING = "Preparing"
+    QUIESCING = "Quiescing"
+    DRAINING = "Draining"
+    CAPTURING = "Capturing"
+    RESTORING = "Restoring"
+    RESUMING = "Resuming"
+    FINISHING = "Finishing"
+    SUCCEEDED = "Succeeded"
+    FAILED = "Failed"
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing happens any more."""
+        return self in (Phase.SUCCEEDED, Phase.FAILED)
+
+    @property
+    def waiting(self) -> bool:
+        """Whether the run has claimed nothing yet."""
+        return self is Phase.PENDING
+
+
+WorkloadKind = Literal["Deployment", "StatefulSet"]
+
+
+class WorkloadReference(Model):
+    """Names a workload of the same namespace."""
+
+    kind: WorkloadKind
+    """Deployment or StatefulSet."""
+    name: Name
+    """Its name."""
+
+    def __str__(self) -> str:
+        return f"{self.kind.lower()}/{self.name}"
+
+
+class LabelSelector(Model):
+    """Picks objects by their labels."""
+
+    match_labels: Annotated[dict[str, str], Field(max_length=16)] = {}
+    """All of these must be there."""
+
+
+class ClaimSelection(Model):
+    """Which claims to back up; by default all that the workloads mount."""
+
+    names: Annotated[tuple[Name, ...], Field(max_length=64)] = ()
+    """These, whether the workloads mount them or not."""
+    selector: LabelSelector | None = None
+    """Of the mounted ones, those with these labels."""
+    exclude: Annotated[tuple[Name, ...], Field(max_length=64)] = ()
+    """Not these."""
+
+
+class Paths(Model):
+    """Which files of a claim to back up."""
+
+    exclude: Annotated[tuple[Annotated[str, Field(max_length=1024)], ...], Field(max_length=128)] = ()
+    """Patterns to leave out, as in `restic backup --exclude`."""
+    exclude_caches: bool = False
+    """Leave out folders marked with a CACHEDIR.TAG."""
+
+
+class Quiesce(Model):
+    """How workloads are brought to a standstill."""
+
+    drain_timeout: Duration = "5m"
+    """How long their pods may take to end."""
+    max_downtime: Duration = "30m"
+    """When the workloads are started again, whatever happens, counted from the first stop."""
+
+
+class Guards(Model):
+    """When a backup that could be read is still not believed."""
+
+    on_empty_volume: Literal["Fail", "Allow"] = "Fail"
+    """What to do with a volume that holds no files at all."""
+
+
+class BackupSpec(Model):
+    """Stop workloads, back up their claims at one point in time, start them again."""
+
+    rules: ClassVar = {
+        "self.workloads.all(w, self.workloads.exists_one(o, o.kind == w.kind && o.name == w.name))": (
+            "a workload is named twice"
+        ),
+    }
+    repository_ref: LocalReference
+    """The BackupRepository, of the same namespace."""
+    workloads: Annotated[tuple[WorkloadReference, ...], Field(min_length=1, max_length=32)]
+    """Stopped in this order, started in the reverse order."""
+    claims: ClaimSelection = ClaimSelection()
+    """Which claims."""
+    paths: Paths = Paths()
+    """Which files of them."""
+    tags: Annotated[
+        tuple[Annotated[str, Field(pattern=r"^[^,]+$", max_length=256)], ...], Field(max_length=32)
+    ] = ()
+    """Tags of the snapshots."""
+    quiesce: Quiesce = Quiesce()
+    """How to stop."""
+    guards: Guards = Guards()
+    """What not to believe."""
+
+
+class WorkloadStatus(Model):
+    """One workload of a run."""
+
+    kind: WorkloadKind
+    """Its kind."""
+    name: str
+    """Its name."""
+    uid: str
+    """Its UID when the run was planned."""
+    replicas: int
+    """How many replicas it had then."""
+    stopped_at: Time | None = None
+    """When it was scaled to 0."""
+    started_at: Time | None = None
+    """When it was Ready again."""
+
+    @property
+    def reference(self) -> WorkloadReference:
+        """The workload's name."""
+        return WorkloadReference(kind=self.kind, name=self.name)
+
+
+class VolumeStatus(Model):
+    """One claim of a run."""
+
+    claim: str
+    """The claim."""
+    node: str = ""
+    """The node that its mover must run on, if any."""
+    tree: str = ""
+    """What was captured."""
+    snapshot_id: Annotated[str, Field(alias="snapshotID")] = ""
+    """The snapshot that was written."""
+    files_new: int = 0
+    """Files that the parent did not have."""
+    files_changed: int = 0
+    """Files that differ from the parent's."""
+    files_unmodified: int = 0
+    """Files that were taken from the parent."""
+    bytes_processed: int = 0
+    """How much the volume holds."""
+    bytes_added: int = 0
+    """How much was uploaded."""
+    error: str = ""
+    """What went wrong with it."""
+
+
+class RunStatus(Model):
+    """What Backup and Restore tell alike."""
+
+    observed_generation: int = 0
+    """The generation that the rest is about."""
+    phase: Phase = Phase.PENDING
+    """Where the run stands."""
+    message: Annotated[str, Field(max_length=4096)] = ""
+    """What it does, or why it failed, in a sentence."""
+    reason: str = ""
+    """Why it failed, in a word."""
+    conditions: tuple[Condition, ...] = ()
+    """Complete, Failed and Quiesced."""
+    start_time: Time | None = None
+    """When it left Pending."""
+    phase_time: Time | None = None
+    """When the phase began."""
+    completion_time: Time | None = None
+    """When it ended."""
+    downtime_seconds: int | None = None
+    """From the first workload's stop to the last one's being Ready again."""
+    downtime: str = ""
+    """The same for people."""
+    workloads: tuple[WorkloadStatus, ...] = ()
+    """The workloads that the run stops."""
+    repository_id: Annotated[str, Field(alias="repositoryID")] = ""
+    """The repository that the run opened."""
+
+
+class BackupStatus(RunStatus):
+    """What a Backup has done."""
+
+    volumes: tuple[VolumeStatus, ...] = ()
+    """The claims that it reads."""
+    size_bytes: int = 0
+    """How much all of them hold."""
+    size: str = ""
+    """The same for people."""
+
+
+class Backup(Model):
+    """One run."""
+
+    kind: ClassVar = "Backup"
+    plural: ClassVar = "backups"
+    spec_rules: ClassVar = {"self == oldSelf": "a Backup is one run; make a new one instead of changing it"}
+    metadata: Metadata
+    spec: BackupSpec
+    status: BackupStatus = BackupStatus()

@@ -1,0 +1,127 @@
+"""Status conditions, and the closed set of reasons they give."""
+
+import enum
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from becalm_operator.api.base import Model, Time
+
+
+class Reason(enum.StrEnum):
+    """Why a condition is as it is. The docstring beside each is what the reference prints."""
+
+    # a run on its way
+    WAITING = "Waiting"
+    RUNNING = "Running"
+    SUCCEEDED = "Succeeded"
+    # refused before anything was stopped
+    REPOSITORY_NOT_READY = "RepositoryNotReady"
+    WORKLOAD_NOT_FOUND = "WorkloadNotFound"
+    WORKLOAD_OWNED = "WorkloadOwned"
+    WORKLOAD_DELETES_CLAIMS = "WorkloadDeletesClaims"
+    WORKLOAD_ALREADY_STOPPED_BY_OTHER = "WorkloadStoppedByOther"
+    CLAIM_NOT_FOUND = "ClaimNotFound"
+    CLAIM_NOT_BOUND = "ClaimNotBound"
+    CLAIM_IN_USE = "ClaimInUse"
+    NO_CLAIMS = "NoClaims"
+    BACKUP_NOT_FOUND = "BackupNotFound"
+    SNAPSHOT_NOT_FOUND = "SnapshotNotFound"
+    # about the repository
+    READY = "Ready"
+    INITIALISING = "Initialising"
+    PROBING = "Probing"
+    SECRET_NOT_FOUND = "SecretNotFound"  # noqa: S105  a reason, not a secret
+    WRONG_PASSWORD = "WrongPassword"  # noqa: S105  a reason, not a secret
+    REPOSITORY_MISSING = "RepositoryMissing"
+    REPOSITORY_REPLACED = "RepositoryReplaced"
+    STORAGE_DENIED = "StorageDenied"
+    STORAGE_UNAVAILABLE = "StorageUnavailable"
+    REPOSITORY_DAMAGED = "RepositoryDamaged"
+    REPOSITORY_LOCKED = "RepositoryLocked"
+    # while workloads are down
+    QUIESCED = "Quiesced"
+    RELEASED = "Released"
+    DRAIN_TIMEOUT = "DrainTimeout"
+    DOWNTIME_EXCEEDED = "DowntimeExceeded"
+    TAINTED = "Tainted"
+    WORKLOAD_CHANGED = "WorkloadChanged"
+    MOVER_FAILED = "MoverFailed"
+    MOVER_NOT_STARTED = "MoverNotStarted"
+    FILES_UNREADABLE = "FilesUnreadable"
+    EMPTY_VOLUME = "EmptyVolume"
+    COMMIT_FAILED = "CommitFailed"
+    RESTORE_FAILED = "RestoreFailed"
+    START_TIMEOUT = "StartTimeout"
+    DELETED = "Deleted"
+    INTERNAL = "InternalError"
+    # about a schedule
+    SCHEDULED = "Scheduled"
+    SUSPENDED = "Suspended"
+    INVALID_SCHEDULE = "InvalidSchedule"
+    LAST_BACKUP_FAILED = "LastBackupFailed"
+
+
+EXPLANATIONS: dict[Reason, str] = {
+    Reason.WAITING: "The run waits for its repository, or for another run on the same claims or workloads.",
+    Reason.RUNNING: "The run is under way; the phase says where.",
+    Reason.SUCCEEDED: "All of it is done.",
+    Reason.REPOSITORY_NOT_READY: "The BackupRepository does not exist or cannot be opened.",
+    Reason.WORKLOAD_NOT_FOUND: "A named workload does not exist.",
+    Reason.WORKLOAD_OWNED: "Another controller owns the workload and would scale it back.",
+    Reason.WORKLOAD_DELETES_CLAIMS: "The StatefulSet deletes its claims when scaled (whenScaled: Delete).",
+    Reason.WORKLOAD_ALREADY_STOPPED_BY_OTHER: "Another run holds the workload down.",
+    Reason.CLAIM_NOT_FOUND: "A named claim does not exist.",
+    Reason.CLAIM_NOT_BOUND: "A claim has no volume.",
+    Reason.CLAIM_IN_USE: "Pods that this run would not stop mount a claim.",
+    Reason.NO_CLAIMS: "The workloads mount no claims, or all were excluded.",
+    Reason.BACKUP_NOT_FOUND: "The Backup to restore does not exist or did not succeed.",
+    Reason.SNAPSHOT_NOT_FOUND: "The Backup has no snapshot of the claim.",
+    Reason.READY: "The repository opens with the password and is the one it was.",
+    Reason.INITIALISING: "The repository is being made.",
+    Reason.PROBING: "The repository is being opened.",
+    Reason.SECRET_NOT_FOUND: "A Secret that the repository names does not exist.",
+    Reason.WRONG_PASSWORD: "The password opens no key of the repository.",
+    Reason.REPOSITORY_MISSING: "There is no repository at the place. One that was there once is never made anew.",
+    Reason.REPOSITORY_REPLACED: "There is another repository than the one whose id is pinned in status.",
+    Reason.STORAGE_DENIED: "The store refuses the credentials.",
+    Reason.STORAGE_UNAVAILABLE: "The store cannot be reached.",
+    Reason.REPOSITORY_DAMAGED: "The repository's own files fail their checks.",
+    Reason.REPOSITORY_LOCKED: "Another process holds a lock on the repository.",
+    Reason.QUIESCED: "The workloads are at a standstill.",
+    Reason.RELEASED: "The workloads were started again.",
+    Reason.DRAIN_TIMEOUT: "Pods that mount the claims did not end within drainTimeout.",
+    Reason.DOWNTIME_EXCEEDED: "The run took longer than maxDowntime; the workloads were started without it.",
+    Reason.TAINTED: "A pod mounted a claim while it was being read. Nothing was kept.",
+    Reason.WORKLOAD_CHANGED: "A stopped workload was scaled, deleted or made anew by somebody else.",
+    Reason.MOVER_FAILED: "A mover ended with an error.",
+    Reason.MOVER_NOT_STARTED: "A mover could not start: its image, its volume or its node.",
+    Reason.FILES_UNREADABLE: "Some files could not be read, so the backup would not be whole.",
+    Reason.EMPTY_VOLUME: "A volume holds no files, and guards.onEmptyVolume is Fail.",
+    Reason.COMMIT_FAILED: "The snapshots could not be written, or a blob of them is missing.",
+    Reason.RESTORE_FAILED: "A restoring mover ended with an error.",
+    Reason.START_TIMEOUT: "The workloads were scaled up, but did not become Ready in time.",
+    Reason.DELETED: "The object was deleted while it ran.",
+    Reason.INTERNAL: "A fault of becalm itself; please report it.",
+    Reason.SCHEDULED: "The next run is known.",
+    Reason.SUSPENDED: "The schedule is suspended.",
+    Reason.INVALID_SCHEDULE: "The cron expression or the time zone makes no sense.",
+    Reason.LAST_BACKUP_FAILED: "The newest finished Backup of the schedule failed.",
+}
+
+
+class Condition(Model):
+    """A `metav1.Condition`."""
+
+    type: Annotated[str, Field(max_length=316)]
+    """What it is about."""
+    status: Literal["True", "False", "Unknown"]
+    """Whether it holds."""
+    observed_generation: int = 0
+    """The generation of the object it was decided on."""
+    last_transition_time: Time
+    """When its status last changed."""
+    reason: Annotated[str, Field(max_length=1024)]
+    """A word for programs."""
+    message: Annotated[str, Field(max_length=32768)] = ""
+    """A sentence for people."""

@@ -1,0 +1,111 @@
+"""BackupSchedule: makes Backups at the times of a cron expression, and clears out old snapshots."""
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from becalm_operator.api.backup import BackupSpec
+from becalm_operator.api.base import Duration, Metadata, Model, Time
+from becalm_operator.api.conditions import Condition
+
+_KEEPS_SOMETHING = (
+    "has(self.keepLast) || has(self.keepHourly) || has(self.keepDaily) || has(self.keepWeekly)"
+    " || has(self.keepMonthly) || has(self.keepYearly) || has(self.keepWithin)"
+)
+_Count = Annotated[int, Field(ge=1, le=10000)]
+
+
+class Retention(Model):
+    """Which snapshots of the schedule are kept, as in `restic forget`."""
+
+    rules: ClassVar = {
+        _KEEPS_SOMETHING: "an empty retention would keep nothing; leave it out to keep everything"
+    }
+    keep_last: _Count | None = None
+    """The newest so many."""
+    keep_hourly: _Count | None = None
+    """One for each of so many hours that have one."""
+    keep_daily: _Count | None = None
+    """The same for days."""
+    keep_weekly: _Count | None = None
+    """The same for weeks."""
+    keep_monthly: _Count | None = None
+    """The same for months."""
+    keep_yearly: _Count | None = None
+    """The same for years."""
+    keep_within: Annotated[str, Field(pattern=r"^([0-9]+[ymdh])+$", max_length=32)] | None = None
+    """All within this time of the newest, like 1y6m."""
+
+
+class TemplateMetadata(Model):
+    """Labels and annotations for the Backups."""
+
+    labels: Annotated[dict[str, str], Field(max_length=32)] = {}
+    """Labels."""
+    annotations: Annotated[dict[str, str], Field(max_length=32)] = {}
+    """Annotations."""
+
+
+class BackupTemplate(Model):
+    """What the Backups look like."""
+
+    metadata: TemplateMetadata = TemplateMetadata()
+    """Their metadata."""
+    spec: BackupSpec
+    """Their spec."""
+
+
+class BackupScheduleSpec(Model):
+    """Makes Backups by the clock. Fields are named as in a CronJob."""
+
+    schedule: Annotated[str, Field(min_length=1, max_length=128)]
+    """A cron expression of five fields, or @daily and its like."""
+    time_zone: Annotated[str, Field(max_length=64)] = "Etc/UTC"
+    """The zone that the expression is meant in."""
+    jitter: Duration = "0s"
+    """Start later by up to this much, always the same for one schedule, so that not all start at once."""
+    suspend: bool = False
+    """Make no Backups for now."""
+    starting_deadline_seconds: Annotated[int, Field(ge=10)] | None = None
+    """How late a missed run may still start; absent for any time."""
+    concurrency_policy: Literal["Forbid", "Allow"] = "Forbid"
+    """Whether a run may start while the one before goes on."""
+    successful_backups_history_limit: Annotated[int, Field(ge=0, le=100)] = 3
+    """How many succeeded Backups to keep as objects; snapshots are kept by retention."""
+    failed_backups_history_limit: Annotated[int, Field(ge=0, le=100)] = 3
+    """How many failed ones."""
+    retention: Retention | None = None
+    """Which snapshots to keep; absent for all."""
+    template: BackupTemplate
+    """What the Backups look like."""
+
+
+class BackupScheduleStatus(Model):
+    """What a schedule has done."""
+
+    observed_generation: int = 0
+    """The generation that the rest is about."""
+    conditions: tuple[Condition, ...] = ()
+    """Ready, and why not."""
+    last_schedule_time: Time | None = None
+    """The time of the newest Backup it has made."""
+    next_schedule_time: Time | None = None
+    """When it makes the next."""
+    last_successful_time: Time | None = None
+    """When a Backup of it last succeeded."""
+    active: tuple[str, ...] = ()
+    """Backups that have not ended."""
+
+
+class BackupSchedule(Model):
+    """Backups by the clock."""
+
+    kind: ClassVar = "BackupSchedule"
+    plural: ClassVar = "backupschedules"
+    rules: ClassVar = {
+        "self.metadata.name.size() <= 52": "the name is longer than 52 characters: its Backups add a number to it"
+    }
+    spec_rules: ClassVar[dict[str, str]] = {}
+    metadata: Metadata
+    spec: BackupScheduleSpec
+    status: BackupScheduleStatus = BackupScheduleStatus()

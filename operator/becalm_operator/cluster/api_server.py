@@ -1,0 +1,276 @@
+"""The real cluster: the port over an API server."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+
+from kubernetes.aio.client import ApiClient, CoreV1Api, V1PersistentVolumeClaim, V1Pod
+
+from becalm_operator.api import names
+from becalm_operator.api.backup import Backup, RunStatus, WorkloadReference
+from becalm_operator.api.base import Model, time_text
+from becalm_operator.api.record import Holder
+from becalm_operator.api.repository import BackupRepository
+from becalm_operator.api.restore import Restore
+from becalm_operator.api.schedule import BackupSchedule
+from becalm_operator.cluster import views
+from becalm_operator.cluster.announcements import Announcements, workload_reference
+from becalm_operator.cluster.jobs import Jobs
+from becalm_operator.cluster.objects import Objects
+from becalm_operator.cluster.pages import all_pages
+from becalm_operator.cluster.port import KINDS, Key, R, Resource
+from becalm_operator.cluster.translate import translated
+from becalm_operator.cluster.workloads import Workloads
+from becalm_operator.errors import NotFoundError
+from becalm_operator.manifests.jobs import Image
+from becalm_operator.plan.steps import (
+    Action,
+    ApplyJob,
+    DeleteBackup,
+    DeleteJob,
+    Event,
+    MakeBackup,
+    RequestProbe,
+    ScaleDown,
+    ScaleUp,
+)
+from becalm_operator.plan.world import (
+    Claim,
+    Held,
+    OtherRun,
+    RepositoryWorld,
+    ScheduleWorld,
+    Workload,
+    World,
+)
+from becalm_operator.settings import Settings
+
+
+class ApiServer:
+    """Implements `port.Cluster`. `clock` tells the time, in UTC."""
+
+    def __init__(self, client: ApiClient, settings: Settings, clock: Callable[[], datetime]) -> None:
+        self._core = CoreV1Api(client)
+        self._objects = Objects(client)
+        self._workloads = Workloads(client)
+        self._jobs = Jobs(client)
+        self._announcements = Announcements(client, settings.identity)
+        self._image = Image(settings.image, settings.pull_policy)
+        self._namespaces = settings.watched_namespaces or ("",)
+        self._clock = clock
+
+    async def load(self, kind: type[R], namespace: str, name: str) -> R | None:
+        """Return an object of ours, or None if it does not exist."""
+        return await self._objects.load(kind, namespace, name)
+
+    async def list_keys(self) -> Sequence[Key]:
+        """Return all objects of ours in the watched namespaces."""
+        keys = []
+        for kind in KINDS:
+            for namespace in self._namespaces:
+                for raw in await self._objects.list_raw(kind, namespace):
+                    metadata = raw["metadata"]
+                    keys.append(Key(kind.kind, metadata["namespace"], metadata["name"]))
+        return keys
+
+    # --- reading
+
+    async def observe_run(self, run: Backup | Restore) -> World:
+        """Read the namespace of a run, all of it afresh and at once."""
+        namespace, now = run.metadata.namespace, self._clock()
+        pods, owners, claims = await asyncio.gather(
+            self._pods(namespace), self._workloads.replica_set_owners(namespace), self._claims(namespace)
+        )
+        workloads, jobs, others = await asyncio.gather(
+            self._workloads.list(namespace, claims),
+            self._jobs.list(namespace, run.metadata.uid, now, pods),
+            self._other_runs(run),
+        )
+        repository, schedule, source = await asyncio.gather(
+            self._objects.load(BackupRepository, namespace, run.spec.repository_ref.name),
+            self._schedule_of(run),
+            self._source_of(run),
+        )
+        return World(
+            now=now,
+            image=self._image,
+            repository=repository,
+            workloads=workloads,
+            pods=tuple(views.pod_view(pod, owners) for pod in pods),
+            claims=claims,
+            jobs=jobs,
+            others=tuple(_other(other, workloads) for other in others),
+            schedule=schedule,
+            source=source,
+        )
+
+    async def observe_repository(self, repository: BackupRepository) -> RepositoryWorld:
+        """Read the Jobs of a repository."""
+        now, metadata = self._clock(), repository.metadata
+        return RepositoryWorld(now, self._image, await self._jobs.list(metadata.namespace, metadata.uid, now))
+
+    async def observe_schedule(self, schedule: BackupSchedule) -> ScheduleWorld:
+        """Read the Backups of a schedule."""
+        metadata = schedule.metadata
+        selector = f"{names.SCHEDULE_LABEL}={metadata.name}"
+        backups = await self._objects.list(Backup, metadata.namespace, selector)
+        return ScheduleWorld(self._clock(), tuple(b for b in backups if _is_owned_by(b, schedule)))
+
+    async def observe_held(self) -> Sequence[Held]:
+        """Return every workload that carries a record, with the run that wrote it."""
+        found = []
+        for place in self._namespaces:
+            for namespace, workload in await self._workloads.list_with_record(place):
+                run = await self._holder(namespace, workload.record.by) if workload.record else None
+                found.append(Held(namespace, workload, run))
+        return found
+
+    async def _holder(self, namespace: str, holder: Holder) -> RunStatus | None:
+        run: Backup | Restore | None
+        if holder.kind == Restore.kind:
+            run = await self._objects.load(Restore, namespace, holder.name)
+        else:
+            run = await self._objects.load(Backup, namespace, holder.name)
+        return run.status if run is not None and run.metadata.uid == holder.uid else None
+
+    async def _pods(self, namespace: str) -> Sequence[V1Pod]:
+        with translated(f"listing pods of {namespace}"):
+            return await all_pages(self._core.list_namespaced_pod, namespace)
+
+    async def _claims(self, namespace: str) -> dict[str, Claim]:
+        with translated(f"listing claims of {namespace}"):
+            found: Sequence[V1PersistentVolumeClaim] = await all_pages(
+                self._core.list_namespaced_persistent_volume_claim, namespace
+            )
+        claims = [views.claim_view(claim) for claim in found]
+        return {claim.name: claim for claim in claims}
+
+    async def _other_runs(self, run: Backup | Restore) -> list[Backup | Restore]:
+        namespace = run.metadata.namespace
+        backups, restores = await asyncio.gather(
+            self._objects.list(Backup, namespace), self._objects.list(Restore, namespace)
+        )
+        runs: list[Backup | Restore] = [*backups, *restores]
+        return [one for one in runs if one.metadata.uid != run.metadata.uid and not one.status.phase.finished]
+
+    async def _schedule_of(self, run: Backup | Restore) -> BackupSchedule | None:
+        name = run.metadata.labels.get(names.SCHEDULE_LABEL) if isinstance(run, Backup) else None
+        return await self._objects.load(BackupSchedule, run.metadata.namespace, name) if name else None
+
+    async def _source_of(self, run: Backup | Restore) -> Backup | None:
+        name = run.spec.source.backup_name if isinstance(run, Restore) else None
+        return await self._objects.load(Backup, run.metadata.namespace, name) if name else None
+
+    # --- writing
+
+    async def apply(self, owner: Resource, action: Action) -> None:
+        """Do one thing for an object of ours."""
+        namespace = owner.metadata.namespace
+        match action:
+            case ApplyJob(job=job):
+                await self._jobs.make(namespace, job)
+            case DeleteJob(name=name):
+                await self._jobs.delete(namespace, name)
+            case ScaleDown():
+                await self._workloads.stop(namespace, action)
+            case ScaleUp():
+                await self._workloads.start(namespace, action)
+            case MakeBackup():
+                await self._objects.make(Backup, namespace, _backup_document(owner, action))
+            case DeleteBackup(name=name):
+                await self._objects.delete(Backup, namespace, name)
+            case RequestProbe(repository=name):
+                await self._request_probe(namespace, name)
+
+    async def _request_probe(self, namespace: str, name: str) -> None:
+        patch = {"metadata": {"annotations": {names.PROBE_ANNOTATION: time_text(self._clock())}}}
+        try:
+            await self._objects.patch(BackupRepository, namespace, name, patch)
+        except NotFoundError:
+            return
+
+    async def release(self, namespace: str, action: ScaleUp) -> None:
+        """Start a workload whose run can or will not do it."""
+        await self._workloads.start(namespace, action)
+
+    async def announce(self, owner: Resource, event: Event) -> None:
+        """Make an event about an object of ours, and about the workload it names."""
+        uid = ""
+        if event.workload is not None and isinstance(owner, Backup | Restore):
+            states = owner.status.workloads
+            uid = next((state.uid for state in states if state.reference == event.workload), "")
+        await self._announcements.about(owner, event, uid)
+
+    async def announce_workload(self, namespace: str, uid: str, event: Event) -> None:
+        """Make an event about a workload alone."""
+        reference = workload_reference(namespace, event.workload, uid)
+        if reference is not None:
+            await self._announcements.make(reference, event)
+
+    async def set_finalizer(self, resource: R, *, present: bool) -> R:
+        """Put our finalizer on an object or take it off."""
+        metadata = resource.metadata
+        finalizers = [name for name in metadata.finalizers if name != names.FINALIZER]
+        finalizers += [names.FINALIZER] if present else []
+        patch = {"metadata": {"resourceVersion": metadata.resource_version, "finalizers": finalizers}}
+        return await self._objects.patch(type(resource), metadata.namespace, metadata.name, patch)
+
+    async def write_status(self, resource: R, status: Model) -> R:
+        """Replace an object's status."""
+        return await self._objects.write_status(resource, status)
+
+
+def _other(run: Backup | Restore, workloads: dict[str, Workload]) -> OtherRun:
+    """Return another run as far as it stands in the way: what it works on, or will."""
+    status = run.status
+    if isinstance(run, Restore):
+        claims = {target.into for target in run.spec.targets}
+        stopped: Sequence[WorkloadReference] = run.spec.workloads.names
+    else:
+        claims = {volume.claim for volume in run.status.volumes} or _wanted_claims(run, workloads)
+        stopped = run.spec.workloads
+    references = {str(reference) for reference in stopped}
+    references |= {str(state.reference) for state in status.workloads}
+    metadata = run.metadata
+    return OtherRun(
+        name=metadata.name,
+        uid=metadata.uid,
+        started=not status.phase.waiting,
+        created=metadata.creation_timestamp or datetime.max.replace(tzinfo=UTC),
+        claims=frozenset(claims),
+        workloads=frozenset(references),
+    )
+
+
+def _wanted_claims(backup: Backup, workloads: dict[str, Workload]) -> set[str]:
+    """Return the claims that a Backup which has not begun will read at most."""
+    if backup.spec.claims.names:
+        return set(backup.spec.claims.names)
+    named = (workloads.get(str(reference)) for reference in backup.spec.workloads)
+    return {claim for workload in named if workload for claim in workload.claims}
+
+
+def _is_owned_by(backup: Backup, schedule: BackupSchedule) -> bool:
+    return any(owner.get("uid") == schedule.metadata.uid for owner in backup.metadata.owner_references)
+
+
+def _backup_document(owner: Resource, action: MakeBackup) -> dict[str, object]:
+    """Return the Backup that a schedule makes, as the API server takes it."""
+    reference = {
+        "apiVersion": names.API_VERSION,
+        "kind": owner.kind,
+        "name": owner.metadata.name,
+        "uid": owner.metadata.uid,
+        "controller": True,
+    }
+    return {
+        "apiVersion": names.API_VERSION,
+        "kind": Backup.kind,
+        "metadata": {
+            "name": action.name,
+            "labels": action.labels,
+            "annotations": action.annotations,
+            "ownerReferences": [reference],
+        },
+        "spec": action.spec.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_defaults=True),
+    }

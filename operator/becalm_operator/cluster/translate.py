@@ -1,0 +1,46 @@
+"""The client's exceptions become ours, once, here."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import aiohttp
+from kubernetes.aio.client.exceptions import ApiException
+
+from becalm_operator.errors import ClusterError, ConflictError, NotFoundError, RefusedError, UnavailableError
+
+REQUEST_SECONDS = 30.0
+"""How long one call may take."""
+
+_KINDS: dict[int, type[ClusterError]] = {404: NotFoundError, 409: ConflictError, 429: UnavailableError}
+
+
+@contextmanager
+def translated(what: str) -> Iterator[None]:
+    """Turn what the client raises in the block into a ClusterError that says for what.
+
+    Raises:
+        ClusterError: One of its kinds.
+    """
+    try:
+        yield
+    except ApiException as error:
+        raise _kind(error.status or 0)(f"{what}: {_reason(error)}") from error
+    except (TimeoutError, aiohttp.ClientError, OSError) as error:
+        detail = str(error) or type(error).__name__
+        raise UnavailableError(f"{what}: the API server does not answer: {detail}") from error
+
+
+def _kind(status: int) -> type[ClusterError]:
+    if status in _KINDS:
+        return _KINDS[status]
+    # 401 passes: a projected token is replaced while we run
+    return RefusedError if 400 <= status < 500 and status != 401 else UnavailableError
+
+
+def _reason(error: ApiException) -> str:
+    """Return the API server's own sentence."""
+    try:
+        return str(json.loads(error.body or "")["message"])
+    except (ValueError, KeyError, TypeError):
+        return f"{error.status} {error.reason}"

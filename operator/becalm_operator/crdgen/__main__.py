@@ -1,0 +1,62 @@
+"""`python -m becalm_operator.crdgen`: writes what is generated, or with `--check` says what is stale."""
+
+import argparse
+import sys
+from pathlib import Path
+
+import yaml
+
+from becalm_operator.crdgen.definitions import Definition, definitions
+from becalm_operator.crdgen.reference import reference
+
+_NOTE = "# Generated from the models in operator/becalm_operator/api by `make generate`.\n"
+_CHART_HEAD = "{{- if .Values.crds.install }}\n"
+_CHART_KEEP = """  {{- if .Values.crds.keep }}
+  annotations:
+    helm.sh/resource-policy: keep
+  {{- end }}
+"""
+
+
+def main() -> int:
+    """Write the files, or compare them; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m becalm_operator.crdgen", description=__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing; fail if a file is stale")
+    parser.add_argument("--root", type=Path, default=Path.cwd(), help="the checkout")
+    arguments = parser.parse_args()
+    stale = [path for path, text in files(arguments.root).items() if not _is(path, text)]
+    for path in stale:
+        if arguments.check:
+            print(f"{path} is stale: run `make generate`", file=sys.stderr)  # noqa: T201  a command's answer
+        else:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(files(arguments.root)[path])
+    return 1 if stale and arguments.check else 0
+
+
+def files(root: Path) -> dict[Path, str]:
+    """Return what every generated file should hold."""
+    every = definitions()
+    made = {root / "docs" / "reference.md": reference(every)}
+    for definition in every:
+        text = yaml.safe_dump(definition.document(), sort_keys=False, width=120, allow_unicode=True)
+        made[root / "crds" / definition.file_name] = _NOTE + text
+        made[root / "charts" / "becalm" / "templates" / "crds" / definition.file_name] = _for_chart(
+            definition, text
+        )
+    return made
+
+
+def _for_chart(definition: Definition, text: str) -> str:
+    """Return the CRD as a template: Helm installs what lies in its own `crds` folder once, and never upgrades it."""
+    name = f"  name: {definition.kind.plural}.becalm.dev\n"
+    templated = text.replace("{{", "{{ `{{` }}")
+    return _NOTE + _CHART_HEAD + templated.replace(name, name + _CHART_KEEP, 1) + "{{- end }}\n"
+
+
+def _is(path: Path, text: str) -> bool:
+    return path.exists() and path.read_text() == text
+
+
+if __name__ == "__main__":
+    sys.exit(main())

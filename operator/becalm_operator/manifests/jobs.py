@@ -1,0 +1,304 @@
+"""The Jobs of a run: each runs one command of the engine, once, and leaves its report as termination message."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from kubernetes.aio.client import (
+    V1Affinity,
+    V1Capabilities,
+    V1Container,
+    V1DownwardAPIVolumeFile,
+    V1DownwardAPIVolumeSource,
+    V1EmptyDirVolumeSource,
+    V1EnvVar,
+    V1Job,
+    V1JobSpec,
+    V1NodeAffinity,
+    V1NodeSelector,
+    V1NodeSelectorRequirement,
+    V1NodeSelectorTerm,
+    V1ObjectFieldSelector,
+    V1ObjectMeta,
+    V1OwnerReference,
+    V1PersistentVolumeClaimVolumeSource,
+    V1PodSecurityContext,
+    V1PodSpec,
+    V1PodTemplateSpec,
+    V1ResourceRequirements,
+    V1SeccompProfile,
+    V1SecurityContext,
+    V1Toleration,
+    V1Volume,
+    V1VolumeMount,
+)
+
+from becalm_engine.contract import CommitPlan
+from becalm_operator.api import names
+from becalm_operator.api.backup import BackupSpec
+from becalm_operator.api.repository import BackupRepositorySpec, Mover
+from becalm_operator.api.restore import RestoreSpec, TargetStatus
+from becalm_operator.api.schedule import Retention
+from becalm_operator.manifests.access import literal, repository_access
+from becalm_operator.manifests.names import job_name
+from becalm_operator.settings import PullPolicy
+
+ACCESS, INIT, MOVER, COMMIT, FORGET, RESTORE = "access", "init", "mover", "commit", "forget", "restore"
+
+_TERMINATION_LOG = "/dev/termination-log"
+_DATA_FOLDER = "/data"
+_PLAN_FOLDER = "/run/becalm"
+_READS = ("DAC_READ_SEARCH",)
+_WRITES = ("CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID", "MKNOD", "SETFCAP")
+_KEEP_SECONDS = 24 * 3600
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """What movers run."""
+
+    name: str
+    pull_policy: PullPolicy
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """The custom resource that a Job works for."""
+
+    kind: str
+    name: str
+    namespace: str
+    uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """What one Job does, beside opening the repository."""
+
+    role: str
+    arguments: tuple[str, ...]
+    part: str = ""
+    volumes: tuple[V1Volume, ...] = ()
+    mounts: tuple[V1VolumeMount, ...] = ()
+    capabilities: tuple[str, ...] = ()
+    node: str = ""
+    annotations: Mapping[str, str] = field(default_factory=dict)
+
+
+def access_job(owner: Owner, repository: BackupRepositorySpec, image: Image, *, part: str = "") -> V1Job:
+    """Open the repository and report its id."""
+    return _job(owner, repository, image, _Task(ACCESS, ("cat", "config"), part))
+
+
+def init_job(owner: Owner, repository: BackupRepositorySpec, image: Image, *, part: str = "") -> V1Job:
+    """Make the repository."""
+    return _job(owner, repository, image, _Task(INIT, ("init",), part))
+
+
+def mover_job(
+    owner: Owner,
+    repository: BackupRepositorySpec,
+    image: Image,
+    *,
+    backup: BackupSpec,
+    claim: str,
+    node: str,
+) -> V1Job:
+    """Read one claim and upload it, without publishing a snapshot."""
+    arguments = ["backup", "--capture", f"--host={owner.namespace}"]
+    arguments += [f"--exclude={pattern}" for pattern in backup.paths.exclude]
+    arguments += ["--exclude-caches"] if backup.paths.exclude_caches else []
+    arguments.append(data_path(claim))
+    volumes, mounts = _claim(claim, read_only=True)
+    task = _Task(MOVER, tuple(arguments), claim, volumes, mounts, _READS, node)
+    return _job(owner, repository, image, task)
+
+
+def attempt_part(attempt: int) -> str:
+    """Return what distinguishes the Jobs of several tries, counted from 1."""
+    return "" if attempt == 1 else str(attempt)
+
+
+def commit_job(
+    owner: Owner, repository: BackupRepositorySpec, image: Image, *, plan: CommitPlan, attempt: int = 1
+) -> V1Job:
+    """Publish the trees of all claims as snapshots."""
+    source = V1DownwardAPIVolumeSource(
+        items=[
+            V1DownwardAPIVolumeFile(
+                path="plan.json",
+                field_ref=V1ObjectFieldSelector(
+                    field_path=f"metadata.annotations['{names.COMMIT_ANNOTATION}']"
+                ),
+            )
+        ]
+    )
+    task = _Task(
+        COMMIT,
+        ("commit", f"--plan={_PLAN_FOLDER}/plan.json"),
+        attempt_part(attempt),
+        volumes=(V1Volume(name="plan", downward_api=source),),
+        mounts=(V1VolumeMount(name="plan", mount_path=_PLAN_FOLDER, read_only=True),),
+        annotations={names.COMMIT_ANNOTATION: plan.to_json()},
+    )
+    return _job(owner, repository, image, task)
+
+
+def forget_job(
+    owner: Owner, repository: BackupRepositorySpec, image: Image, *, schedule: str, retention: Retention
+) -> V1Job:
+    """Apply a schedule's retention to its own snapshots, and to nobody else's."""
+    arguments = [
+        "forget",
+        f"--host={owner.namespace}",
+        f"--tag={schedule_tag(schedule)}",
+        "--group-by=host,paths",
+    ]
+    arguments += retention_flags(retention)
+    return _job(owner, repository, image, _Task(FORGET, tuple(arguments)))
+
+
+def restore_job(
+    owner: Owner,
+    repository: BackupRepositorySpec,
+    image: Image,
+    *,
+    restore: RestoreSpec,
+    target: TargetStatus,
+) -> V1Job:
+    """Put the files of a snapshot back into one claim."""
+    folder = data_path(target.to)
+    arguments = ["restore", f"{target.snapshot_id}:{data_path(target.claim)}", f"--target={folder}"]
+    arguments += [f"--include={pattern}" for pattern in restore.paths.include]
+    arguments += ["--delete"] if restore.delete_extra else []
+    arguments += ["--verify"] if restore.verify else []
+    volumes, mounts = _claim(target.to, read_only=False)
+    task = _Task(RESTORE, tuple(arguments), target.to, volumes, mounts, _WRITES, target.node)
+    return _job(owner, repository, image, task)
+
+
+def data_path(claim: str) -> str:
+    """Return where a claim is mounted; the path stands in the snapshots."""
+    return f"{_DATA_FOLDER}/{claim}"
+
+
+def schedule_tag(schedule: str) -> str:
+    """Return the tag by which a schedule's retention knows its snapshots."""
+    return f"schedule={schedule}"
+
+
+def retention_flags(retention: Retention) -> list[str]:
+    """Return the flags of `becalm forget` for a retention."""
+    kept = retention.model_dump(by_alias=False, exclude_none=True)
+    return [f"--{name.replace('_', '-')}={value}" for name, value in kept.items()]
+
+
+def _claim(claim: str, *, read_only: bool) -> tuple[tuple[V1Volume, ...], tuple[V1VolumeMount, ...]]:
+    source = V1PersistentVolumeClaimVolumeSource(claim_name=claim, read_only=read_only or None)
+    mount = V1VolumeMount(name="data", mount_path=data_path(claim), read_only=read_only)
+    return (V1Volume(name="data", persistent_volume_claim=source),), (mount,)
+
+
+def _job(owner: Owner, repository: BackupRepositorySpec, image: Image, task: _Task) -> V1Job:
+    labels = {
+        names.MANAGED_BY_LABEL: names.MANAGED_BY,
+        names.ROLE_LABEL: task.role,
+        names.OWNER_KIND_LABEL: owner.kind,
+        names.OWNER_UID_LABEL: owner.uid,
+    }
+    annotations = {names.OWNER_NAME_LABEL: owner.name, names.CLAIM_ANNOTATION: task.part}
+    metadata = V1ObjectMeta(
+        name=job_name(owner.name, owner.uid, task.role, task.part),
+        namespace=owner.namespace,
+        labels=labels,
+        annotations=annotations,
+        owner_references=[_owner_reference(owner)],
+    )
+    mover = repository.mover
+    pod = V1PodTemplateSpec(
+        metadata=V1ObjectMeta(
+            labels={**mover.pod_labels, **labels},
+            annotations={**mover.pod_annotations, **annotations, **task.annotations},
+        ),
+        spec=_pod(repository, image, task),
+    )
+    spec = V1JobSpec(
+        backoff_limit=0,  # a second try would be a second downtime; the run decides, not the Job
+        completions=1,
+        parallelism=1,
+        ttl_seconds_after_finished=_KEEP_SECONDS,
+        template=pod,
+    )
+    return V1Job(api_version="batch/v1", kind="Job", metadata=metadata, spec=spec)
+
+
+def _owner_reference(owner: Owner) -> V1OwnerReference:
+    return V1OwnerReference(
+        api_version=names.API_VERSION,
+        kind=owner.kind,
+        name=owner.name,
+        uid=owner.uid,
+        controller=True,
+        block_owner_deletion=True,
+    )
+
+
+def _pod(repository: BackupRepositorySpec, image: Image, task: _Task) -> V1PodSpec:
+    access, mover = repository_access(repository), repository.mover
+    environment = (*access.environment, V1EnvVar(name="BECALM_REPORT", value=_TERMINATION_LOG))
+    container = V1Container(
+        name="becalm",
+        image=image.name,
+        image_pull_policy=image.pull_policy,
+        command=["becalm", *(literal(argument) for argument in (*task.arguments, *access.flags))],
+        env=list(environment),
+        volume_mounts=[*access.mounts, *task.mounts, V1VolumeMount(name="tmp", mount_path="/tmp")],  # noqa: S108
+        termination_message_path=_TERMINATION_LOG,
+        termination_message_policy="File",
+        resources=V1ResourceRequirements.from_dict(mover.resources) if mover.resources else None,
+        security_context=_security_context(mover, task.capabilities),
+    )
+    return V1PodSpec(
+        restart_policy="Never",
+        automount_service_account_token=False,
+        enable_service_links=False,
+        service_account_name=mover.service_account_name or None,
+        priority_class_name=mover.priority_class_name or None,
+        node_selector=dict(mover.node_selector) or None,
+        affinity=_affinity(task.node),
+        tolerations=_tolerations(mover.tolerations),
+        termination_grace_period_seconds=20,
+        security_context=V1PodSecurityContext(seccomp_profile=V1SeccompProfile(type="RuntimeDefault")),
+        containers=[container],
+        volumes=[
+            *access.volumes,
+            *task.volumes,
+            V1Volume(name="tmp", empty_dir=V1EmptyDirVolumeSource()),
+        ],
+    )
+
+
+def _affinity(node: str) -> V1Affinity | None:
+    """Bind a pod to the node where its volume is attached, and still let the scheduler decide that it fits."""
+    if not node:
+        return None
+    here = V1NodeSelectorRequirement(key="metadata.name", operator="In", values=[node])
+    terms = V1NodeSelector(node_selector_terms=[V1NodeSelectorTerm(match_fields=[here])])
+    return V1Affinity(node_affinity=V1NodeAffinity(required_during_scheduling_ignored_during_execution=terms))
+
+
+def _tolerations(tolerations: Sequence[Mapping[str, object]]) -> list[V1Toleration] | None:
+    made = [V1Toleration.from_dict(dict(toleration)) for toleration in tolerations]
+    return [toleration for toleration in made if toleration is not None] or None
+
+
+def _security_context(mover: Mover, capabilities: Sequence[str]) -> V1SecurityContext:
+    """Root with the capabilities of the task, and nothing else; or what the repository says instead."""
+    if mover.security_context is not None:
+        return V1SecurityContext.model_validate(mover.security_context)
+    return V1SecurityContext(
+        run_as_user=0,
+        run_as_non_root=False,
+        allow_privilege_escalation=False,
+        read_only_root_filesystem=True,
+        capabilities=V1Capabilities(drop=["ALL"], add=list(capabilities) or None),
+    )

@@ -1,0 +1,356 @@
+"""A Backup's next step.
+
+Pending ─ Preflight ─ Preparing ─ Quiescing ─ Draining ─ Capturing ─ Resuming ─ Finishing ─ Succeeded
+                                      └────── failure, deadline, deletion ────▲            Failed
+"""
+
+from becalm_engine.contract import (
+    CaptureReport,
+    CommitPlan,
+    CommitReport,
+    ExitCode,
+    ForgetReport,
+    PlannedSnapshot,
+    summary_of,
+)
+from becalm_operator.api import names
+from becalm_operator.api.backup import Backup, BackupStatus, Phase, VolumeStatus
+from becalm_operator.api.base import time_text, to_utc
+from becalm_operator.api.conditions import Reason
+from becalm_operator.api.record import Holder
+from becalm_operator.manifests import jobs
+from becalm_operator.manifests.jobs import COMMIT, FORGET, MOVER, Owner
+from becalm_operator.manifests.names import job_name
+from becalm_operator.plan import preflight, quantities, quiesce, run
+from becalm_operator.plan.outcome import Failure, cannot_start, failure_of, report_of
+from becalm_operator.plan.preflight import RefusalError
+from becalm_operator.plan.quiesce import Run
+from becalm_operator.plan.run import SOON, WAITING, WATCHING, changed, ended, entered, failing
+from becalm_operator.plan.steps import Action, ApplyJob, DeleteJob, Event, Plan
+from becalm_operator.plan.world import JobState, OtherRun, World
+
+_COMMIT_TRIES = 3
+
+BackupPlan = Plan[BackupStatus]
+
+
+def decide(backup: Backup, world: World) -> BackupPlan:
+    """Return the next step of a Backup; following it twice is harmless."""
+    owner = Owner(backup.kind, backup.metadata.name, backup.metadata.namespace, backup.metadata.uid)
+    holder = Holder(kind=backup.kind, name=owner.name, uid=owner.uid)
+    this = Run(holder, owner.namespace, backup.spec.quiesce)
+    status = backup.status
+    status = changed(status, workloads=quiesce.absorb(this, world, status.workloads))
+    plan = _step(backup, status, this, owner, world)
+    return run.completed(
+        plan, backup.status, owner, backup.metadata, backup.spec.repository_ref.name, world.now
+    )
+
+
+def _step(backup: Backup, status: BackupStatus, this: Run, owner: Owner, world: World) -> BackupPlan:
+    given_up = run.given_up(status, this, backup.metadata, backup.kind, world.now)
+    if given_up is None and status.phase is Phase.CAPTURING:
+        given_up = run.without_repository(status, world)
+    if given_up:
+        return given_up
+    try:
+        return _PHASES[status.phase](backup, status, this, owner, world)
+    except RefusalError as refused:
+        return Plan(failing(status, refused.failure, world.now), again_seconds=SOON)
+
+
+def _pending(backup: Backup, status: BackupStatus, this: Run, owner: Owner, world: World) -> BackupPlan:
+    state = preflight.repository_state(world, backup.spec.repository_ref.name)
+    if state.failure:
+        return Plan(failing(status, state.failure, world.now))
+    if not state.ready:
+        return Plan(run.parked(status, state.message), again_seconds=WATCHING)
+    preflight.refuse_missing(world, backup.spec.workloads)
+    claims = preflight.resolve_claims(world, backup)
+    mine = OtherRun(
+        owner.name,
+        owner.uid,
+        started=False,
+        created=backup.metadata.creation_timestamp or world.now,
+        claims=frozenset(claims),
+        workloads=frozenset(str(reference) for reference in backup.spec.workloads),
+    )
+    first = run.waits_for(world.others, mine)
+    if first:
+        waiting = f"waiting for {first.name}, which works on the same"
+        return Plan(run.parked(status, waiting), again_seconds=WAITING)
+    begun = changed(entered(status, Phase.PREFLIGHT, world.now), start_time=to_utc(world.now))
+    return Plan(begun, again_seconds=SOON)
+
+
+def _preflight(backup: Backup, status: BackupStatus, this: Run, owner: Owner, world: World) -> BackupPlan:
+    state = preflight.repository_state(world, backup.spec.repository_ref.name)
+    if state.failure:
+        return Plan(failing(status, state.failure, world.now))
+    workloads = preflight.resolve_workloads(world, backup.spec.workloads)
+    claims = preflight.resolve_claims(world, backup)
+    preflight.refuse_bad_claims(world, claims)
+    preflight.refuse_strangers(world, frozenset(claims), backup.spec.workloads)
+    status, waiting = run.repository_opened(status, world, owner)
+    if waiting:
+        return waiting
+    volumes = tuple(VolumeStatus(claim=claim, node=preflight.node_of(world, claim)) for claim in claims)
+    planned = changed(status, workloads=workloads, volumes=volumes)
+    return Plan(entered(planned, Phase.PREPARING, world.now), again_seconds=SOON)
+
+
+def _preparing(backup: Backup, status: BackupStatus, this: Run, owner: Owner, world: World) -> BackupPlan:
+    """Pass on: the place where a mover will be started ahead of the stop."""
+    return Plan(entered(status, Phase.QUIESCING, world.now, "stopping workloads"), again_seconds=SOON)
+
+
+def _quiescing(backup: Backup, status: BackupStatus, this: Run, owner: Owner, world: World) -> BackupPlan:
+    return run.stopping(status, this, world)
+
+
+def _draining(backup: Backup, status: BackupStatus, this: Run, owner: Owner, world: World) -> BackupPlan:
+    return run.draining(status, this, world, _claims(status), Phase.CAPTURING, "reading volumes")
+
+
+def _capturing(backup: Backup, status: BackupStatus, this: Run, owner: Owner, world: World) -> BackupPlan:
+    tainted = quiesce.taint(this, world, status.workloads, _claims(status))
+    if tainted:
+        return Plan(failing(status, tainted, world.now), again_seconds=SOON)
+    assert world.repository is not None
+    actions: list[Action] = []
+    volumes: list[VolumeStatus] = []
+    running = 0
+    for volume in status.volumes:
+        job = world.jobs.get(_mover_name(owner, volume.claim))
+        if job is None:
+            made = jobs.mover_job(
+                owner,
+                world.repository.spec,
+                world.image,
+                backup=backup.spec,
+                claim=volume.claim,
+                node=volume.node,
+            )
+            actions.append(ApplyJob(made))
+        failure = _capture_failure(backup, job, world) if job else None
+        if failure:
+            at_fault = changed_volume(volume, error=failure.message)
+            volumes = [at_fault if v.claim == volume.claim else v for v in status.volumes]
+            reason = Failure(failure.reason, f"claim {volume.claim}: {failure.message}")
+            return Plan(
+                failing(changed(status, volumes=tuple(volumes)), reason, world.now), again_seconds=SOON
+            )
+        running += job is None or not job.succeeded or job.active
+        volumes.append(_captured(volume, job))
+    size = sum(volume.bytes_processed for volume in volumes)
+    status = changed(status, volumes=tuple(volumes), size_bytes=size, size=quantities.size_text(size))
+    if running:
+        stuck = next((job.stuck for job in _movers(owner, status, world) if job.stuck), "")
+        message = stuck or f"reading {len(volumes)} volumes, {len(volumes) - running} are done"
+        return Plan(changed(status, message=message), actions, again_seconds=WATCHING)
+    return Plan(entered(status, Phase.RESUMING, world.now, "starting workloads"), again_seconds=SOON)
+
+
+def _capture_failure(backup: Backup, job: JobState, world: World) -> Failure | None:
+    """Return why a mover's capture is not good, if it is not. No report is no success."""
+    if not job.finished:
+        return cannot_start(job, world.now)
+    report = report_of(job, CaptureReport)
+    if report is not None and (report.unreadable_count or job.exit_code == ExitCode.INCOMPLETE):
+        files = ", ".join(map(str, report.unreadable[:3]))
+        return Failure(Reason.FILES_UNREADABLE, f"{report.unreadable_count} files could not be read: {files}")
+    if job.failed or report is None or not report.tree:
+        return failure_of(job, CaptureReport, Reason.MOVER_FAILED)
+    if report.files_total == 0 and backup.spec.guards.on_empty_volume == "Fail":
+        return Failure(Reason.EMPTY_VOLUME, "the volume holds no files (guards.onEmptyVolume is Fail)")
+    return None
+
+
+def _captured(volume: VolumeStatus, job: JobState | None) -> VolumeStatus:
+    report = report_of(job, CaptureReport) if job and job.succeeded else None
+    if report is None:
+        return volume
+    return changed_volume(
+        volume,
+        tree=report.tree,
+        files_new=report.files_new,
+        files_changed=report.files_changed,
+        files_unmodified=report.files_unmodified,
+        bytes_processed=report.bytes_processed,
+        bytes_added=report.bytes_added_packed,
+    )
+
+
+def changed_volume(volume: VolumeStatus, **fields: object) -> VolumeStatus:
+    """Return a volume's status with some fields set."""
+    return volume.model_copy(update=fields)
+
+
+def _resuming(backup: Backup, status: BackupStatus, this: Run, owner: Owner, world: World) -> BackupPlan:
+    if not status.reason and not any(state.started_at for state in status.workloads):
+        # the last look before anything starts: a consumer may have come while the movers ended
+        tainted = _late_taint(status, this, world)
+        if tainted:
+            return Plan(
+                changed(status, reason=tainted.reason.value, message=tainted.message), again_seconds=SOON
+            )
+    plan = run.resuming(status, this, world, _movers(owner, status, world))
+    if plan:
+        return plan
+    if status.reason:
+        return Plan(ended(status, Phase.FAILED, world.now, status.message))
+    return Plan(entered(status, Phase.FINISHING, world.now, "writing snapshots"), again_seconds=SOON)
+
+
+def _late_taint(status: BackupStatus, this: Run, world: World) -> Failure | None:
+    """Look for strangers only while every workload is still down: our own pods come back after that."""
+    down = [world.workloads.get(str(s.reference)) for s in status.workloads if s.stopped_at]
+    if any(workload is None or workload.record is None for workload in down):
+        return None
+    return quiesce.taint(this, world, status.workloads, _claims(status))
+
+
+def _finishing(backup: Backup, status: BackupStatus, this: Run, owner: Owner, world: World) -> BackupPlan:
+    """Commit. It may be done again: one whose pod was killed, or met a store that was away, gets another try."""
+    attempt, job = _newest_commit(owner, world)
+    if job is None:
+        given_up = run.without_repository(status, world)
+        if given_up:
+            return given_up
+        assert world.repository is not None
+        plan = commit_plan(backup, status, world)
+        made = jobs.commit_job(owner, world.repository.spec, world.image, plan=plan, attempt=attempt)
+        return Plan(changed(status, message="writing snapshots"), (ApplyJob(made),), again_seconds=WAITING)
+    failure = cannot_start(job, world.now)
+    report = report_of(job, CommitReport) if job.succeeded else None
+    if job.failed or (job.succeeded and report is None):
+        failure = failure_of(job, CommitReport, Reason.COMMIT_FAILED)
+    if failure:
+        return Plan(_failed_late(status, failure, world), _removal(job))
+    if report is None:
+        return Plan(status, again_seconds=WAITING)
+    volumes = tuple(
+        changed_volume(volume, snapshot_id=report.snapshots.get(volume.tree, "")) for volume in status.volumes
+    )
+    lacking = ", ".join(volume.claim for volume in volumes if not volume.snapshot_id)
+    if lacking:
+        told = Failure(Reason.COMMIT_FAILED, f"the commit reported no snapshot of {lacking}")
+        return Plan(_failed_late(status, told, world))
+    return _retained(backup, changed(status, volumes=volumes), owner, world)
+
+
+def _newest_commit(owner: Owner, world: World) -> tuple[int, JobState | None]:
+    """Return the try that counts: the newest one, or the next if that ended without a verdict."""
+    for attempt in range(1, _COMMIT_TRIES + 1):
+        job = world.jobs.get(job_name(owner.name, owner.uid, COMMIT, jobs.attempt_part(attempt)))
+        if job is None or attempt == _COMMIT_TRIES or not _worth_repeating(job):
+            return attempt, job
+    raise AssertionError
+
+
+def _worth_repeating(job: JobState) -> bool:
+    report = report_of(job, CommitReport)
+    return job.failed and (report is None or (report.error is not None and report.error.retryable))
+
+
+def _failed_late(status: BackupStatus, failure: Failure, world: World) -> BackupStatus:
+    """Fail a run whose workloads are up again already."""
+    return ended(changed(status, reason=failure.reason.value), Phase.FAILED, world.now, failure.message)
+
+
+def _retained(backup: Backup, status: BackupStatus, owner: Owner, world: World) -> BackupPlan:
+    """Apply the schedule's retention, if a schedule made this Backup. Its failure does not undo a good backup."""
+    schedule = world.schedule
+    if schedule is None or schedule.spec.retention is None:
+        return Plan(ended(status, Phase.SUCCEEDED, world.now, _summary(status)))
+    job = world.jobs.get(job_name(owner.name, owner.uid, FORGET))
+    if job is None:
+        if world.repository is None:
+            gone = f"BackupRepository {backup.spec.repository_ref.name} was deleted"
+            return _without_retention(status, gone, world)
+        made = jobs.forget_job(
+            owner,
+            world.repository.spec,
+            world.image,
+            schedule=schedule.metadata.name,
+            retention=schedule.spec.retention,
+        )
+        return Plan(
+            changed(status, message="clearing out old snapshots"), (ApplyJob(made),), again_seconds=WAITING
+        )
+    if not job.finished and cannot_start(job, world.now) is None:
+        return Plan(status, again_seconds=WAITING)
+    if job.succeeded:
+        return Plan(ended(status, Phase.SUCCEEDED, world.now, _summary(status)))
+    return _without_retention(
+        status, failure_of(job, ForgetReport, Reason.INTERNAL).message, world, _removal(job)
+    )
+
+
+def _without_retention(
+    status: BackupStatus, why: str, world: World, actions: tuple[Action, ...] = ()
+) -> BackupPlan:
+    message = f"{_summary(status)}; but retention was not applied: {why}"
+    event = Event("RetentionFailed", message, "Warning")
+    return Plan(ended(status, Phase.SUCCEEDED, world.now, message), actions, (event,))
+
+
+def _removal(job: JobState) -> tuple[Action, ...]:
+    """Return the deletion of a Job that is given up: it must not begin when nobody waits for it any more."""
+    return () if job.finished else (DeleteJob(job.name),)
+
+
+def _summary(status: BackupStatus) -> str:
+    count = len(status.volumes)
+    return "one volume" if count == 1 else f"{count} volumes at one point in time"
+
+
+def commit_plan(backup: Backup, status: BackupStatus, world: World) -> CommitPlan:
+    """Return the snapshots that the commit writes: one time for all, the moment the last workload stopped."""
+    stops = [state.stopped_at for state in status.workloads if state.stopped_at]
+    moment = max(stops, default=status.start_time or to_utc(world.now))
+    tags = list(backup.spec.tags)
+    if schedule := backup.metadata.labels.get(names.SCHEDULE_LABEL):
+        tags.append(jobs.schedule_tag(schedule))
+    owner = Owner(backup.kind, backup.metadata.name, backup.metadata.namespace, backup.metadata.uid)
+    planned = []
+    for volume in status.volumes:
+        job = world.jobs.get(_mover_name(owner, volume.claim))
+        report = report_of(job, CaptureReport) if job else None
+        planned.append(
+            PlannedSnapshot(
+                tree=volume.tree,
+                hostname=owner.namespace,
+                paths=(jobs.data_path(volume.claim),),
+                time=time_text(moment),
+                tags=tuple(tags),
+                parent=report.parent if report else "",
+                summary=summary_of(report) if report else {},
+            )
+        )
+    return CommitPlan(tuple(planned))
+
+
+def _claims(status: BackupStatus) -> frozenset[str]:
+    return frozenset(volume.claim for volume in status.volumes)
+
+
+def _mover_name(owner: Owner, claim: str) -> str:
+    return job_name(owner.name, owner.uid, MOVER, claim)
+
+
+def _movers(owner: Owner, status: BackupStatus, world: World) -> list[JobState]:
+    found = (world.jobs.get(_mover_name(owner, volume.claim)) for volume in status.volumes)
+    return [job for job in found if job is not None]
+
+
+_PHASES = {
+    Phase.PENDING: _pending,
+    Phase.PREFLIGHT: _preflight,
+    Phase.PREPARING: _preparing,
+    Phase.QUIESCING: _quiescing,
+    Phase.DRAINING: _draining,
+    Phase.CAPTURING: _capturing,
+    Phase.RESUMING: _resuming,
+    Phase.FINISHING: _finishing,
+}

@@ -1,0 +1,67 @@
+"""Merging conditions: a transition time moves only when the status does."""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from becalm_operator.api.backup import Phase, RunStatus
+from becalm_operator.api.base import to_utc
+from becalm_operator.api.conditions import Condition, Reason
+
+
+def merged(
+    conditions: Iterable[Condition],
+    kind: str,
+    *,
+    holds: bool | None,
+    reason: Reason,
+    message: str,
+    generation: int,
+    now: datetime,
+) -> tuple[Condition, ...]:
+    """Return the conditions with one of them set; `holds` None means Unknown."""
+    status = "Unknown" if holds is None else ("True" if holds else "False")
+    before = next((condition for condition in conditions if condition.type == kind), None)
+    since = before.last_transition_time if before and before.status == status else to_utc(now)
+    condition = Condition(
+        type=kind,
+        status=status,
+        observed_generation=generation,
+        last_transition_time=since,
+        reason=reason.value,
+        message=message,
+    )
+    others = [other for other in conditions if other.type != kind]
+    return tuple(sorted((*others, condition), key=lambda c: c.type))
+
+
+def holds(conditions: Iterable[Condition], kind: str) -> Condition | None:
+    """Return a condition if it is True."""
+    return next((c for c in conditions if c.type == kind and c.status == "True"), None)
+
+
+def find(conditions: Iterable[Condition], kind: str) -> Condition | None:
+    """Return a condition, whatever it says."""
+    return next((condition for condition in conditions if condition.type == kind), None)
+
+
+def of_run(status: RunStatus, *, quiesced: bool, generation: int, now: datetime) -> tuple[Condition, ...]:
+    """Return the conditions of a Backup or Restore: Complete, Failed as a Job has them, and Quiesced."""
+    reason = Reason(status.reason) if status.reason else Reason.RUNNING
+    succeeded, failed = status.phase is Phase.SUCCEEDED, status.phase is Phase.FAILED
+    done = Reason.SUCCEEDED if succeeded else reason
+    pairs = (
+        ("Complete", succeeded, done, status.message),
+        ("Failed", failed, done, status.message if failed else ""),
+        (
+            "Quiesced",
+            quiesced,
+            Reason.QUIESCED if quiesced else Reason.RELEASED,
+            "workloads are at a standstill" if quiesced else "no workload is held down",
+        ),
+    )
+    conditions = status.conditions
+    for kind, is_true, why, message in pairs:
+        conditions = merged(
+            conditions, kind, holds=is_true, reason=why, message=message, generation=generation, now=now
+        )
+    return conditions

@@ -1,0 +1,87 @@
+"""What a Job's end means: its exit code and report as a reason and a sentence."""
+
+import dataclasses
+import re
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TypeVar
+
+from becalm_engine.contract import ExitCode, Problem, Report
+from becalm_operator.api.conditions import Reason
+from becalm_operator.plan.world import JobState
+
+R = TypeVar("R", bound=Report)
+
+START_TIMEOUT = timedelta(minutes=5)
+_MISSING_SECRET = re.compile(
+    r"secret \S+ not found|references non-existent secret key|couldn't find key \S+ in Secret"
+)
+
+_BY_EXIT_CODE = {
+    ExitCode.NO_REPOSITORY: Reason.REPOSITORY_MISSING,
+    ExitCode.WRONG_PASSWORD: Reason.WRONG_PASSWORD,
+    ExitCode.LOCKED: Reason.REPOSITORY_LOCKED,
+    ExitCode.INCOMPLETE: Reason.FILES_UNREADABLE,
+}
+_BY_ERROR = {
+    "StorageUnavailable": Reason.STORAGE_UNAVAILABLE,
+    "StorageDenied": Reason.STORAGE_DENIED,
+    "Damaged": Reason.REPOSITORY_DAMAGED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why something did not work."""
+
+    reason: Reason
+    message: str
+
+
+def report_of(job: JobState, kind: type[R]) -> R | None:
+    """Return a Job's report, or None if it left none that can be read."""
+    try:
+        report = kind.from_json(job.report)
+    except (ValueError, RecursionError):
+        return None
+    return report if _is_sound(report) else None
+
+
+def _is_sound(report: Report) -> bool:
+    """Say whether every field holds what it should: another process has written it, perhaps of another version."""
+    blank = type(report)()
+    told = [field.name for field in dataclasses.fields(report) if field.name != "error"]
+    fits = all(isinstance(getattr(report, name), type(getattr(blank, name))) for name in told)
+    return fits and (report.error is None or isinstance(report.error, Problem))
+
+
+def failure_of(job: JobState, kind: type[Report], otherwise: Reason) -> Failure:
+    """Return why a Job failed; `otherwise` where its exit code says nothing more particular."""
+    report = report_of(job, kind)
+    problem = report.error if report else None
+    code = job.exit_code if job.exit_code is not None else (report.exit_code if report else None)
+    reason = _BY_EXIT_CODE.get(ExitCode(code)) if code in set(ExitCode) else None
+    if reason is None and problem is not None:
+        reason = _BY_ERROR.get(problem.type)
+    if problem is not None and problem.message:
+        return Failure(reason or otherwise, problem.message)
+    if job.stuck:
+        return Failure(Reason.MOVER_NOT_STARTED, job.stuck)
+    ended = (
+        f"ended with exit code {code}" if code is not None else "ended without a report (killed, or evicted)"
+    )
+    return Failure(reason or otherwise, f"Job {job.name} {ended}; see `kubectl logs job/{job.name}`")
+
+
+def missing_secret(job: JobState) -> Failure | None:
+    """Return that a Job's pod waits for a Secret which does not exist: no time will mend that by itself."""
+    if not job.finished and _MISSING_SECRET.search(job.stuck):
+        return Failure(Reason.SECRET_NOT_FOUND, job.stuck)
+    return None
+
+
+def cannot_start(job: JobState, now: datetime) -> Failure | None:
+    """Return why a Job counts as failed though it has not ended: its pod could not start in time."""
+    if not job.finished and job.stuck and now - job.created > START_TIMEOUT:
+        return Failure(Reason.MOVER_NOT_STARTED, f"Job {job.name} could not start: {job.stuck}")
+    return None

@@ -1,0 +1,196 @@
+"""What is looked at before anything stops: which workloads, which claims, and what forbids the run."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from becalm_operator.api.backup import Backup, ClaimSelection, WorkloadReference, WorkloadStatus
+from becalm_operator.api.conditions import Condition, Reason
+from becalm_operator.plan import conditions
+from becalm_operator.plan.outcome import Failure
+from becalm_operator.plan.world import Workload, World
+
+_REPOSITORY_IS_COMING = (
+    Reason.PROBING,
+    Reason.INITIALISING,
+    Reason.STORAGE_UNAVAILABLE,
+    Reason.REPOSITORY_LOCKED,
+)
+
+
+class RefusalError(Exception):
+    """The run cannot go on as things are. Before Quiescing, nothing has been stopped."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.message)
+        self.failure = failure
+
+
+@dataclass(frozen=True, slots=True)
+class RepositoryState:
+    """Whether a run may use its repository: ready, or still coming, or refused for a reason."""
+
+    ready: bool
+    failure: Failure | None = None
+    message: str = ""
+
+
+def repository_state(world: World, name: str) -> RepositoryState:
+    """Say whether the repository can be used, will be, or cannot."""
+    repository = world.repository
+    if repository is None:
+        return RepositoryState(
+            ready=False,
+            failure=Failure(Reason.REPOSITORY_NOT_READY, f"BackupRepository {name} does not exist"),
+        )
+    ready = conditions.find(repository.status.conditions, "Ready")
+    current = ready is not None and ready.observed_generation == repository.metadata.generation
+    if ready is None or not current or ready.status == "Unknown" or ready.reason in _REPOSITORY_IS_COMING:
+        return RepositoryState(ready=False, message=f"waiting for repository {name}: {_said(ready)}")
+    if ready.status == "True":
+        return RepositoryState(ready=True)
+    failure = Failure(Reason(ready.reason), f"repository {name}: {ready.message}")
+    return RepositoryState(ready=False, failure=failure)
+
+
+def _said(condition: Condition | None) -> str:
+    return (condition.message or condition.reason) if condition else "not looked at yet"
+
+
+def refuse_missing(world: World, references: Iterable[WorkloadReference]) -> None:
+    """Refuse if a named workload does not exist.
+
+    Raises:
+        RefusalError: With the first of them.
+    """
+    for reference in references:
+        if str(reference) not in world.workloads:
+            raise RefusalError(Failure(Reason.WORKLOAD_NOT_FOUND, f"{reference} does not exist"))
+
+
+def resolve_workloads(world: World, references: Iterable[WorkloadReference]) -> tuple[WorkloadStatus, ...]:
+    """Return the workloads of a run with their present counts.
+
+    Raises:
+        RefusalError: One does not exist or must not be scaled.
+    """
+    return tuple(_resolved(world, reference) for reference in references)
+
+
+def _resolved(world: World, reference: WorkloadReference) -> WorkloadStatus:
+    workload = world.workloads.get(str(reference))
+    if workload is None:
+        raise RefusalError(Failure(Reason.WORKLOAD_NOT_FOUND, f"{reference} does not exist"))
+    if workload.unreadable_record:
+        damaged = (
+            f"{reference} carries an annotation becalm.dev/quiesced that cannot be read; remove it first"
+        )
+        raise RefusalError(Failure(Reason.WORKLOAD_ALREADY_STOPPED_BY_OTHER, damaged))
+    if workload.record is not None:
+        holder = workload.record.by
+        raise RefusalError(
+            Failure(
+                Reason.WORKLOAD_ALREADY_STOPPED_BY_OTHER,
+                f"{reference} is held down by {holder.kind} {holder.name}",
+            )
+        )
+    if workload.owner:
+        raise RefusalError(
+            Failure(
+                Reason.WORKLOAD_OWNED, f"{reference} is owned by {workload.owner}, which would scale it back"
+            )
+        )
+    if workload.deletes_claims:
+        raise RefusalError(
+            Failure(
+                Reason.WORKLOAD_DELETES_CLAIMS,
+                f"{reference} has persistentVolumeClaimRetentionPolicy.whenScaled: Delete; "
+                "stopping it would delete its data. Set it to Retain first",
+            )
+        )
+    return WorkloadStatus(
+        kind=reference.kind, name=reference.name, uid=workload.uid, replicas=workload.replicas
+    )
+
+
+def resolve_claims(world: World, backup: Backup) -> tuple[str, ...]:
+    """Return the claims of a Backup, in order.
+
+    Raises:
+        RefusalError: There are none, or one cannot be read.
+    """
+    selection = backup.spec.claims
+    mounted = [
+        claim
+        for reference in backup.spec.workloads
+        if (workload := world.workloads.get(str(reference)))
+        for claim in workload.claims
+    ]
+    chosen = [claim for claim in _selected(world, selection, mounted) if claim not in selection.exclude]
+    if not chosen:
+        raise RefusalError(
+            Failure(Reason.NO_CLAIMS, "the workloads mount no claims, or spec.claims leaves none of them")
+        )
+    return tuple(dict.fromkeys(chosen))
+
+
+def _selected(world: World, selection: ClaimSelection, mounted: Sequence[str]) -> Sequence[str]:
+    if selection.names:
+        return selection.names
+    if selection.selector is None:
+        return mounted
+    wanted = selection.selector.match_labels.items()
+    known = world.claims
+    return [name for name in mounted if name in known and wanted <= known[name].labels.items()]
+
+
+def refuse_unknown_claims(world: World, claims: Iterable[str]) -> None:
+    """Refuse claims that do not exist.
+
+    Raises:
+        RefusalError: With the first of them.
+    """
+    for name in claims:
+        if name not in world.claims:
+            raise RefusalError(Failure(Reason.CLAIM_NOT_FOUND, f"claim {name} does not exist"))
+
+
+def refuse_bad_claims(world: World, claims: Sequence[str]) -> None:
+    """Refuse claims that do not exist or have no volume.
+
+    Raises:
+        RefusalError: With the first of them.
+    """
+    refuse_unknown_claims(world, claims)
+    for name in claims:
+        if not world.claims[name].bound:
+            raise RefusalError(Failure(Reason.CLAIM_NOT_BOUND, f"claim {name} has no volume yet"))
+
+
+def refuse_strangers(world: World, claims: frozenset[str], stopped: Iterable[WorkloadReference]) -> None:
+    """Refuse if pods mount the claims that the run will not stop.
+
+    Raises:
+        RefusalError: With the first of them.
+    """
+    known = {str(reference) for reference in stopped}
+    for pod in world.consumers(claims):
+        if pod.owner not in known:
+            who = f"pod {pod.name}" + (f" of {pod.owner}" if pod.owner else "")
+            which = ", ".join(sorted(claims.intersection(pod.claims)))
+            raise RefusalError(
+                Failure(Reason.CLAIM_IN_USE, f"{who} mounts {which} and is not among the workloads to stop")
+            )
+
+
+def node_of(world: World, claim: str) -> str:
+    """Return the node where a claim is mounted now, if only one node can mount it."""
+    found = world.claims.get(claim)
+    if found is None or not found.node_bound:
+        return ""
+    return next((pod.node for pod in world.pods if claim in pod.claims and pod.node and not pod.ended), "")
+
+
+def consumers_of(world: World, claims: frozenset[str]) -> list[Workload]:
+    """Return the workloads that mount any of the claims, by name."""
+    found = [workload for workload in world.workloads.values() if claims.intersection(workload.claims)]
+    return sorted(found, key=lambda workload: str(workload.reference))

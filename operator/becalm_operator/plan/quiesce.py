@@ -1,0 +1,225 @@
+"""Stopping workloads, watching that they stay stopped, and starting them again.
+
+The record on the workload is the truth. A status that was lost or is older than the world changes nothing here: what
+was stopped is read from records, and written to status again.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from becalm_operator.api.backup import Quiesce, RunStatus, WorkloadReference, WorkloadStatus
+from becalm_operator.api.base import parse_duration, to_utc
+from becalm_operator.api.conditions import Reason
+from becalm_operator.api.record import Holder, Record, undo_command
+from becalm_operator.plan.outcome import Failure
+from becalm_operator.plan.steps import Action, Event, ScaleDown, ScaleUp
+from becalm_operator.plan.world import Workload, World
+
+START_TIMEOUT = timedelta(minutes=10)
+"""How long a started workload may take to be Ready before the next one is started all the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A Backup or a Restore, as far as stopping and starting goes."""
+
+    holder: Holder
+    namespace: str
+    quiesce: Quiesce
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What came of a look at the workloads: new states, what to do, and whether this part is over."""
+
+    workloads: tuple[WorkloadStatus, ...]
+    actions: tuple[Action, ...] = ()
+    events: tuple[Event, ...] = ()
+    done: bool = False
+    failure: Failure | None = None
+
+
+def absorb(run: Run, world: World, workloads: Iterable[WorkloadStatus]) -> tuple[WorkloadStatus, ...]:
+    """Take over what the records say, in case the status of the last step was never written."""
+    absorbed = []
+    for state in workloads:
+        workload = _same(world, state)
+        if workload is not None and _ours(run, workload) and state.stopped_at is None:
+            record = workload.record
+            assert record is not None
+            absorbed.append(state.model_copy(update={"stopped_at": record.at, "replicas": record.replicas}))
+        else:
+            absorbed.append(state)
+    return tuple(absorbed)
+
+
+def deadline_of(run: Run, workloads: Iterable[WorkloadStatus]) -> datetime | None:
+    """Return when the workloads are started whatever happens: counted from the first stop."""
+    stops = [state.stopped_at for state in workloads if state.stopped_at]
+    return min(stops) + parse_duration(run.quiesce.max_downtime) if stops else None
+
+
+def stop(run: Run, world: World, workloads: tuple[WorkloadStatus, ...]) -> Step:
+    """Stop the next workload in order, once the pods of those before it are gone. The last one's are Draining's."""
+    for state in workloads:
+        workload = _same(world, state)
+        if workload is None:
+            return Step(workloads, failure=_changed(state, "was deleted or made anew"))
+        failure = _interference(run, state, workload)
+        if failure:
+            return Step(workloads, failure=failure)
+        if workload.record is not None:
+            if _has_pods(world, state):
+                return Step(workloads, failure=_too_slow(run, world, workload.reference, workload.record))
+        elif workload.replicas > 0:
+            return _stop(run, world, workloads, state, workload)
+    return Step(workloads, done=True)
+
+
+def _interference(run: Run, state: WorkloadStatus, workload: Workload) -> Failure | None:
+    """Return what somebody else has done to a workload that is to be stopped, or was."""
+    if workload.record is None:
+        started = "was started by somebody while the run held it down"
+        return _changed(state, started) if state.stopped_at is not None else None
+    if not _ours(run, workload):
+        holder = workload.record.by
+        return _changed(state, f"is held down by {holder.kind} {holder.name}")
+    if workload.replicas > 0:
+        return _changed(state, f"was scaled to {workload.replicas} by somebody while the run held it down")
+    return None
+
+
+def _too_slow(run: Run, world: World, workload: WorkloadReference, record: Record) -> Failure | None:
+    """Return that the pods of a stopped workload take longer than they may."""
+    timeout = run.quiesce.drain_timeout
+    if world.now - record.at <= parse_duration(timeout):
+        return None
+    return Failure(Reason.DRAIN_TIMEOUT, f"pods of {workload} did not end within drainTimeout ({timeout})")
+
+
+def _stop(
+    run: Run, world: World, workloads: tuple[WorkloadStatus, ...], state: WorkloadStatus, workload: Workload
+) -> Step:
+    first = min((other.stopped_at for other in workloads if other.stopped_at), default=to_utc(world.now))
+    record = Record(
+        by=run.holder,
+        at=to_utc(world.now),
+        replicas=workload.replicas,
+        deadline=first + parse_duration(run.quiesce.max_downtime),
+        undo=undo_command(state.kind, run.namespace, state.name, workload.replicas),
+    )
+    action = ScaleDown(workload.reference, workload.uid, workload.resource_version, record)
+    who = f"{run.holder.kind} {run.holder.name}"
+    event = Event(
+        "Quiesced",
+        f"{who} scaled {workload.reference} from {workload.replicas} to 0; "
+        f"it is started again by {record.deadline:%H:%M:%S} UTC at the latest. By hand: {record.undo}",
+        workload=workload.reference,
+    )
+    return Step(workloads, (action,), (event,))
+
+
+def drained(world: World, claims: frozenset[str]) -> str:
+    """Return which pods still hold the claims, for people; nothing if none does."""
+    names = [pod.name for pod in world.consumers(claims)]
+    return ", ".join(sorted(names)[:5])
+
+
+def taint(
+    run: Run, world: World, workloads: Iterable[WorkloadStatus], claims: frozenset[str]
+) -> Failure | None:
+    """Return what says that the claims may have been written while they were read."""
+    for state in workloads:
+        workload = _same(world, state)
+        if state.stopped_at is None:
+            continue
+        if workload is None or not _ours(run, workload) or workload.replicas > 0:
+            what = "deleted or made anew" if workload is None else f"scaled to {workload.replicas}"
+            return Failure(Reason.TAINTED, f"{state.reference} was {what} by somebody while it was held down")
+    for pod in world.consumers(claims):
+        who = f"pod {pod.name}" + (f" of {pod.owner}" if pod.owner else "")
+        return Failure(Reason.TAINTED, f"{who} mounted a claim while it was being used")
+    return None
+
+
+def resume(
+    run: Run, world: World, workloads: tuple[WorkloadStatus, ...], *, since: datetime, hurry: bool
+) -> Step:
+    """Start the next workload, in reverse order, once the one before is Ready; all at once in a `hurry`.
+
+    `since` is when the resuming began: what is not Ready so long after it keeps nobody waiting.
+    """
+    states = list(workloads)
+    actions: list[Action] = []
+    events: list[Event] = []
+    for at in range(len(states) - 1, -1, -1):
+        state = states[at]
+        if state.stopped_at is None or state.started_at is not None:
+            continue
+        workload = _same(world, state)
+        if workload is None or (workload.record is not None and not _ours(run, workload)):
+            # deleted, made anew or taken over: nothing of ours is left to undo
+            states[at] = state.model_copy(update={"started_at": to_utc(world.now)})
+            continue
+        if workload.record is not None:
+            actions.append(_start(workload))
+            events.append(_started(run, workload))
+        elif _is_ready(workload) or world.now - since > START_TIMEOUT:
+            states[at] = state.model_copy(update={"started_at": to_utc(world.now)})
+            continue
+        if not hurry:
+            return Step(tuple(states), tuple(actions), tuple(events))
+    waiting = any(state.stopped_at and not state.started_at for state in states)
+    return Step(tuple(states), tuple(actions), tuple(events), done=not waiting)
+
+
+def _start(workload: Workload) -> ScaleUp:
+    assert workload.record is not None
+    # somebody has scaled it up by hand already: their count stays, and only the record goes
+    replicas = workload.replicas or workload.record.replicas
+    return ScaleUp(workload.reference, workload.uid, workload.resource_version, replicas)
+
+
+def _started(run: Run, workload: Workload) -> Event:
+    assert workload.record is not None
+    count = workload.replicas or workload.record.replicas
+    return Event(
+        "Released",
+        f"{run.holder.kind} {run.holder.name} scaled {workload.reference} back to {count}",
+        workload=workload.reference,
+    )
+
+
+def _is_ready(workload: Workload) -> bool:
+    return workload.settled and workload.ready >= workload.replicas
+
+
+def downtime_seconds(workloads: Iterable[WorkloadStatus]) -> int | None:
+    """Return the time from the first stop to the last workload's being Ready again."""
+    stops = [state.stopped_at for state in workloads if state.stopped_at]
+    starts = [state.started_at for state in workloads if state.started_at]
+    return int((max(starts) - min(stops)).total_seconds()) if stops and starts else None
+
+
+def is_quiesced(status: RunStatus) -> bool:
+    """Say whether any workload is down for this run."""
+    return any(state.stopped_at and not state.started_at for state in status.workloads)
+
+
+def _same(world: World, state: WorkloadStatus) -> Workload | None:
+    """Return the workload if it still is the one that was planned with."""
+    workload = world.workloads.get(str(state.reference))
+    return workload if workload is not None and workload.uid == state.uid else None
+
+
+def _ours(run: Run, workload: Workload) -> bool:
+    return workload.record is not None and workload.record.by.uid == run.holder.uid
+
+
+def _has_pods(world: World, state: WorkloadStatus) -> bool:
+    return any(pod.owner == str(state.reference) and not pod.ended for pod in world.pods)
+
+
+def _changed(state: WorkloadStatus, what: str) -> Failure:
+    return Failure(Reason.WORKLOAD_CHANGED, f"{state.reference} {what}")

@@ -1,0 +1,231 @@
+"""A Restore's next step.
+
+Pending ─ Preflight ─ Quiescing ─ Draining ─ Restoring ─ Resuming ─ Succeeded
+                          └── failure, deadline, deletion ──▲       Failed
+"""
+
+from becalm_engine.contract import RestoreReport
+from becalm_operator.api.backup import Phase, WorkloadReference
+from becalm_operator.api.base import to_utc
+from becalm_operator.api.conditions import Reason
+from becalm_operator.api.record import Holder
+from becalm_operator.api.restore import Restore, RestoreStatus, RestoreTarget, TargetStatus
+from becalm_operator.manifests import jobs
+from becalm_operator.manifests.jobs import RESTORE, Owner
+from becalm_operator.manifests.names import job_name
+from becalm_operator.plan import preflight, quiesce, run
+from becalm_operator.plan.outcome import Failure, cannot_start, failure_of, report_of
+from becalm_operator.plan.preflight import RefusalError
+from becalm_operator.plan.quiesce import Run
+from becalm_operator.plan.run import SOON, WAITING, WATCHING, changed, ended, entered, failing
+from becalm_operator.plan.steps import Action, ApplyJob, Plan
+from becalm_operator.plan.world import JobState, OtherRun, World
+
+RestorePlan = Plan[RestoreStatus]
+
+
+def decide(restore: Restore, world: World) -> RestorePlan:
+    """Return the next step of a Restore; following it twice is harmless."""
+    owner = Owner(restore.kind, restore.metadata.name, restore.metadata.namespace, restore.metadata.uid)
+    this = Run(
+        Holder(kind=restore.kind, name=owner.name, uid=owner.uid), owner.namespace, restore.spec.quiesce
+    )
+    status = changed(restore.status, workloads=quiesce.absorb(this, world, restore.status.workloads))
+    plan = _step(restore, status, this, owner, world)
+    return run.completed(
+        plan, restore.status, owner, restore.metadata, restore.spec.repository_ref.name, world.now
+    )
+
+
+def _step(restore: Restore, status: RestoreStatus, this: Run, owner: Owner, world: World) -> RestorePlan:
+    given_up = run.given_up(status, this, restore.metadata, restore.kind, world.now)
+    if given_up is None and status.phase is Phase.RESTORING:
+        given_up = run.without_repository(status, world)
+    if given_up:
+        return given_up
+    try:
+        return _PHASES[status.phase](restore, status, this, owner, world)
+    except RefusalError as refused:
+        return Plan(failing(status, refused.failure, world.now))
+
+
+def _pending(restore: Restore, status: RestoreStatus, this: Run, owner: Owner, world: World) -> RestorePlan:
+    state = preflight.repository_state(world, restore.spec.repository_ref.name)
+    if state.failure:
+        return Plan(failing(status, state.failure, world.now))
+    if not state.ready:
+        return Plan(run.parked(status, state.message), again_seconds=WATCHING)
+    mine = OtherRun(
+        owner.name,
+        owner.uid,
+        started=False,
+        created=restore.metadata.creation_timestamp or world.now,
+        claims=_written(restore),
+        workloads=frozenset(str(reference) for reference in _to_stop(restore, world)),
+    )
+    first = run.waits_for(world.others, mine)
+    if first:
+        waiting = f"waiting for {first.name}, which works on the same"
+        return Plan(run.parked(status, waiting), again_seconds=WAITING)
+    begun = changed(entered(status, Phase.PREFLIGHT, world.now), start_time=to_utc(world.now))
+    return Plan(begun, again_seconds=SOON)
+
+
+def _preflight(restore: Restore, status: RestoreStatus, this: Run, owner: Owner, world: World) -> RestorePlan:
+    state = preflight.repository_state(world, restore.spec.repository_ref.name)
+    if state.failure:
+        return Plan(failing(status, state.failure, world.now))
+    claims = _written(restore)
+    preflight.refuse_unknown_claims(world, sorted(claims))
+    targets = tuple(_target(restore, target, world) for target in restore.spec.targets)
+    stopped = _to_stop(restore, world)
+    workloads = preflight.resolve_workloads(world, stopped)
+    preflight.refuse_strangers(world, claims, stopped)
+    status, waiting = run.repository_opened(status, world, owner)
+    if waiting:
+        return waiting
+    planned = changed(status, workloads=workloads, targets=targets)
+    return Plan(entered(planned, Phase.QUIESCING, world.now, "stopping workloads"), again_seconds=SOON)
+
+
+def _to_stop(restore: Restore, world: World) -> tuple[WorkloadReference, ...]:
+    """Return the workloads to stop, in order: the named ones, or whoever mounts what is written."""
+    if restore.spec.workloads.mode == "List":
+        return restore.spec.workloads.names
+    return tuple(workload.reference for workload in preflight.consumers_of(world, _written(restore)))
+
+
+def _written(restore: Restore) -> frozenset[str]:
+    return frozenset(target.into for target in restore.spec.targets)
+
+
+def _target(restore: Restore, target: RestoreTarget, world: World) -> TargetStatus:
+    """Pin the snapshot of one target, so that nothing which is made later changes what is restored."""
+    return TargetStatus(
+        claim=target.claim,
+        to=target.into,
+        snapshot_id=_snapshot(restore, target.claim, world),
+        node=preflight.node_of(world, target.into),
+    )
+
+
+def _snapshot(restore: Restore, claim: str, world: World) -> str:
+    source = restore.spec.source
+    if source.snapshot_id:
+        return source.snapshot_id
+    backup = world.source
+    if backup is None:
+        missing = f"Backup {source.backup_name} does not exist; name the snapshot by snapshotID"
+        raise RefusalError(Failure(Reason.BACKUP_NOT_FOUND, missing))
+    if backup.status.phase is not Phase.SUCCEEDED:
+        state = f"Backup {source.backup_name} has not succeeded, it is {backup.status.phase}"
+        raise RefusalError(Failure(Reason.BACKUP_NOT_FOUND, state))
+    if backup.spec.repository_ref != restore.spec.repository_ref:
+        elsewhere = (
+            f"Backup {source.backup_name} is in repository {backup.spec.repository_ref.name}, "
+            f"not in {restore.spec.repository_ref.name}"
+        )
+        raise RefusalError(Failure(Reason.BACKUP_NOT_FOUND, elsewhere))
+    found = next((v.snapshot_id for v in backup.status.volumes if v.claim == claim), "")
+    if not found:
+        absent = f"Backup {source.backup_name} has no snapshot of claim {claim}"
+        raise RefusalError(Failure(Reason.SNAPSHOT_NOT_FOUND, absent))
+    return found
+
+
+def _quiescing(restore: Restore, status: RestoreStatus, this: Run, owner: Owner, world: World) -> RestorePlan:
+    return run.stopping(status, this, world)
+
+
+def _draining(restore: Restore, status: RestoreStatus, this: Run, owner: Owner, world: World) -> RestorePlan:
+    return run.draining(status, this, world, _claims(status), Phase.RESTORING, "restoring files")
+
+
+def _restoring(restore: Restore, status: RestoreStatus, this: Run, owner: Owner, world: World) -> RestorePlan:
+    tainted = quiesce.taint(this, world, status.workloads, _claims(status))
+    if tainted:
+        return Plan(failing(status, tainted, world.now), again_seconds=SOON)
+    assert world.repository is not None
+    actions: list[Action] = []
+    targets: list[TargetStatus] = []
+    for target in status.targets:
+        job = world.jobs.get(_mover_name(owner, target))
+        if job is None:
+            made = jobs.restore_job(
+                owner, world.repository.spec, world.image, restore=restore.spec, target=target
+            )
+            actions.append(ApplyJob(made))
+        failure = _failure(job, world) if job else None
+        if failure:
+            return _failed(status, target, failure, world)
+        targets.append(_restored(target, job))
+    status = changed(status, targets=tuple(targets))
+    done = sum(target.done for target in targets)
+    if done < len(targets):
+        stuck = next((job.stuck for job in _movers(owner, status, world) if job.stuck), "")
+        message = stuck or f"restoring {len(targets)} claims, {done} are done"
+        return Plan(changed(status, message=message), actions, again_seconds=WATCHING)
+    return Plan(entered(status, Phase.RESUMING, world.now, "starting workloads"), again_seconds=SOON)
+
+
+def _failure(job: JobState, world: World) -> Failure | None:
+    if not job.finished:
+        return cannot_start(job, world.now)
+    if job.succeeded and report_of(job, RestoreReport) is not None:
+        return None
+    return failure_of(job, RestoreReport, Reason.RESTORE_FAILED)
+
+
+def _failed(status: RestoreStatus, target: TargetStatus, failure: Failure, world: World) -> RestorePlan:
+    at_fault = target.model_copy(update={"error": failure.message})
+    targets = tuple(at_fault if one.to == target.to else one for one in status.targets)
+    reason = Failure(failure.reason, f"claim {target.to}: {failure.message}")
+    return Plan(failing(changed(status, targets=targets), reason, world.now), again_seconds=SOON)
+
+
+def _restored(target: TargetStatus, job: JobState | None) -> TargetStatus:
+    report = report_of(job, RestoreReport) if job and job.succeeded and not job.active else None
+    if report is None:
+        return target
+    return target.model_copy(
+        update={
+            "done": True,
+            "files_restored": report.files_restored,
+            "bytes_restored": report.bytes_restored,
+            "files_deleted": report.files_deleted,
+        }
+    )
+
+
+def _resuming(restore: Restore, status: RestoreStatus, this: Run, owner: Owner, world: World) -> RestorePlan:
+    plan = run.resuming(status, this, world, _movers(owner, status, world))
+    if plan:
+        return plan
+    if status.reason:
+        return Plan(ended(status, Phase.FAILED, world.now, status.message))
+    files = sum(target.files_restored for target in status.targets)
+    summary = f"{files} files in {len(status.targets)} claims"
+    return Plan(ended(status, Phase.SUCCEEDED, world.now, summary))
+
+
+def _claims(status: RestoreStatus) -> frozenset[str]:
+    return frozenset(target.to for target in status.targets)
+
+
+def _mover_name(owner: Owner, target: TargetStatus) -> str:
+    return job_name(owner.name, owner.uid, RESTORE, target.to)
+
+
+def _movers(owner: Owner, status: RestoreStatus, world: World) -> list[JobState]:
+    found = (world.jobs.get(_mover_name(owner, target)) for target in status.targets)
+    return [job for job in found if job is not None]
+
+
+_PHASES = {
+    Phase.PENDING: _pending,
+    Phase.PREFLIGHT: _preflight,
+    Phase.QUIESCING: _quiescing,
+    Phase.DRAINING: _draining,
+    Phase.RESTORING: _restoring,
+    Phase.RESUMING: _resuming,
+}

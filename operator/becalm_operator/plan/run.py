@@ -1,0 +1,247 @@
+"""The part of the phase machine that Backup and Restore share: how a run moves, fails and ends."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any, TypeVar
+
+from becalm_engine.contract import AccessReport
+from becalm_operator.api.backup import Phase, RunStatus, WorkloadStatus
+from becalm_operator.api.base import Metadata, parse_duration, to_utc
+from becalm_operator.api.conditions import Reason
+from becalm_operator.manifests.jobs import ACCESS, Owner, access_job
+from becalm_operator.manifests.names import job_name
+from becalm_operator.plan import conditions, quantities, quiesce
+from becalm_operator.plan.outcome import Failure, cannot_start, failure_of, report_of
+from becalm_operator.plan.quiesce import Run
+from becalm_operator.plan.steps import Action, ApplyJob, DeleteJob, Event, Plan, RequestProbe
+from becalm_operator.plan.world import JobState, OtherRun, World
+
+S = TypeVar("S", bound=RunStatus)
+
+_HOLDING = (Phase.QUIESCING, Phase.DRAINING, Phase.CAPTURING, Phase.RESTORING, Phase.RESUMING)
+"""The phases in which workloads may be down, so that a deletion has to start them first."""
+_USING_DOWNTIME = (Phase.QUIESCING, Phase.DRAINING, Phase.CAPTURING, Phase.RESTORING)
+_REPOSITORY_IN_DOUBT = (
+    Reason.REPOSITORY_MISSING,
+    Reason.REPOSITORY_REPLACED,
+    Reason.REPOSITORY_DAMAGED,
+    Reason.WRONG_PASSWORD,
+    Reason.STORAGE_DENIED,
+    Reason.STORAGE_UNAVAILABLE,
+)
+
+_MOST_CHARS = 4096
+"""What the API server takes as a message; a longer one would keep the whole status from being written."""
+
+SOON = 0.2
+WATCHING = 0.5
+WAITING = 15.0
+
+
+def changed(status: S, **fields: Any) -> S:
+    """Return a status with some fields set."""
+    return status.model_copy(update=fields)
+
+
+def entered(status: S, phase: Phase, now: datetime, message: str = "") -> S:
+    """Return a status that has entered a phase."""
+    return changed(status, phase=phase, phase_time=to_utc(now), message=message)
+
+
+def reported(status: S, metadata: Metadata, now: datetime) -> S:
+    """Return a status with its conditions and generation brought up to date."""
+    quiesced = quiesce.is_quiesced(status)
+    status = changed(status, message=status.message[:_MOST_CHARS])
+    found = conditions.of_run(status, quiesced=quiesced, generation=metadata.generation, now=now)
+    return changed(status, conditions=found, observed_generation=metadata.generation)
+
+
+def failing(status: S, failure: Failure, now: datetime) -> S:
+    """Return a status on its way down: whatever was stopped is started first. The first reason stays."""
+    if status.reason:
+        return status
+    status = changed(status, reason=failure.reason.value)
+    if any(state.stopped_at for state in status.workloads):
+        return entered(status, Phase.RESUMING, now, failure.message)
+    return ended(status, Phase.FAILED, now, failure.message)
+
+
+def ended(status: S, phase: Phase, now: datetime, message: str) -> S:
+    """Return a status that is finished."""
+    seconds = quiesce.downtime_seconds(status.workloads)
+    return changed(
+        entered(status, phase, now, message),
+        completion_time=to_utc(now),
+        downtime_seconds=seconds,
+        downtime="" if seconds is None else quantities.duration_text(seconds),
+    )
+
+
+def parked(status: S, message: str) -> S:
+    """Return a status that waits before anything has begun."""
+    return changed(status, phase=Phase.PENDING, message=message)
+
+
+def given_up(status: S, run: Run, metadata: Metadata, kind: str, now: datetime) -> Plan[S] | None:
+    """Return the plan of a run that must not go on: it has ended, is deleted, or has used up its downtime."""
+    if status.phase.finished:
+        return Plan(status)
+    if metadata.deletion_timestamp and not status.reason:
+        gone = Failure(Reason.DELETED, f"the {kind} was deleted while it ran")
+        return Plan(failing(status, gone, now), again_seconds=SOON)
+    late = overdue(status, run, now) if status.phase in _USING_DOWNTIME else None
+    return Plan(failing(status, late, now), again_seconds=SOON) if late else None
+
+
+def without_repository(status: S, world: World) -> Plan[S] | None:
+    """Return the plan of a run whose repository was deleted under it: there is nowhere to go on to."""
+    if world.repository is not None:
+        return None
+    gone = Failure(Reason.REPOSITORY_NOT_READY, "the BackupRepository was deleted while the run went on")
+    if status.phase is Phase.FINISHING:  # the workloads are up again
+        failed = changed(status, reason=gone.reason.value)
+        return Plan(ended(failed, Phase.FAILED, world.now, gone.message))
+    return Plan(failing(status, gone, world.now), again_seconds=SOON)
+
+
+def waits_for(others: Iterable[OtherRun], mine: OtherRun) -> OtherRun | None:
+    """Return the run that goes first: one on the same claims or workloads that has begun, or is older."""
+    for other in others:
+        if not (mine.claims & other.claims or mine.workloads & other.workloads):
+            continue
+        if other.started or (other.created, other.uid) < (mine.created, mine.uid):
+            return other
+    return None
+
+
+def repository_opened(status: S, world: World, owner: Owner) -> tuple[S, Plan[S] | None]:
+    """See that the repository opens with the run's own credentials, and is the one it was.
+
+    Returns the status with the repository's id and no plan once it is, or else the plan to follow.
+    """
+    assert world.repository is not None
+    job = world.jobs.get(job_name(owner.name, owner.uid, ACCESS))
+    if job is None:
+        made = ApplyJob(access_job(owner, world.repository.spec, world.image))
+        return status, Plan(changed(status, message="opening the repository"), (made,), again_seconds=WAITING)
+    failure = cannot_start(job, world.now)
+    report = report_of(job, AccessReport) if job.succeeded else None
+    pinned = world.repository.status.repository_id
+    if job.failed or (job.succeeded and report is None):
+        failure = failure_of(job, AccessReport, Reason.REPOSITORY_NOT_READY)
+    elif report is not None and pinned and report.repository_id != pinned:
+        failure = Failure(
+            Reason.REPOSITORY_REPLACED,
+            f"the repository has id {report.repository_id[:10]}, but it was {pinned[:10]} before",
+        )
+    if failure is not None:
+        removal = () if job.finished else (DeleteJob(job.name),)
+        return status, Plan(failing(status, failure, world.now), removal, again_seconds=SOON)
+    if report is None:
+        return status, Plan(
+            changed(status, message=job.stuck or "opening the repository"), again_seconds=WAITING
+        )
+    return changed(status, repository_id=report.repository_id), None
+
+
+def stopping(status: S, run: Run, world: World) -> Plan[S]:
+    """Quiescing: stop the next workload."""
+    step = quiesce.stop(run, world, status.workloads)
+    status = changed(status, workloads=step.workloads)
+    if step.failure:
+        return Plan(failing(status, step.failure, world.now), again_seconds=SOON)
+    if step.done:
+        return Plan(entered(status, Phase.DRAINING, world.now), again_seconds=SOON)
+    down = sum(state.stopped_at is not None for state in status.workloads)
+    message = f"stopping workloads, {down} of {len(status.workloads)} are down"
+    return Plan(
+        changed(status, message=message),
+        step.actions,
+        step.events,
+        again_seconds=SOON if step.actions else WATCHING,
+    )
+
+
+def draining(status: S, run: Run, world: World, claims: frozenset[str], then: Phase, message: str) -> Plan[S]:
+    """Draining: wait until no pod holds the claims any more."""
+    left = quiesce.drained(world, claims)
+    if not left:
+        return Plan(entered(status, then, world.now, message), again_seconds=SOON)
+    assert status.phase_time is not None
+    timeout = run.quiesce.drain_timeout
+    if world.now - status.phase_time > parse_duration(timeout):
+        failure = Failure(Reason.DRAIN_TIMEOUT, f"{left} did not end within drainTimeout ({timeout})")
+        return Plan(failing(status, failure, world.now), again_seconds=SOON)
+    return Plan(changed(status, message=f"waiting for the end of {left}"), again_seconds=WATCHING)
+
+
+def resuming(status: S, run: Run, world: World, movers: Sequence[JobState]) -> Plan[S] | None:
+    """Resuming: start the workloads again. Returns None once all are up and the status says so.
+
+    After a failure movers are ended first, since a volume may be held by one; but not beyond the deadline.
+    """
+    deadline = quiesce.deadline_of(run, status.workloads)
+    late = deadline is not None and world.now >= deadline
+    removals = _removals(movers) if status.reason else ()
+    if removals and not late:
+        return Plan(status, removals, again_seconds=WATCHING)
+    assert status.phase_time is not None
+    hurry = late or bool(status.reason)
+    step = quiesce.resume(run, world, status.workloads, since=status.phase_time, hurry=hurry)
+    if step.done and not removals and step.workloads == status.workloads:
+        return None
+    actions = (*removals, *step.actions)
+    soon = step.done or step.actions
+    return Plan(
+        _resumed(status, step.workloads), actions, step.events, again_seconds=SOON if soon else WATCHING
+    )
+
+
+def _removals(movers: Iterable[JobState]) -> tuple[Action, ...]:
+    """Return the deletion of every mover that may still hold a volume."""
+    return tuple(DeleteJob(job.name) for job in movers if job.active or not job.finished)
+
+
+def _resumed(status: S, workloads: tuple[WorkloadStatus, ...]) -> S:
+    """Return a status with the workloads as they are now. A failure's message stays."""
+    up = sum(state.started_at is not None for state in workloads)
+    message = status.message if status.reason else f"starting workloads, {up} of {len(workloads)} are up"
+    return changed(status, workloads=workloads, message=message)
+
+
+def overdue(status: RunStatus, run: Run, now: datetime) -> Failure | None:
+    """Return the failure of a run that has used up its downtime."""
+    deadline = quiesce.deadline_of(run, status.workloads)
+    if deadline is None and status.phase is Phase.QUIESCING and status.phase_time is not None:
+        # the first stop may have been swept away before it came into status; nothing is stopped a second time
+        deadline = status.phase_time + parse_duration(run.quiesce.max_downtime)
+    if deadline is None or now < deadline:
+        return None
+    text = f"the run did not end within maxDowntime ({run.quiesce.max_downtime})"
+    return Failure(Reason.DOWNTIME_EXCEEDED, text)
+
+
+def completed(
+    plan: Plan[S], before: RunStatus, owner: Owner, metadata: Metadata, repository: str, now: datetime
+) -> Plan[S]:
+    """Return a run's plan with what every step has: conditions, the finalizer, and what its end is followed by."""
+    final = plan.status
+    actions, events = list(plan.actions), list(plan.events)
+    if final.phase.finished and not before.phase.finished:
+        events.append(ending_event(owner.kind, final))
+    if final.reason and not before.reason and Reason(final.reason) in _REPOSITORY_IN_DOUBT:
+        actions.append(RequestProbe(repository))
+    return Plan(
+        reported(final, metadata, now),
+        actions,
+        events,
+        finalizer=final.phase in _HOLDING,
+        again_seconds=plan.again_seconds,
+    )
+
+
+def ending_event(kind: str, status: RunStatus) -> Event:
+    """Return what is told when a run ends."""
+    if status.phase is Phase.SUCCEEDED:
+        return Event("Succeeded", f"{kind} succeeded; downtime {status.downtime or 'none'}")
+    return Event(status.reason or "Failed", f"{kind} failed: {status.message}", "Warning")

@@ -1,0 +1,220 @@
+"""A schedule's next step: make the Backup that is due, clear out old ones, say when the next is."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from cronsim import CronSim, CronSimError
+
+from becalm_operator.api import names
+from becalm_operator.api.backup import Backup, Phase
+from becalm_operator.api.base import parse_duration, to_utc
+from becalm_operator.api.conditions import Reason
+from becalm_operator.api.schedule import BackupSchedule, BackupScheduleStatus
+from becalm_operator.plan import conditions
+from becalm_operator.plan.outcome import Failure
+from becalm_operator.plan.steps import Action, DeleteBackup, Event, MakeBackup, Plan
+from becalm_operator.plan.world import ScheduleWorld
+
+_LONGEST_SLEEP = timedelta(minutes=5)
+"""The clock may be set meanwhile, so nobody sleeps longer than this on what it said."""
+_MACROS = {
+    "@yearly": "0 0 1 1 *",
+    "@annually": "0 0 1 1 *",
+    "@monthly": "0 0 1 * *",
+    "@weekly": "0 0 * * 0",
+    "@daily": "0 0 * * *",
+    "@midnight": "0 0 * * *",
+    "@hourly": "0 * * * *",
+}
+
+SchedulePlan = Plan[BackupScheduleStatus]
+
+
+class InvalidScheduleError(Exception):
+    """The expression or the time zone makes no sense."""
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """The times of a cron expression in a zone, all later by the schedule's jitter."""
+
+    expression: str
+    zone: ZoneInfo
+    jitter: timedelta
+
+    def after(self, moment: datetime) -> datetime | None:
+        """Return the first time after a moment, in UTC; None for an expression that never comes again."""
+        start = (moment - self.jitter).astimezone(self.zone)
+        try:
+            found = next(CronSim(self.expression, start))
+        except StopIteration:
+            return None
+        return to_utc(found) + self.jitter
+
+    def newest(self, since: datetime, until: datetime) -> datetime | None:
+        """Return the newest time after `since` and not after `until`."""
+        start = (until - self.jitter + timedelta(seconds=1)).astimezone(self.zone)
+        try:
+            found = to_utc(next(CronSim(self.expression, start, reverse=True))) + self.jitter
+        except StopIteration:
+            return None
+        return found if since < found <= until else None
+
+
+def clock_of(schedule: BackupSchedule) -> Clock:
+    """Return the schedule's clock.
+
+    Raises:
+        InvalidScheduleError: The expression or the time zone makes no sense.
+    """
+    spec = schedule.spec
+    expression = _MACROS.get(spec.schedule.strip(), spec.schedule)
+    try:
+        zone = ZoneInfo(spec.time_zone)
+        CronSim(expression, datetime(2000, 1, 1, tzinfo=zone))
+    except CronSimError as error:
+        raise InvalidScheduleError(
+            f"spec.schedule {spec.schedule!r} is not a cron expression: {error}"
+        ) from error
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise InvalidScheduleError(f"spec.timeZone {spec.time_zone!r} is not a known time zone") from error
+    return Clock(expression, zone, _jitter(schedule))
+
+
+def _jitter(schedule: BackupSchedule) -> timedelta:
+    """Return how much later this schedule runs: always the same for one UID, in whole seconds."""
+    most = int(parse_duration(schedule.spec.jitter).total_seconds())
+    digest = hashlib.sha256(schedule.metadata.uid.encode()).digest()
+    return timedelta(seconds=int.from_bytes(digest[:8]) % (most + 1))
+
+
+def decide(schedule: BackupSchedule, world: ScheduleWorld) -> SchedulePlan:
+    """Return the next step of a schedule; following it twice makes one Backup."""
+    if schedule.metadata.deletion_timestamp:
+        return Plan(schedule.status)
+    status = _seen(schedule, world)
+    old = _beyond_history(schedule, world.backups)
+    try:
+        clock = clock_of(schedule)
+    except InvalidScheduleError as error:
+        invalid = Failure(Reason.INVALID_SCHEDULE, str(error))
+        return Plan(_reported(schedule, status, invalid, holds=False, now=world.now), old)
+    if schedule.spec.suspend:
+        suspended = Failure(Reason.SUSPENDED, "spec.suspend is true: no Backups are made")
+        status = status.model_copy(update={"next_schedule_time": None})
+        return Plan(_reported(schedule, status, suspended, holds=True, now=world.now), old)
+    return _scheduled(schedule, status, clock, old, world)
+
+
+def _scheduled(
+    schedule: BackupSchedule,
+    status: BackupScheduleStatus,
+    clock: Clock,
+    old: Sequence[Action],
+    world: ScheduleWorld,
+) -> SchedulePlan:
+    since = status.last_schedule_time or schedule.metadata.creation_timestamp or to_utc(world.now)
+    due = clock.newest(since, world.now)
+    actions: list[Action] = list(old)
+    events: list[Event] = []
+    if due is not None and not _must_wait(schedule, status):
+        status = status.model_copy(update={"last_schedule_time": due})
+        if _too_late(schedule, due, world.now):
+            events.append(
+                Event("MissedSchedule", f"the run of {due:%Y-%m-%d %H:%M} UTC is too late", "Warning")
+            )
+        else:
+            made = backup_of(schedule, due)
+            status = status.model_copy(update={"active": (*status.active, made.name)})
+            actions.append(made)
+            events.append(Event("BackupCreated", f"made Backup {made.name}"))
+    coming = clock.after(world.now)
+    status = status.model_copy(update={"next_schedule_time": coming})
+    told = _told(world.backups) or Failure(Reason.SCHEDULED, f"next Backup at {_when(coming)}")
+    sleep = min(coming - world.now, _LONGEST_SLEEP) if coming else _LONGEST_SLEEP
+    final = _reported(schedule, status, told, holds=told.reason is Reason.SCHEDULED, now=world.now)
+    return Plan(final, actions, events, again_seconds=max(sleep.total_seconds(), 0.1))
+
+
+def _when(moment: datetime | None) -> str:
+    return f"{moment:%Y-%m-%d %H:%M:%S} UTC" if moment else "no time: the expression never comes again"
+
+
+def _must_wait(schedule: BackupSchedule, status: BackupScheduleStatus) -> bool:
+    """Say whether a run that is due waits for the one before; it starts late, if its deadline allows."""
+    return schedule.spec.concurrency_policy == "Forbid" and bool(status.active)
+
+
+def _too_late(schedule: BackupSchedule, due: datetime, now: datetime) -> bool:
+    deadline = schedule.spec.starting_deadline_seconds
+    return deadline is not None and now - due > timedelta(seconds=deadline)
+
+
+def backup_of(schedule: BackupSchedule, due: datetime) -> MakeBackup:
+    """Return the Backup of one scheduled time; its name holds the time, so making it again is the same one."""
+    template = schedule.spec.template
+    minutes = int(due.timestamp()) // 60
+    labels = {**template.metadata.labels, names.SCHEDULE_LABEL: schedule.metadata.name}
+    return MakeBackup(
+        f"{schedule.metadata.name}-{minutes}", labels, dict(template.metadata.annotations), template.spec
+    )
+
+
+def _seen(schedule: BackupSchedule, world: ScheduleWorld) -> BackupScheduleStatus:
+    """Return the status with what the Backups say by themselves."""
+    active = sorted(b.metadata.name for b in world.backups if not b.status.phase.finished)
+    ends = [
+        backup.status.completion_time
+        for backup in world.backups
+        if backup.status.phase is Phase.SUCCEEDED and backup.status.completion_time
+    ]
+    newest = max([*ends, *filter(None, [schedule.status.last_successful_time])], default=None)
+    return schedule.status.model_copy(update={"active": tuple(active), "last_successful_time": newest})
+
+
+def _told(backups: Sequence[Backup]) -> Failure | None:
+    """Return that the newest Backup which has ended did not succeed."""
+    ended = [b for b in backups if b.status.phase.finished and b.status.completion_time]
+    newest = max(ended, key=_ended_at, default=None)
+    if newest is None or newest.status.phase is not Phase.FAILED:
+        return None
+    return Failure(Reason.LAST_BACKUP_FAILED, f"{newest.metadata.name}: {newest.status.message}")
+
+
+def _ended_at(backup: Backup) -> tuple[datetime, str]:
+    assert backup.status.completion_time is not None
+    return backup.status.completion_time, backup.metadata.name
+
+
+def _beyond_history(schedule: BackupSchedule, backups: Sequence[Backup]) -> tuple[DeleteBackup, ...]:
+    """Return the deletion of finished Backups beyond the history limits, the oldest first."""
+    limits = {
+        Phase.SUCCEEDED: schedule.spec.successful_backups_history_limit,
+        Phase.FAILED: schedule.spec.failed_backups_history_limit,
+    }
+    gone: list[DeleteBackup] = []
+    for phase, limit in limits.items():
+        ended = [b for b in backups if b.status.phase is phase and b.status.completion_time]
+        ended.sort(key=_ended_at)
+        surplus = ended[: max(len(ended) - limit, 0)]
+        gone += [DeleteBackup(b.metadata.name) for b in surplus if not b.metadata.deletion_timestamp]
+    return tuple(gone)
+
+
+def _reported(
+    schedule: BackupSchedule, status: BackupScheduleStatus, told: Failure, *, holds: bool, now: datetime
+) -> BackupScheduleStatus:
+    generation = schedule.metadata.generation
+    found = conditions.merged(
+        status.conditions,
+        "Ready",
+        holds=holds,
+        reason=told.reason,
+        message=told.message,
+        generation=generation,
+        now=now,
+    )
+    return status.model_copy(update={"conditions": found, "observed_generation": generation})

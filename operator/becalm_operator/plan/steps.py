@@ -1,0 +1,95 @@
+"""What a decision asks for: data that can be printed, tested, and applied twice."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Generic, Literal, TypeVar
+
+from kubernetes.aio.client import V1Job
+
+from becalm_operator.api.backup import BackupSpec, WorkloadReference
+from becalm_operator.api.base import Model
+from becalm_operator.api.record import Record
+
+StatusT = TypeVar("StatusT", bound=Model)
+
+
+@dataclass(frozen=True, slots=True)
+class ApplyJob:
+    """Make a Job, unless one of its name exists."""
+
+    job: V1Job
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteJob:
+    """Delete a Job and its pod."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class ScaleDown:
+    """Scale a workload to 0 and write the record, in one update that fails if the workload has changed."""
+
+    workload: WorkloadReference
+    uid: str
+    resource_version: str
+    record: Record
+
+
+@dataclass(frozen=True, slots=True)
+class ScaleUp:
+    """Scale a workload back and remove the record, in one update that fails if the workload has changed."""
+
+    workload: WorkloadReference
+    uid: str
+    resource_version: str
+    replicas: int
+
+
+@dataclass(frozen=True, slots=True)
+class MakeBackup:
+    """Make a Backup, unless one of its name exists."""
+
+    name: str
+    labels: dict[str, str]
+    annotations: dict[str, str]
+    spec: BackupSpec
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteBackup:
+    """Delete a finished Backup."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class RequestProbe:
+    """Have a repository opened again: a run has just found that it cannot be."""
+
+    repository: str
+
+
+Action = ApplyJob | DeleteJob | ScaleDown | ScaleUp | MakeBackup | DeleteBackup | RequestProbe
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """What people should see in `kubectl describe`. `workload` None: about the object itself only."""
+
+    reason: str
+    message: str
+    type: Literal["Normal", "Warning"] = "Normal"
+    workload: WorkloadReference | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan(Generic[StatusT]):
+    """The next step. `finalizer` None leaves it as it is; `again_seconds` None waits for events alone."""
+
+    status: StatusT
+    actions: Sequence[Action] = ()
+    events: Sequence[Event] = ()
+    finalizer: bool | None = None
+    again_seconds: float | None = None

@@ -1,0 +1,137 @@
+"""What the cluster looks like, as far as decisions need it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from becalm_operator.api.backup import Backup, RunStatus, WorkloadReference
+from becalm_operator.api.record import Record
+from becalm_operator.api.repository import BackupRepository
+from becalm_operator.api.schedule import BackupSchedule
+from becalm_operator.manifests.jobs import Image
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """A Deployment or StatefulSet. `record` is what its annotation says, if becalm stopped it."""
+
+    reference: WorkloadReference
+    uid: str
+    resource_version: str
+    replicas: int
+    ready: int = 0
+    settled: bool = True
+    """Its controller has seen the newest spec."""
+    record: Record | None = None
+    unreadable_record: bool = False
+    """It carries a record that makes no sense: somebody has changed it by hand."""
+    owner: str = ""
+    """The controller that owns it, as Kind/name."""
+    deletes_claims: bool = False
+    claims: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Pod:
+    """A pod that mounts claims. `owner` is its workload, or whatever controls it, or nothing."""
+
+    name: str
+    owner: str
+    claims: tuple[str, ...]
+    node: str = ""
+    ended: bool = False
+    """Its containers are gone: it holds no volume any more."""
+    ours: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A PersistentVolumeClaim."""
+
+    name: str
+    bound: bool
+    labels: Mapping[str, str] = field(default_factory=dict)
+    node_bound: bool = True
+    """Only one node can mount it at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobState:
+    """A Job of ours and its pod. `stuck` says why the pod cannot start."""
+
+    name: str
+    created: datetime
+    active: bool = False
+    """A pod of it exists whose containers have not ended."""
+    succeeded: bool = False
+    failed: bool = False
+    exit_code: int | None = None
+    report: str = ""
+    stuck: str = ""
+
+    @property
+    def finished(self) -> bool:
+        """Whether the Job has ended, well or not."""
+        return self.succeeded or self.failed
+
+
+@dataclass(frozen=True, slots=True)
+class OtherRun:
+    """Another Backup or Restore of the namespace that has not ended."""
+
+    name: str
+    uid: str
+    started: bool
+    created: datetime
+    claims: frozenset[str]
+    workloads: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """One namespace, seen at one moment for one run."""
+
+    now: datetime
+    image: Image
+    repository: BackupRepository | None = None
+    workloads: Mapping[str, Workload] = field(default_factory=dict)
+    """By their reference, as kind/name."""
+    pods: tuple[Pod, ...] = ()
+    claims: Mapping[str, Claim] = field(default_factory=dict)
+    jobs: Mapping[str, JobState] = field(default_factory=dict)
+    others: tuple[OtherRun, ...] = ()
+    schedule: BackupSchedule | None = None
+    source: Backup | None = None
+    """For a Restore: the Backup it names."""
+
+    def consumers(self, claims: frozenset[str]) -> list[Pod]:
+        """Return the pods of others that hold any of the claims."""
+        return [
+            pod for pod in self.pods if not pod.ours and not pod.ended and claims.intersection(pod.claims)
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class RepositoryWorld:
+    """What is known around a repository: the Jobs that open or make it."""
+
+    now: datetime
+    image: Image
+    jobs: Mapping[str, JobState] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduleWorld:
+    """The Backups that a schedule has made and that still exist."""
+
+    now: datetime
+    backups: tuple[Backup, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A workload that carries a record, and how the run that wrote it stands. `run` None: it is gone."""
+
+    namespace: str
+    workload: Workload
+    run: RunStatus | None = None

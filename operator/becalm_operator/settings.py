@@ -1,0 +1,51 @@
+"""The operator's own settings, read once from the environment."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, cast
+
+from becalm_operator.errors import SettingsError
+
+PullPolicy = Literal["Always", "IfNotPresent", "Never"]
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the chart decides. `watched_namespaces` empty means all."""
+
+    namespace: str
+    image: str
+    pull_policy: PullPolicy = "IfNotPresent"
+    watched_namespaces: tuple[str, ...] = ()
+    identity: str = "becalm-operator"
+    log_format: Literal["text", "json"] = "text"
+    log_level: str = "INFO"
+    health_port: int = 8080
+
+
+def read_settings(environment: Mapping[str, str]) -> Settings:
+    """Read the settings.
+
+    Raises:
+        SettingsError: A variable is missing or makes no sense.
+    """
+    image = environment.get("BECALM_IMAGE", "")
+    if not image:
+        raise SettingsError("BECALM_IMAGE is not set: it names the image that movers run")
+    pull_policy = environment.get("BECALM_PULL_POLICY", "IfNotPresent")
+    if pull_policy not in ("Always", "IfNotPresent", "Never"):
+        raise SettingsError(f"BECALM_PULL_POLICY={pull_policy} is none of Always, IfNotPresent, Never")
+    port = environment.get("BECALM_HEALTH_PORT", "8080")
+    if not port.isdecimal():
+        raise SettingsError(f"BECALM_HEALTH_PORT={port} is not a port")
+    namespaces = environment.get("BECALM_WATCHED_NAMESPACES", "").split(",")
+    return Settings(
+        namespace=environment.get("BECALM_NAMESPACE", "default"),
+        image=image,
+        pull_policy=cast("PullPolicy", pull_policy),
+        watched_namespaces=tuple(name.strip() for name in namespaces if name.strip()),
+        identity=environment.get("HOSTNAME", "becalm-operator"),
+        log_format="json" if environment.get("BECALM_LOG_FORMAT") == "json" else "text",
+        log_level=environment.get("BECALM_LOG_LEVEL", "INFO").upper(),
+        health_port=int(port),
+    )

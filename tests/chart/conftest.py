@@ -1,0 +1,46 @@
+import os
+import subprocess
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+CHART = ROOT / "charts" / "becalm"
+
+Document = dict[str, Any]
+Render = Callable[..., list[Document]]
+
+
+@pytest.fixture(scope="session")
+def helm() -> Callable[..., "subprocess.CompletedProcess[str]"]:
+    """Runs helm, which the toolchain has built."""
+    caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    binary = Path(os.environ.get("BECALM_CACHE") or caches / "becalm") / "bin" / "helm"
+    if not binary.exists():
+        pytest.fail(f"there is no helm at {binary}: run `make toolchain`")
+
+    def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run([binary, *arguments], capture_output=True, text=True, check=False)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def render(helm: Callable[..., "subprocess.CompletedProcess[str]"]) -> Render:
+    """Renders the chart with values, as a list of documents."""
+
+    def rendered(*values: str) -> list[Document]:
+        flags = [f"--set={value}" for value in values]
+        done = helm("template", "becalm", str(CHART), "--namespace=becalm", "--kube-version=1.34.0", *flags)
+        assert done.returncode == 0, done.stderr
+        return [document for document in yaml.safe_load_all(done.stdout) if document]
+
+    return rendered
+
+
+def of_kind(documents: Sequence[Document], kind: str) -> list[Document]:
+    """Return the documents of one kind."""
+    return [document for document in documents if document["kind"] == kind]

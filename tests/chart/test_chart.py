@@ -1,0 +1,170 @@
+"""The chart as a user renders it: valid, least privileged, and true to the CRDs."""
+
+import subprocess
+import tomllib
+from collections.abc import Callable
+from typing import Any
+
+import kubernetes.client
+import pytest
+import yaml
+
+from tests.chart.conftest import CHART, ROOT, Document, Render, of_kind
+
+Helm = Callable[..., "subprocess.CompletedProcess[str]"]
+
+_MODELS = {
+    "ClusterRole": "V1ClusterRole",
+    "ClusterRoleBinding": "V1ClusterRoleBinding",
+    "CustomResourceDefinition": "V1CustomResourceDefinition",
+    "Deployment": "V1Deployment",
+    "Job": "V1Job",
+    "Role": "V1Role",
+    "RoleBinding": "V1RoleBinding",
+    "ServiceAccount": "V1ServiceAccount",
+}
+_VARIANTS = [
+    (),
+    ("watchNamespaces={shop,office}",),
+    ("crds.install=false", "rbac.create=false", "serviceAccount.create=false", "releaseOnUninstall=false"),
+    ("image.digest=sha256:" + "a" * 64, "imagePullSecrets[0].name=registry", "priorityClassName=high"),
+    (
+        "nodeSelector.disk=ssd",
+        "tolerations[0].operator=Exists",
+        "podLabels.team=storage",
+        "extraEnv[0].name=A",
+    ),
+]
+
+
+def test_helm_finds_no_fault(helm: Helm) -> None:
+    done = helm("lint", "--strict", str(CHART))
+
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("values", _VARIANTS)
+def test_every_document_is_what_the_api_server_expects(render: Render, values: tuple[str, ...]) -> None:
+    for document in render(*values):
+        model: Any = getattr(kubernetes.client, _MODELS[document["kind"]])
+        made = model.from_dict(document)
+        _same(document, made.model_dump(mode="json", by_alias=True), document["kind"])
+
+
+def _same(written: Any, understood: Any, path: str) -> None:
+    """A field that the model does not know is a typo, which the API server would drop in silence."""
+    if isinstance(written, dict) and isinstance(understood, dict):
+        for key, value in written.items():
+            if value not in (None, {}, []):
+                assert key in understood, f"{path}.{key} is no field"
+                _same(value, understood[key], f"{path}.{key}")
+    elif isinstance(written, list) and isinstance(understood, list):
+        for at, (one, other) in enumerate(zip(written, understood, strict=True)):
+            _same(one, other, f"{path}[{at}]")
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "imagee.tag=1",
+        "image.tagg=1",
+        "crds.instal=true",
+        "log.format=xml",
+        "image.digest=sha256:12",
+        "replicas=2",
+    ],
+)
+def test_a_value_that_the_chart_does_not_know_is_refused(helm: Helm, value: str) -> None:
+    done = helm("template", "becalm", str(CHART), "--kube-version=1.34.0", f"--set={value}")
+
+    assert done.returncode != 0
+    assert "values don't meet the specifications of the schema" in done.stderr
+
+
+@pytest.mark.parametrize("values", _VARIANTS[:2])
+def test_the_operator_may_touch_no_secret(render: Render, values: tuple[str, ...]) -> None:
+    documents = render(*values)
+    rules = [
+        rule
+        for document in (*of_kind(documents, "ClusterRole"), *of_kind(documents, "Role"))
+        for rule in document["rules"]
+    ]
+
+    assert rules
+    for rule in rules:
+        assert "*" not in (*rule["apiGroups"], *rule["resources"], *rule["verbs"])
+        assert not {"secrets", "pods/exec", "serviceaccounts/token"} & set(rule["resources"])
+
+
+def test_with_watched_namespaces_nothing_is_cluster_wide(render: Render) -> None:
+    documents = render("watchNamespaces={shop,office}", "rbac.aggregateToUserRoles=false")
+
+    assert of_kind(documents, "ClusterRole") == []
+    assert of_kind(documents, "ClusterRoleBinding") == []
+    assert {role["metadata"]["namespace"] for role in of_kind(documents, "Role")} == {
+        "shop",
+        "office",
+        "becalm",
+    }
+
+
+def _pods(documents: list[Document]) -> list[Document]:
+    found = (*of_kind(documents, "Deployment"), *of_kind(documents, "Job"))
+    return [document["spec"]["template"]["spec"] for document in found]
+
+
+def test_pods_meet_the_restricted_standard(render: Render) -> None:
+    for pod in _pods(render()):
+        assert pod["securityContext"]["runAsNonRoot"] is True
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        for container in pod["containers"]:
+            context = container["securityContext"]
+            assert context["allowPrivilegeEscalation"] is False
+            assert context["readOnlyRootFilesystem"] is True
+            assert context["capabilities"] == {"drop": ["ALL"]}
+
+
+def test_uninstalling_starts_what_is_held_down_first(render: Render) -> None:
+    (job,) = of_kind(render(), "Job")
+
+    assert job["metadata"]["annotations"]["helm.sh/hook"] == "pre-delete"
+    assert job["spec"]["template"]["spec"]["containers"][0]["command"] == [
+        "becalm-operator",
+        "release",
+        "--uninstall",
+    ]
+
+
+def test_the_crds_are_those_of_the_project_and_stay(render: Render) -> None:
+    rendered = {crd["metadata"]["name"]: crd for crd in of_kind(render(), "CustomResourceDefinition")}
+
+    for path in (ROOT / "crds").glob("*.yaml"):
+        plain = yaml.safe_load(path.read_text())
+        templated = rendered.pop(plain["metadata"]["name"])
+        assert templated["metadata"].pop("annotations") == {"helm.sh/resource-policy": "keep"}
+        assert templated == plain
+    assert rendered == {}
+
+
+def test_the_crds_can_be_let_go(render: Render) -> None:
+    for crd in of_kind(render("crds.keep=false"), "CustomResourceDefinition"):
+        assert "annotations" not in crd["metadata"]
+
+
+def test_the_versions_agree() -> None:
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+    assert chart["appVersion"] == chart["version"] == project["version"]
+
+
+def test_the_image_is_named_by_version_tag_or_digest(render: Render) -> None:
+    def image(*values: str) -> str:
+        (deployment,) = of_kind(render(*values), "Deployment")
+        found: str = deployment["spec"]["template"]["spec"]["containers"][0]["image"]
+        return found
+
+    assert image().endswith(":0.1.0")
+    assert image("image.tag=dev").endswith(":dev")
+    digest = "sha256:" + "a" * 64
+    assert image("image.tag=dev", f"image.digest={digest}").endswith(f"@{digest}")

@@ -1,0 +1,192 @@
+"""What a cluster promises about our own objects."""
+
+import pytest
+
+from becalm_operator.api import names
+from becalm_operator.api.backup import (
+    Backup,
+    BackupStatus,
+    Phase,
+)
+from becalm_operator.cluster.port import Key
+from becalm_operator.errors import ConflictError, NotFoundError
+from becalm_operator.plan.steps import (
+    DeleteBackup,
+    Event,
+    MakeBackup,
+    RequestProbe,
+)
+from tests.operator.cluster.lab import WEB, Scene, a_repository, a_schedule, a_status
+
+
+class ObjectsContract:
+    """Our own objects. A subclass has a fixture `scene`."""
+
+    async def test_what_is_not_there_loads_as_none(self, scene: Scene) -> None:
+        assert await scene.cluster.load(Backup, scene.lab.namespace, "missing") is None
+
+    async def test_what_was_made_can_be_loaded_and_is_listed(self, scene: Scene) -> None:
+        made = await scene.backup()
+
+        loaded = await scene.cluster.load(Backup, scene.lab.namespace, "b")
+
+        assert loaded == made
+        assert loaded.metadata.uid
+        assert loaded.metadata.creation_timestamp
+        assert Key("Backup", scene.lab.namespace, "b") in await scene.cluster.list_keys()
+
+    async def test_a_status_comes_back_as_it_was_written(self, scene: Scene) -> None:
+        backup = await scene.backup()
+        status = a_status(await scene.world(backup))
+
+        written = await scene.cluster.write_status(backup, status)
+
+        loaded = await scene.cluster.load(Backup, scene.lab.namespace, "b")
+        assert written == loaded
+        assert written.status == status
+        assert written.spec == backup.spec
+        assert written.metadata.generation == backup.metadata.generation
+
+    async def test_a_status_is_replaced_and_not_merged(self, scene: Scene) -> None:
+        backup = await scene.backup()
+        backup = await scene.cluster.write_status(backup, a_status(await scene.world(backup)))
+
+        written = await scene.cluster.write_status(backup, BackupStatus(message="anew"))
+
+        assert written.status == BackupStatus(message="anew")
+
+    async def test_a_status_of_an_old_version_is_refused(self, scene: Scene) -> None:
+        backup = await scene.backup()
+        await scene.lab.touch(backup)
+
+        with pytest.raises(ConflictError):
+            await scene.cluster.write_status(backup, BackupStatus(message="late"))
+
+        loaded = await scene.cluster.load(Backup, scene.lab.namespace, "b")
+        assert loaded is not None
+        assert loaded.status == BackupStatus()
+
+    async def test_a_status_of_what_is_gone_is_refused(self, scene: Scene) -> None:
+        backup = await scene.backup()
+        await scene.lab.delete(backup)
+
+        with pytest.raises((NotFoundError, ConflictError)):
+            await scene.cluster.write_status(backup, BackupStatus(message="late"))
+
+    async def test_the_answer_of_one_write_is_good_for_the_next(self, scene: Scene) -> None:
+        backup = await scene.backup()
+
+        backup = await scene.cluster.set_finalizer(backup, present=True)
+        backup = await scene.cluster.write_status(backup, BackupStatus(message="one"))
+        backup = await scene.cluster.write_status(backup, BackupStatus(message="two"))
+        backup = await scene.cluster.set_finalizer(backup, present=False)
+
+        assert backup == await scene.cluster.load(Backup, scene.lab.namespace, "b")
+
+    async def test_a_finalizer_keeps_a_deleted_object_until_it_is_taken_off(self, scene: Scene) -> None:
+        backup = await scene.cluster.set_finalizer(await scene.backup(), present=True)
+        assert backup.metadata.finalizers == (names.FINALIZER,)
+
+        await scene.lab.delete(backup)
+        kept = await scene.cluster.load(Backup, scene.lab.namespace, "b")
+        assert kept is not None
+        assert kept.metadata.deletion_timestamp is not None
+        kept = await scene.cluster.write_status(kept, BackupStatus(message="ending"))
+        await scene.cluster.set_finalizer(kept, present=False)
+
+        assert await scene.cluster.load(Backup, scene.lab.namespace, "b") is None
+
+    async def test_an_object_without_a_finalizer_is_gone_at_once(self, scene: Scene) -> None:
+        backup = await scene.backup()
+
+        await scene.lab.delete(backup)
+
+        assert await scene.cluster.load(Backup, scene.lab.namespace, "b") is None
+
+    async def test_setting_a_finalizer_twice_is_harmless(self, scene: Scene) -> None:
+        backup = await scene.cluster.set_finalizer(await scene.backup(), present=True)
+
+        again = await scene.cluster.set_finalizer(backup, present=True)
+
+        assert again.metadata.finalizers == (names.FINALIZER,)
+
+    async def test_a_finalizer_on_an_old_version_is_refused(self, scene: Scene) -> None:
+        backup = await scene.backup()
+        await scene.lab.touch(backup)
+
+        with pytest.raises(ConflictError):
+            await scene.cluster.set_finalizer(backup, present=True)
+
+    async def test_making_a_backup_twice_makes_one(self, scene: Scene) -> None:
+        schedule = await scene.lab.make(a_schedule(scene.lab.namespace))
+        labels = {names.SCHEDULE_LABEL: "nightly", "tier": "gold"}
+        action = MakeBackup("nightly-1", labels, {"note": "x"}, schedule.spec.template.spec)
+
+        await scene.cluster.apply(schedule, action)
+        first = await scene.cluster.load(Backup, scene.lab.namespace, "nightly-1")
+        await scene.cluster.apply(schedule, action)
+
+        seen = (await scene.cluster.observe_schedule(schedule)).backups
+        assert [backup.metadata.name for backup in seen] == ["nightly-1"]
+        assert list(seen) == [first]
+        assert seen[0].metadata.labels == labels
+        assert seen[0].metadata.annotations == {"note": "x"}
+        assert seen[0].spec == schedule.spec.template.spec
+
+    async def test_a_scheduled_backup_sees_its_schedule(self, scene: Scene) -> None:
+        schedule = await scene.lab.make(a_schedule(scene.lab.namespace))
+        labels = {names.SCHEDULE_LABEL: "nightly"}
+        await scene.cluster.apply(schedule, MakeBackup("n-1", labels, {}, schedule.spec.template.spec))
+        backup = await scene.cluster.load(Backup, scene.lab.namespace, "n-1")
+        assert backup is not None
+
+        assert (await scene.world(backup)).schedule == schedule
+
+    async def test_deleting_a_backup_that_is_gone_is_harmless(self, scene: Scene) -> None:
+        schedule = await scene.lab.make(a_schedule(scene.lab.namespace))
+        await scene.backup()
+
+        await scene.cluster.apply(schedule, DeleteBackup("b"))
+        await scene.cluster.apply(schedule, DeleteBackup("b"))
+
+        assert await scene.cluster.load(Backup, scene.lab.namespace, "b") is None
+
+    async def test_a_probe_can_be_asked_for(self, scene: Scene) -> None:
+        repository = await scene.lab.make(a_repository(scene.lab.namespace))
+        backup = await scene.backup()
+
+        await scene.cluster.apply(backup, RequestProbe("main"))
+
+        seen = (await scene.world(backup)).repository
+        assert seen is not None
+        assert names.PROBE_ANNOTATION in seen.metadata.annotations
+        assert seen.metadata.generation == repository.metadata.generation
+
+    async def test_a_probe_of_what_is_gone_is_harmless(self, scene: Scene) -> None:
+        backup = await scene.backup()
+
+        await scene.cluster.apply(backup, RequestProbe("main"))
+
+        assert (await scene.world(backup)).repository is None
+
+    async def test_runs_see_each_other_until_they_have_ended(self, scene: Scene) -> None:
+        backup, other = await scene.backup("b"), await scene.backup("other")
+
+        pending = (await scene.world(backup)).others
+        other = await scene.cluster.write_status(other, BackupStatus(phase=Phase.QUIESCING))
+        started = (await scene.world(backup)).others
+        await scene.cluster.write_status(other, BackupStatus(phase=Phase.SUCCEEDED))
+        ended = (await scene.world(backup)).others
+
+        assert [(o.name, o.uid, o.started) for o in pending] == [("other", other.metadata.uid, False)]
+        assert [(o.started, o.workloads) for o in started] == [(True, frozenset({"deployment/web"}))]
+        assert ended == ()
+
+    async def test_events_can_be_made(self, scene: Scene) -> None:
+        await scene.lab.make_deployment("web", replicas=1)
+        backup = await scene.backup()
+        uid = (await scene.world(backup)).workloads["deployment/web"].uid
+
+        await scene.cluster.announce(backup, Event("Quiesced", "scaled", workload=WEB))
+        await scene.cluster.announce(backup, Event("Failed", "x" * 5000, "Warning"))
+        await scene.cluster.announce_workload(scene.lab.namespace, uid, Event("Released", "up", workload=WEB))

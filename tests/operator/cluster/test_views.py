@@ -1,0 +1,289 @@
+"""What decisions see of the API's objects."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from kubernetes.aio.client import (
+    V1Deployment,
+    V1Job,
+    V1PersistentVolumeClaim,
+    V1Pod,
+    V1ReplicaSet,
+    V1StatefulSet,
+)
+
+from becalm_operator.api.record import Holder, Record
+from becalm_operator.cluster import views
+
+NOON = datetime(2026, 11, 27, 12, tzinfo=UTC)
+
+
+def a_deployment(**changes: Any) -> V1Deployment:
+    document = {
+        "metadata": {
+            "name": "web",
+            "uid": "u1",
+            "resourceVersion": "7",
+            "generation": 2,
+            "annotations": changes.get("annotations", {}),
+            "ownerReferences": changes.get("owners", []),
+        },
+        "spec": {
+            "replicas": changes.get("replicas", 3),
+            "selector": {"matchLabels": {"app": "web"}},
+            "template": {"spec": {"containers": [{"name": "c"}], "volumes": changes.get("volumes", [])}},
+        },
+        "status": {"readyReplicas": 2, "observedGeneration": changes.get("observed", 2)},
+    }
+    made = V1Deployment.from_dict(document)
+    assert made is not None
+    return made
+
+
+def a_pod(phase: str = "Running", **changes: Any) -> V1Pod:
+    made = V1Pod.from_dict(
+        {
+            "metadata": {
+                "name": "web-1",
+                "uid": "p1",
+                "labels": changes.get("labels", {}),
+                "creationTimestamp": "2026-11-27T12:00:00Z",
+                "ownerReferences": changes.get("owners", []),
+            },
+            "spec": {
+                "nodeName": "node1",
+                "containers": [{"name": "becalm"}],
+                "volumes": changes.get("volumes", []),
+            },
+            "status": {
+                "phase": phase,
+                "containerStatuses": changes.get("containers", []),
+                "conditions": changes.get("conditions", []),
+            },
+        }
+    )
+    assert made is not None
+    return made
+
+
+def controller(kind: str, name: str) -> list[dict[str, Any]]:
+    return [{"apiVersion": "apps/v1", "kind": kind, "name": name, "uid": "x", "controller": True}]
+
+
+def a_volume(claim: str) -> dict[str, Any]:
+    return {"name": claim, "persistentVolumeClaim": {"claimName": claim}}
+
+
+def becalm_container(state: dict[str, Any]) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": "becalm",
+            "ready": False,
+            "restartCount": 0,
+            "image": "becalm",
+            "imageID": "",
+            "state": state,
+        }
+    ]
+
+
+def test_a_deployment_shows_its_counts_and_claims() -> None:
+    seen = views.deployment_view(a_deployment(volumes=[a_volume("data"), {"name": "tmp", "emptyDir": {}}]))
+
+    assert (str(seen.reference), seen.replicas, seen.ready, seen.settled) == ("deployment/web", 3, 2, True)
+    assert seen.claims == ("data",)
+    assert seen.record is None
+    assert not seen.unreadable_record
+
+
+def test_a_deployment_whose_controller_lags_behind_is_not_settled() -> None:
+    assert not views.deployment_view(a_deployment(observed=1)).settled
+
+
+def test_a_deployment_without_a_count_has_one_replica() -> None:
+    assert views.deployment_view(a_deployment(replicas=None)).replicas == 1
+
+
+def test_a_record_is_read_from_its_annotation() -> None:
+    record = Record(
+        by=Holder(kind="Backup", name="b", uid="u"), at=NOON, replicas=3, deadline=NOON, undo="kubectl"
+    )
+
+    seen = views.deployment_view(a_deployment(annotations={"becalm.dev/quiesced": record.to_annotation()}))
+
+    assert seen.record == record
+
+
+@pytest.mark.parametrize("text", ["", "{}", "no JSON", '{"replicas": "many"}'])
+def test_a_record_that_makes_no_sense_is_seen_as_such(text: str) -> None:
+    seen = views.deployment_view(a_deployment(annotations={"becalm.dev/quiesced": text}))
+
+    assert seen.record is None
+    assert seen.unreadable_record
+
+
+def test_a_controller_that_owns_a_workload_is_named() -> None:
+    assert views.deployment_view(a_deployment(owners=controller("Rollout", "web"))).owner == "Rollout/web"
+
+
+def a_stateful_set(policy: dict[str, str] | None = None) -> V1StatefulSet:
+    made = V1StatefulSet.from_dict(
+        {
+            "metadata": {"name": "db", "uid": "u2", "resourceVersion": "8", "generation": 1},
+            "spec": {
+                "serviceName": "db",
+                "replicas": 1,
+                "selector": {"matchLabels": {"app": "db"}},
+                "template": {"spec": {"containers": [{"name": "c"}], "volumes": [a_volume("shared")]}},
+                "volumeClaimTemplates": [{"metadata": {"name": "data"}, "spec": {}}],
+                "persistentVolumeClaimRetentionPolicy": policy,
+            },
+            "status": {"replicas": 1, "observedGeneration": 1},
+        }
+    )
+    assert made is not None
+    return made
+
+
+def test_a_stateful_set_has_the_claims_of_its_templates() -> None:
+    known = ("data-db-0", "data-db-10", "data-db-x", "data-dbx-0", "xdata-db-0", "other")
+
+    seen = views.stateful_set_view(a_stateful_set(), known)
+
+    assert seen.claims == ("shared", "data-db-0", "data-db-10")
+
+
+@pytest.mark.parametrize(
+    ("policy", "deletes"),
+    [({"whenScaled": "Delete"}, True), ({"whenScaled": "Retain"}, False), (None, False)],
+)
+def test_a_stateful_set_that_deletes_its_claims_is_seen(policy: dict[str, str] | None, deletes: bool) -> None:
+    assert views.stateful_set_view(a_stateful_set(policy), ()).deletes_claims is deletes
+
+
+def test_a_pod_of_a_replica_set_is_its_deployments() -> None:
+    replica_set = V1ReplicaSet.from_dict(
+        {
+            "metadata": {"name": "web-abc", "ownerReferences": controller("Deployment", "web")},
+            "spec": {"selector": {}},
+        }
+    )
+    assert replica_set is not None
+    owners = views.replica_set_owners([replica_set])
+
+    seen = views.pod_view(
+        a_pod(owners=controller("ReplicaSet", "web-abc"), volumes=[a_volume("data")]), owners
+    )
+
+    assert (seen.owner, seen.claims, seen.node, seen.ended) == ("deployment/web", ("data",), "node1", False)
+
+
+def test_a_pod_of_a_bare_replica_set_is_that_replica_sets() -> None:
+    assert views.pod_view(a_pod(owners=controller("ReplicaSet", "lone")), {}).owner == "replicaset/lone"
+
+
+def test_a_pod_of_nobody_has_no_owner() -> None:
+    assert views.pod_view(a_pod(), {}).owner == ""
+
+
+@pytest.mark.parametrize(
+    ("phase", "ended"), [("Pending", False), ("Running", False), ("Succeeded", True), ("Failed", True)]
+)
+def test_a_pod_has_ended_when_its_containers_have(phase: str, ended: bool) -> None:
+    assert views.pod_view(a_pod(phase), {}).ended is ended
+
+
+def test_a_pod_is_ours_only_with_an_owner_of_ours() -> None:
+    claimed = {"app.kubernetes.io/managed-by": "becalm"}
+
+    assert not views.pod_view(a_pod(labels=claimed), {}).ours
+    assert views.pod_view(a_pod(labels={**claimed, "becalm.dev/owner-uid": "u"}), {}).ours
+
+
+@pytest.mark.parametrize(
+    ("modes", "node_bound"),
+    [(["ReadWriteOnce"], True), (["ReadWriteOncePod"], True), (["ReadWriteMany"], False)],
+)
+def test_a_claim_says_whether_one_node_alone_can_mount_it(modes: list[str], node_bound: bool) -> None:
+    claim = V1PersistentVolumeClaim.from_dict(
+        {"metadata": {"name": "data"}, "spec": {"accessModes": modes}, "status": {"phase": "Bound"}}
+    )
+    assert claim is not None
+
+    seen = views.claim_view(claim)
+
+    assert (seen.bound, seen.node_bound) == (True, node_bound)
+
+
+def a_job(conditions: list[dict[str, str]] | None = None) -> V1Job:
+    made = V1Job.from_dict(
+        {
+            "metadata": {"name": "mover", "uid": "j1", "creationTimestamp": "2026-11-27T12:00:00Z"},
+            "status": {"conditions": conditions or []},
+        }
+    )
+    assert made is not None
+    return made
+
+
+OURS = controller("Job", "mover")
+
+
+def test_a_job_whose_pod_runs_is_active() -> None:
+    seen = views.job_view(a_job(), [a_pod(owners=OURS)], {})
+
+    assert seen.active
+    assert not seen.finished
+
+
+def test_a_pod_that_has_ended_well_counts_before_its_job_does() -> None:
+    ended = becalm_container({"terminated": {"exitCode": 0, "message": '{"kind":"capture"}'}})
+
+    seen = views.job_view(a_job(), [a_pod("Succeeded", owners=OURS, containers=ended)], {})
+
+    assert (seen.succeeded, seen.failed, seen.active) == (True, False, False)
+    assert (seen.exit_code, seen.report) == (0, '{"kind":"capture"}')
+
+
+def test_a_pod_that_has_failed_shows_its_exit_code_and_report() -> None:
+    ended = becalm_container({"terminated": {"exitCode": 12, "message": "{}"}})
+
+    seen = views.job_view(a_job(), [a_pod("Failed", owners=OURS, containers=ended)], {})
+
+    assert (seen.failed, seen.exit_code, seen.report) == (True, 12, "{}")
+
+
+def test_a_job_that_has_failed_without_a_pod_has_no_exit_code() -> None:
+    seen = views.job_view(a_job([{"type": "Failed", "status": "True"}]), [], {})
+
+    assert (seen.failed, seen.exit_code, seen.report) == (True, None, "")
+
+
+def test_pods_of_other_jobs_say_nothing() -> None:
+    seen = views.job_view(a_job(), [a_pod("Failed", owners=controller("Job", "other"))], {})
+
+    assert not seen.finished
+    assert not seen.active
+
+
+def test_a_pod_that_cannot_start_says_why() -> None:
+    waiting = becalm_container({"waiting": {"reason": "ErrImageNeverPull", "message": "no such image"}})
+    pod = a_pod("Pending", owners=OURS, containers=waiting)
+
+    assert views.job_view(a_job(), [pod], {}).stuck == "ErrImageNeverPull: no such image"
+
+
+def test_a_pod_that_cannot_be_placed_says_why() -> None:
+    nowhere = [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/3 nodes"}]
+
+    assert views.stuck_reason(a_pod("Pending", conditions=nowhere), {}) == "Unschedulable: 0/3 nodes"
+
+
+def test_events_say_why_a_volume_cannot_be_mounted() -> None:
+    assert views.stuck_reason(a_pod("Pending"), {"p1": "FailedMount: no secret"}) == "FailedMount: no secret"
+    assert views.job_view(a_job(), [], {"j1": "FailedCreate: quota"}).stuck == "FailedCreate: quota"
+
+
+def test_a_running_pod_is_not_stuck() -> None:
+    assert views.stuck_reason(a_pod("Running"), {"p1": "an old warning"}) == ""

@@ -1,0 +1,120 @@
+"""What is generated: fresh, structural, and agreeing with the models on every example that we give."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from pydantic import BaseModel
+
+from becalm_operator.api.backup import Backup
+from becalm_operator.api.conditions import EXPLANATIONS, Reason
+from becalm_operator.api.repository import BackupRepository
+from becalm_operator.api.restore import Restore
+from becalm_operator.api.schedule import BackupSchedule
+from becalm_operator.crdgen.__main__ import files
+from becalm_operator.crdgen.definitions import definitions
+
+ROOT = Path(__file__).resolve().parents[3]
+KINDS: dict[str, type[BaseModel]] = {
+    kind.kind: kind for kind in (Backup, BackupRepository, BackupSchedule, Restore)
+}
+SCHEMAS = {
+    definition.kind.kind: definition.document()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    for definition in definitions()
+}
+
+
+@pytest.mark.parametrize("path", files(ROOT), ids=lambda path: str(path.relative_to(ROOT)))
+def test_what_is_generated_is_fresh(path: Path) -> None:
+    assert path.read_text() == files(ROOT)[path], "run `make generate`"
+
+
+def _nodes(schema: dict[str, Any], path: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    yield path, schema
+    for name, inner in schema.get("properties", {}).items():
+        yield from _nodes(inner, f"{path}.{name}")
+    for key in ("items", "additionalProperties"):
+        if isinstance(schema.get(key), dict):
+            yield from _nodes(schema[key], f"{path}.{key}")
+
+
+@pytest.mark.parametrize("kind", SCHEMAS)
+def test_schemas_are_structural(kind: str) -> None:
+    for path, node in _nodes(SCHEMAS[kind], kind):
+        assert "type" in node, path
+        assert not {"$ref", "anyOf", "allOf", "title", "const"} & set(node), path
+        if node["type"] == "object" and path != f"{kind}.metadata":
+            shapes = {"properties", "additionalProperties", "x-kubernetes-preserve-unknown-fields"}
+            assert len(shapes & set(node)) == 1, path
+
+
+@pytest.mark.parametrize("kind", SCHEMAS)
+def test_every_field_is_described(kind: str) -> None:
+    for part in ("spec", "status"):
+        for path, node in _nodes(SCHEMAS[kind]["properties"][part], f"{kind}.{part}"):
+            if not path.endswith((".items", ".additionalProperties")):
+                assert node.get("description"), path
+
+
+@pytest.mark.parametrize("kind", SCHEMAS)
+def test_everything_that_a_user_may_write_is_bounded(kind: str) -> None:
+    """Otherwise the API server finds the rules too costly, and an object can fill its store."""
+    for path, node in _nodes(SCHEMAS[kind]["properties"]["spec"], kind):
+        if node["type"] == "array":
+            assert "maxItems" in node, path
+        if node["type"] == "string" and "enum" not in node and not path.endswith(".additionalProperties"):
+            assert "maxLength" in node or "pattern" in node, path
+
+
+def test_a_run_cannot_be_changed_but_a_schedules_template_can() -> None:
+    def rules(schema: dict[str, Any]) -> list[str]:
+        return [rule["rule"] for rule in schema.get("x-kubernetes-validations", ())]
+
+    template = SCHEMAS["BackupSchedule"]["properties"]["spec"]["properties"]["template"]["properties"]["spec"]
+
+    assert "self == oldSelf" in rules(SCHEMAS["Backup"]["properties"]["spec"])
+    assert "self == oldSelf" in rules(SCHEMAS["Restore"]["properties"]["spec"])
+    assert "self == oldSelf" not in rules(template)
+    assert len(rules(template)) == 1
+
+
+def test_every_reason_is_explained() -> None:
+    assert set(EXPLANATIONS) == set(Reason)
+
+
+def _examples() -> Iterator[tuple[str, dict[str, Any]]]:
+    for path in sorted((ROOT / "examples").glob("*.yaml")):
+        for document in yaml.safe_load_all(path.read_text()):
+            yield path.name, document
+    for page in ("README.md",):
+        for block in re.findall(r"```yaml\n(.*?)```", (ROOT / page).read_text(), re.DOTALL):
+            for document in yaml.safe_load_all(block):
+                yield page, document
+
+
+EXAMPLES = [(f"{name}:{one['kind']}", one) for name, one in _examples() if one["kind"] in KINDS]
+
+
+@pytest.mark.parametrize(("name", "document"), EXAMPLES, ids=[name for name, _ in EXAMPLES])
+def test_examples_are_valid(name: str, document: dict[str, Any]) -> None:
+    assert document["apiVersion"] == "becalm.dev/v1alpha1"
+    KINDS[document["kind"]].model_validate(document)
+    _fits(document["spec"], SCHEMAS[document["kind"]]["properties"]["spec"], f"{name}.spec")
+
+
+def _fits(value: Any, schema: dict[str, Any], path: str) -> None:
+    """See that every field exists and is of its type: the API server would drop an unknown one in silence."""
+    kinds = {"object": dict, "array": list, "string": str, "integer": int, "boolean": bool}
+    assert isinstance(value, kinds[schema["type"]]), path
+    if isinstance(value, dict):
+        assert set(schema.get("required", ())) <= set(value), path
+        for key, inner in value.items():
+            if "properties" in schema:
+                assert key in schema["properties"], f"{path}.{key} is no field"
+                _fits(inner, schema["properties"][key], f"{path}.{key}")
+    if isinstance(value, list):
+        for at, inner in enumerate(value):
+            _fits(inner, schema["items"], f"{path}[{at}]")

@@ -1,0 +1,321 @@
+"""The port over the cluster in memory."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from kubernetes.aio.client import V1Job
+
+from becalm_operator.api import names
+from becalm_operator.api.backup import Backup, RunStatus
+from becalm_operator.api.base import Metadata, Model, time_text
+from becalm_operator.api.record import Holder
+from becalm_operator.api.repository import BackupRepository
+from becalm_operator.api.restore import Restore
+from becalm_operator.api.schedule import BackupSchedule
+from becalm_operator.cluster.port import Key, R, Resource
+from becalm_operator.errors import ConflictError, RefusedError
+from becalm_operator.manifests.jobs import Image
+from becalm_operator.plan.steps import (
+    Action,
+    ApplyJob,
+    DeleteBackup,
+    DeleteJob,
+    Event,
+    MakeBackup,
+    RequestProbe,
+    ScaleDown,
+    ScaleUp,
+)
+from becalm_operator.plan.world import (
+    Claim,
+    Held,
+    JobState,
+    OtherRun,
+    Pod,
+    RepositoryWorld,
+    ScheduleWorld,
+    Workload,
+    World,
+)
+from tests.operator.fake.controllers import ENDING
+from tests.operator.fake.objects import StoredJob, StoredPod, StoredWorkload
+from tests.operator.fake.state import State, backups_in, key_of, owner_uids, refuse_bad_labels
+
+NODE = "node-1"
+_IMAGE = Image("becalm:test", "IfNotPresent")
+
+
+class FakeCluster:
+    """Implements `port.Cluster`. `stops` and `starts` log what was scaled, as the holder's UID and kind/name."""
+
+    def __init__(self, state: State) -> None:
+        self.state = state
+        self.stops: list[tuple[str, str]] = []
+        self.starts: list[str] = []
+
+    async def load(self, kind: type[R], namespace: str, name: str) -> R | None:
+        """Return an object of ours, or None if it does not exist."""
+        found = self.state.resources.get(Key(kind.kind, namespace, name))
+        return found if isinstance(found, kind) else None
+
+    async def list_keys(self) -> Sequence[Key]:
+        """Return all objects of ours."""
+        return list(self.state.resources)
+
+    # --- reading
+
+    async def observe_run(self, run: Backup | Restore) -> World:
+        """Return the namespace of a run."""
+        namespace = run.metadata.namespace
+        workloads = {str(w.reference): self._workload(w) for w in self._workloads(namespace)}
+        label = run.metadata.labels.get(names.SCHEDULE_LABEL, "") if isinstance(run, Backup) else ""
+        source = (run.spec.source.backup_name or "") if isinstance(run, Restore) else ""
+        return World(
+            now=self.state.now,
+            image=_IMAGE,
+            repository=await self.load(BackupRepository, namespace, run.spec.repository_ref.name),
+            workloads=workloads,
+            pods=self._pods(namespace),
+            claims=self._claims(namespace),
+            jobs=self._jobs(run.metadata.uid),
+            others=tuple(_other(other, workloads) for other in self._other_runs(run)),
+            schedule=await self.load(BackupSchedule, namespace, label),
+            source=await self.load(Backup, namespace, source),
+        )
+
+    async def observe_repository(self, repository: BackupRepository) -> RepositoryWorld:
+        """Return the Jobs of a repository."""
+        return RepositoryWorld(self.state.now, _IMAGE, self._jobs(repository.metadata.uid))
+
+    async def observe_schedule(self, schedule: BackupSchedule) -> ScheduleWorld:
+        """Return the Backups of a schedule."""
+        uid = schedule.metadata.uid
+        mine = [b for b in backups_in(self.state, schedule.metadata.namespace) if uid in owner_uids(b)]
+        return ScheduleWorld(self.state.now, tuple(mine))
+
+    async def observe_held(self) -> Sequence[Held]:
+        """Return every workload that carries a record."""
+        held = []
+        for stored in self.state.workloads.values():
+            if names.RECORD_ANNOTATION in stored.annotations:
+                run = self._holder(stored.namespace, stored.record.by) if stored.record else None
+                held.append(Held(stored.namespace, self._workload(stored), run))
+        return held
+
+    def _holder(self, namespace: str, holder: Holder) -> RunStatus | None:
+        run = self.state.resources.get(Key(holder.kind, namespace, holder.name))
+        found = isinstance(run, Backup | Restore) and run.metadata.uid == holder.uid
+        return run.status if found and isinstance(run, Backup | Restore) else None
+
+    def _workloads(self, namespace: str) -> list[StoredWorkload]:
+        return [workload for workload in self.state.workloads.values() if workload.namespace == namespace]
+
+    def _workload(self, stored: StoredWorkload) -> Workload:
+        known = [name for namespace, name in self.state.claims if namespace == stored.namespace]
+        prefix = f"{stored.template}-{stored.reference.name}-"
+        own = [name for name in known if stored.template and name.startswith(prefix)]
+        return Workload(
+            reference=stored.reference,
+            uid=stored.uid,
+            resource_version=str(stored.resource_version),
+            replicas=stored.replicas,
+            ready=stored.ready,
+            settled=stored.observed == stored.generation,
+            record=stored.record,
+            unreadable_record=names.RECORD_ANNOTATION in stored.annotations and stored.record is None,
+            owner=stored.owner,
+            deletes_claims=stored.deletes_claims,
+            claims=(*stored.mounts, *sorted(own)),
+        )
+
+    def _pods(self, namespace: str) -> tuple[Pod, ...]:
+        pods = [_pod(pod) for pod in self.state.pods.values() if pod.namespace == namespace]
+        movers = [_mover_pod(job) for job in self.state.jobs.values() if job.namespace == namespace]
+        return (*pods, *(pod for pod in movers if pod))
+
+    def _claims(self, namespace: str) -> dict[str, Claim]:
+        found = [claim for claim in self.state.claims.values() if claim.namespace == namespace]
+        return {c.name: Claim(c.name, c.bound, c.labels, c.node_bound) for c in found}
+
+    def _jobs(self, owner_uid: str) -> dict[str, JobState]:
+        mine = [job for job in self.state.jobs.values() if job.owner_uid == owner_uid]
+        return {job.name: _job_state(job) for job in mine}
+
+    def _other_runs(self, run: Backup | Restore) -> list[Backup | Restore]:
+        runs = [one for one in self.state.resources.values() if isinstance(one, Backup | Restore)]
+        return [
+            one
+            for one in runs
+            if one.metadata.namespace == run.metadata.namespace
+            and one.metadata.uid != run.metadata.uid
+            and not one.status.phase.finished
+        ]
+
+    # --- writing
+
+    async def apply(self, owner: Resource, action: Action) -> None:
+        """Do one thing for an object of ours."""
+        namespace = owner.metadata.namespace
+        match action:
+            case ApplyJob(job=job):
+                self._make_job(namespace, job)
+            case DeleteJob(name=name):
+                self._delete_job(namespace, name)
+            case ScaleDown():
+                self._stop(namespace, action)
+            case ScaleUp():
+                self._start(namespace, action)
+            case MakeBackup():
+                self._make_backup(owner, action)
+            case DeleteBackup(name=name):
+                if (key := Key(Backup.kind, namespace, name)) in self.state.resources:
+                    self.state.delete(key)
+            case RequestProbe(repository=name):
+                self._request_probe(namespace, name)
+
+    async def release(self, namespace: str, action: ScaleUp) -> None:
+        """Start a workload whose run can or will not do it."""
+        self._start(namespace, action)
+
+    def _stop(self, namespace: str, action: ScaleDown) -> None:
+        workload = self._unchanged(namespace, action)
+        workload.replicas = 0
+        workload.annotations[names.RECORD_ANNOTATION] = action.record.to_annotation()
+        self.state.touched(workload, spec=True)
+        self.stops.append((action.record.by.uid, str(action.workload)))
+
+    def _start(self, namespace: str, action: ScaleUp) -> None:
+        if (namespace, str(action.workload)) not in self.state.workloads:
+            return
+        workload = self._unchanged(namespace, action)
+        workload.replicas = action.replicas
+        workload.annotations.pop(names.RECORD_ANNOTATION, None)
+        self.state.touched(workload, spec=True)
+        self.starts.append(str(action.workload))
+
+    def _unchanged(self, namespace: str, action: ScaleDown | ScaleUp) -> StoredWorkload:
+        workload = self.state.workload(namespace, action.workload)
+        if str(workload.resource_version) != action.resource_version:
+            raise ConflictError(f"{action.workload} has changed since it was read")
+        return workload
+
+    def _make_job(self, namespace: str, job: V1Job) -> None:
+        stored = _stored_job(self.state, namespace, job)
+        if (namespace, stored.name) not in self.state.jobs:
+            self.state.jobs[namespace, stored.name] = stored
+            self.state.next_version()
+
+    def _delete_job(self, namespace: str, name: str) -> None:
+        job = self.state.jobs.get((namespace, name))
+        if job is not None and job.deleting is None:
+            job.deleting = ENDING
+            self.state.next_version()
+
+    def _make_backup(self, owner: Resource, action: MakeBackup) -> None:
+        metadata = Metadata(
+            name=action.name,
+            namespace=owner.metadata.namespace,
+            labels=action.labels,
+            annotations=action.annotations,
+            owner_references=({"kind": owner.kind, "uid": owner.metadata.uid, "controller": True},),
+        )
+        refuse_bad_labels(action.labels)
+        backup = Backup(metadata=metadata, spec=action.spec)
+        if key_of(backup) not in self.state.resources:
+            self.state.make(backup)
+
+    def _request_probe(self, namespace: str, name: str) -> None:
+        found = self.state.resources.get(Key(BackupRepository.kind, namespace, name))
+        if found is not None:
+            asked = {**found.metadata.annotations, names.PROBE_ANNOTATION: time_text(self.state.now)}
+            self.state.alter(found, annotations=asked)
+
+    async def announce(self, owner: Resource, event: Event) -> None:
+        """Make an event about an object of ours."""
+        self.state.events.append((str(key_of(owner)), event))
+
+    async def announce_workload(self, namespace: str, uid: str, event: Event) -> None:
+        """Make an event about a workload alone."""
+        self.state.events.append((f"{namespace}/{event.workload}", event))
+
+    async def set_finalizer(self, resource: R, *, present: bool) -> R:
+        """Put our finalizer on an object or take it off."""
+        stored = self.state.fresh(resource)
+        if present and stored.metadata.deletion_timestamp is not None:
+            raise RefusedError("no new finalizers can be added to an object that is being deleted")
+        return self.state.change(stored, finalizers=_finalizers(stored.metadata, present=present))
+
+    async def write_status(self, resource: R, status: Model) -> R:
+        """Replace an object's status."""
+        return self.state.change(self.state.fresh(resource), status=status)
+
+
+def _finalizers(metadata: Metadata, *, present: bool) -> tuple[str, ...]:
+    others = tuple(name for name in metadata.finalizers if name != names.FINALIZER)
+    return (*others, names.FINALIZER) if present else others
+
+
+def _pod(pod: StoredPod) -> Pod:
+    return Pod(pod.name, pod.controller, pod.claims, NODE, ours=pod.ours)
+
+
+def _mover_pod(job: StoredJob) -> Pod | None:
+    if not job.has_pod:
+        return None
+    return Pod(f"{job.name}-pod", f"job/{job.name}", (job.claim,) if job.claim else (), NODE, ours=True)
+
+
+def _job_state(job: StoredJob) -> JobState:
+    return JobState(
+        name=job.name,
+        created=job.created,
+        active=job.has_pod,
+        succeeded=job.phase == "succeeded",
+        failed=job.phase == "failed",
+        exit_code=job.exit_code,
+        report=job.report,
+        stuck=job.script.stuck if job.phase == "made" and job.age else "",
+    )
+
+
+def _stored_job(state: State, namespace: str, job: V1Job) -> StoredJob:
+    """Return what a manifest asks for."""
+    metadata, template = job.metadata, job.spec.template.metadata if job.spec else None
+    assert metadata is not None
+    assert template is not None
+    labels, annotations = metadata.labels or {}, template.annotations or {}
+    refuse_bad_labels({**labels, **(template.labels or {})})
+    if len(metadata.name or "") > 63:
+        raise RefusedError(f"Job name {metadata.name} is too long")
+    role, claim = labels[names.ROLE_LABEL], annotations[names.CLAIM_ANNOTATION]
+    return StoredJob(
+        namespace=namespace,
+        name=metadata.name or "",
+        uid=state.new_uid(),
+        owner_uid=labels[names.OWNER_UID_LABEL],
+        role=role,
+        claim=claim if role in ("mover", "restore") else "",
+        plan=annotations.get(names.COMMIT_ANNOTATION, ""),
+        script=state.script_of(role, claim, metadata.name or ""),
+        created=state.now,
+    )
+
+
+def _other(run: Backup | Restore, workloads: dict[str, Workload]) -> OtherRun:
+    """Return another run as far as it stands in the way."""
+    stopped = run.spec.workloads.names if isinstance(run, Restore) else run.spec.workloads
+    references = {str(reference) for reference in stopped}
+    if isinstance(run, Restore):
+        claims = {target.into for target in run.spec.targets}
+    else:
+        mounted = {claim for name in references if name in workloads for claim in workloads[name].claims}
+        claims = {volume.claim for volume in run.status.volumes} or set(run.spec.claims.names) or mounted
+    metadata = run.metadata
+    return OtherRun(
+        name=metadata.name,
+        uid=metadata.uid,
+        started=not run.status.phase.waiting,
+        created=metadata.creation_timestamp or datetime.max.replace(tzinfo=UTC),
+        claims=frozenset(claims),
+        workloads=frozenset(references | {str(state.reference) for state in run.status.workloads}),
+    )

@@ -1,0 +1,140 @@
+"""The controllers of the cluster in memory: one `tick` is a second of their work."""
+
+from datetime import timedelta
+
+from becalm_operator.cluster.port import Key
+from tests.operator.fake.movers import tree_of
+from tests.operator.fake.objects import StoredClaim, StoredJob, StoredPod, StoredWorkload
+from tests.operator.fake.state import State, owner_uids
+
+TICK = timedelta(seconds=1)
+STARTING, ENDING = 2, 2
+"""How many ticks a pod takes to be Ready, and to end."""
+_KEPT = timedelta(hours=24)
+
+
+def tick(state: State) -> None:
+    """Let a second pass."""
+    state.now += TICK
+    for job in list(state.jobs.values()):
+        _advance_job(state, job)
+    for pod in list(state.pods.values()):
+        _advance_pod(state, pod)
+    for workload in list(state.workloads.values()):
+        _advance_workload(state, workload)
+    _note_torn(state)
+    _collect_garbage(state)
+
+
+# --- pods
+
+
+def _advance_pod(state: State, pod: StoredPod) -> None:
+    pod.age += 1
+    if pod.ending is None or pod.controller in state.held_pods:
+        return
+    pod.ending -= 1
+    if pod.ending <= 0:
+        del state.pods[pod.namespace, pod.name]
+
+
+def _advance_workload(state: State, workload: StoredWorkload) -> None:
+    before = (workload.observed, workload.ready)
+    workload.observed = workload.generation
+    mine = [
+        pod
+        for pod in state.pods.values()
+        if (pod.namespace, pod.controller) == (workload.namespace, str(workload.reference))
+    ]
+    live = [pod for pod in mine if pod.ending is None]
+    for pod in live[workload.replicas :]:
+        pod.ending = ENDING
+    if len(live) < workload.replicas:
+        _make_pods(state, workload, mine, live)
+    workload.ready = sum(pod.age >= STARTING for pod in live[: workload.replicas])
+    if (workload.observed, workload.ready) != before:
+        state.touched(workload, spec=False)
+
+
+def _make_pods(state: State, workload: StoredWorkload, mine: list[StoredPod], live: list[StoredPod]) -> None:
+    """Make the pods that lack: a StatefulSet's one by one, each when the one before is Ready."""
+    stateful = workload.reference.kind == "StatefulSet"
+    if stateful and (len(mine) > len(live) or any(pod.age < STARTING for pod in live)):
+        return
+    missing = range(len(live), len(live) + 1 if stateful else workload.replicas)
+    for ordinal in missing:
+        name = workload.reference.name
+        name = f"{name}-{ordinal}" if stateful else f"{name}-{state.next_version(watched=False)}"
+        claims = workload.claims_of(ordinal)
+        for claim in claims:
+            if (workload.namespace, claim) not in state.claims and claim not in workload.mounts:
+                state.claims[workload.namespace, claim] = StoredClaim(workload.namespace, claim)
+        pod = StoredPod(workload.namespace, name, str(workload.reference), claims)
+        state.pods[workload.namespace, name] = pod
+
+
+# --- Jobs
+
+
+def _advance_job(state: State, job: StoredJob) -> None:
+    job.age += 1
+    if job.deleting is not None:
+        _advance_deletion(state, job)
+    elif job.phase == "made" and not job.script.stuck:
+        job.phase = "running"
+        state.next_version()
+    elif job.phase == "running" and not job.script.hangs and job.age > job.script.ticks:
+        _end_job(state, job)
+    elif job.ended_at is not None and state.now - job.ended_at >= _KEPT:
+        del state.jobs[job.namespace, job.name]
+
+
+def _advance_deletion(state: State, job: StoredJob) -> None:
+    """A Job stays visible until its pod is gone."""
+    if job.script.frozen and job.has_pod:
+        return
+    assert job.deleting is not None
+    job.deleting -= 1
+    if job.deleting <= 0 or not job.has_pod:
+        del state.jobs[job.namespace, job.name]
+        state.next_version()
+
+
+def _end_job(state: State, job: StoredJob) -> None:
+    if not job.script.evicted:
+        job.exit_code, job.report = state.store.end(job)
+    job.phase = "succeeded" if job.exit_code == 0 else "failed"
+    job.ended_at = state.now
+    state.next_version()
+
+
+def _note_torn(state: State) -> None:
+    """Note the captures that go on while somebody else's pod has the claim: no snapshot may come of them."""
+    for job in state.jobs.values():
+        if job.role == "mover" and job.phase == "running" and _has_strangers(state, job):
+            state.store.torn.add(tree_of(job))
+
+
+def _has_strangers(state: State, job: StoredJob) -> bool:
+    return any(
+        pod.namespace == job.namespace and job.claim in pod.claims and not pod.ours
+        for pod in state.pods.values()
+    )
+
+
+# --- garbage
+
+
+def _collect_garbage(state: State) -> None:
+    alive = {resource.metadata.uid for resource in state.resources.values()}
+    for job in list(state.jobs.values()):
+        if job.owner_uid not in alive and job.deleting is None:
+            job.deleting = ENDING
+    for key, resource in list(state.resources.items()):
+        owners = owner_uids(resource)
+        if owners and not owners & alive:
+            _delete(state, key)
+
+
+def _delete(state: State, key: Key) -> None:
+    state.delete(key)

@@ -1,0 +1,131 @@
+"""The lab of the cluster in memory."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import TypeVar
+
+from kubernetes.aio.client import V1Job
+
+from becalm_operator.api import names
+from becalm_operator.api.backup import WorkloadReference
+from becalm_operator.api.base import SecretKeyReference
+from becalm_operator.api.repository import BackupRepositorySpec, ClaimStorage, Storage
+from becalm_operator.cluster.port import R, Resource
+from becalm_operator.manifests.jobs import Image, Owner, access_job
+from tests.operator.cluster.lab import REPORT, Ending
+from tests.operator.fake.controllers import tick
+from tests.operator.fake.movers import CANNOT_START, HANGS
+from tests.operator.fake.objects import Script, StoredClaim, StoredPod, StoredWorkload
+from tests.operator.fake.state import State, key_of
+
+T = TypeVar("T")
+
+SHOP = "shop"
+_MOST_TICKS = 120
+_ENDINGS = {
+    Ending.WELL: Script(report=REPORT),
+    Ending.FAILED: Script(report=REPORT, exit_code=12),
+    Ending.NEVER: HANGS,
+    Ending.STUCK: CANNOT_START,
+}
+
+
+class FakeLab:
+    """What people and other controllers do in the cluster in memory."""
+
+    namespace = SHOP
+
+    def __init__(self, state: State) -> None:
+        self.state = state
+
+    async def until(self, what: str, look: Callable[[], Awaitable[T | None]]) -> T:
+        for _ in range(_MOST_TICKS):
+            found = await look()
+            if found is not None:
+                return found
+            tick(self.state)
+        raise AssertionError(f"not in time: {what}")
+
+    async def make_claim(self, name: str, labels: Mapping[str, str] | None = None) -> None:
+        self.state.claims[SHOP, name] = StoredClaim(SHOP, name, labels=dict(labels or {}))
+
+    async def make_deployment(
+        self, name: str, *, replicas: int, claims: Sequence[str] = (), owner: str = ""
+    ) -> None:
+        reference = WorkloadReference(kind="Deployment", name=name)
+        self._make(reference, replicas, mounts=tuple(claims), owner=owner)
+
+    async def make_stateful_set(
+        self, name: str, *, replicas: int, template: str, deletes_claims: bool = False
+    ) -> None:
+        reference = WorkloadReference(kind="StatefulSet", name=name)
+        self._make(reference, replicas, template=template, deletes_claims=deletes_claims)
+
+    def _make(
+        self,
+        reference: WorkloadReference,
+        replicas: int,
+        *,
+        mounts: tuple[str, ...] = (),
+        template: str = "",
+        owner: str = "",
+        deletes_claims: bool = False,
+    ) -> None:
+        self.state.workloads[SHOP, str(reference)] = StoredWorkload(
+            namespace=SHOP,
+            reference=reference,
+            uid=self.state.new_uid(),
+            replicas=replicas,
+            wanted=replicas,
+            mounts=mounts,
+            template=template,
+            owner=owner,
+            deletes_claims=deletes_claims,
+            resource_version=self.state.next_version(),
+        )
+
+    async def make_pod(self, name: str, claims: Sequence[str]) -> None:
+        self.state.pods[SHOP, name] = StoredPod(SHOP, name, "", tuple(claims))
+
+    async def scale(self, workload: WorkloadReference, replicas: int) -> None:
+        stored = self.state.workload(SHOP, workload)
+        stored.replicas = stored.wanted = replicas
+        self.state.touched(stored, spec=True)
+
+    async def undo(self, workload: WorkloadReference) -> None:
+        """Do what the record says how to do by hand."""
+        stored = self.state.workload(SHOP, workload)
+        record = stored.record
+        if record is not None:
+            stored.replicas = stored.wanted = record.replicas
+            del stored.annotations[names.RECORD_ANNOTATION]
+            self.state.touched(stored, spec=True)
+
+    async def delete_workload(self, workload: WorkloadReference) -> None:
+        del self.state.workloads[SHOP, str(workload)]
+        for place, pod in list(self.state.pods.items()):
+            if pod.controller == str(workload):
+                del self.state.pods[place]
+
+    async def make(self, resource: R) -> R:
+        return self.state.make(resource)
+
+    async def delete(self, resource: Resource) -> None:
+        self.state.delete(key_of(resource))
+
+    async def touch(self, resource: Resource) -> None:
+        stored = self.state.resources[key_of(resource)]
+        self.state.alter(stored, labels={**stored.metadata.labels, "touched": str(self.state.version)})
+
+    async def touch_workload(self, workload: WorkloadReference) -> None:
+        self.state.touched(self.state.workload(SHOP, workload), spec=False)
+
+    def job(self, owner: Resource, part: str, ending: Ending) -> V1Job:
+        storage = Storage(persistent_volume_claim=ClaimStorage(claim_name="repository"))
+        spec = BackupRepositorySpec(storage=storage, password_secret_ref=SecretKeyReference(name="password"))
+        metadata = owner.metadata
+        by = Owner(owner.kind, metadata.name, metadata.namespace, metadata.uid)
+        job = access_job(by, spec, Image("becalm:test", "IfNotPresent"), part=part)
+        assert job.metadata is not None
+        assert job.metadata.name is not None
+        self.state.scripts[job.metadata.name] = _ENDINGS[ending]
+        return job

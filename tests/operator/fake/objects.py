@@ -1,0 +1,115 @@
+"""What the cluster in memory is made of. Mutable: the API server and the controllers change them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+
+from pydantic import ValidationError
+
+from becalm_operator.api import names
+from becalm_operator.api.backup import WorkloadReference
+from becalm_operator.api.record import Record
+
+
+@dataclass
+class StoredWorkload:
+    """A Deployment or StatefulSet. `wanted` is what people last asked for: becalm's own scaling leaves it alone."""
+
+    namespace: str
+    reference: WorkloadReference
+    uid: str
+    replicas: int
+    wanted: int
+    mounts: tuple[str, ...] = ()
+    template: str = ""
+    owner: str = ""
+    deletes_claims: bool = False
+    annotations: dict[str, str] = field(default_factory=dict)
+    resource_version: int = 0
+    generation: int = 1
+    observed: int = 0
+    ready: int = 0
+
+    @property
+    def record(self) -> Record | None:
+        """What the annotation says, if it makes sense."""
+        try:
+            return Record.model_validate_json(self.annotations[names.RECORD_ANNOTATION])
+        except (KeyError, ValidationError):
+            return None
+
+    def claims_of(self, ordinal: int) -> tuple[str, ...]:
+        """Return what the pod of an ordinal mounts."""
+        own = (f"{self.template}-{self.reference.name}-{ordinal}",) if self.template else ()
+        return (*self.mounts, *own)
+
+
+@dataclass
+class StoredClaim:
+    """A PersistentVolumeClaim."""
+
+    namespace: str
+    name: str
+    bound: bool = True
+    node_bound: bool = True
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class StoredPod:
+    """A pod. `ending` is how many ticks it still takes to end, once it was told to."""
+
+    namespace: str
+    name: str
+    controller: str
+    """As kind/name, of the workload itself: nobody here asks for ReplicaSets."""
+    claims: tuple[str, ...] = ()
+    age: int = 0
+    ending: int | None = None
+    ours: bool = False
+
+
+@dataclass(frozen=True)
+class Script:
+    """How the pod of a Job fares. `report` None: what its role leaves when all is well."""
+
+    ticks: int = 3
+    exit_code: int = 0
+    report: str | None = None
+    hangs: bool = False
+    evicted: bool = False
+    """It ends without an exit code and a report."""
+    stuck: str = ""
+    """Why it cannot start."""
+    frozen: bool = False
+    """Its node is gone: it does not even end when told to."""
+
+
+JobPhase = Literal["made", "running", "succeeded", "failed"]
+
+
+@dataclass
+class StoredJob:
+    """A Job and its pod in one."""
+
+    namespace: str
+    name: str
+    uid: str
+    owner_uid: str
+    role: str
+    claim: str
+    plan: str
+    script: Script
+    created: datetime
+    phase: JobPhase = "made"
+    age: int = 0
+    exit_code: int | None = None
+    report: str = ""
+    ended_at: datetime | None = None
+    deleting: int | None = None
+
+    @property
+    def has_pod(self) -> bool:
+        """Whether a container of it may still run."""
+        return self.phase == "running" or (self.phase == "made" and bool(self.script.stuck))

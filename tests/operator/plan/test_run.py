@@ -1,0 +1,206 @@
+"""How runs move, wait for each other, fail and end."""
+
+import itertools
+from collections.abc import Sequence
+from datetime import timedelta
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from becalm_operator.api.backup import BackupStatus, Phase, Quiesce
+from becalm_operator.api.base import Metadata
+from becalm_operator.api.conditions import Reason
+from becalm_operator.api.record import Holder
+from becalm_operator.plan import run
+from becalm_operator.plan.outcome import Failure
+from becalm_operator.plan.quiesce import Run
+from becalm_operator.plan.world import OtherRun
+from tests.operator.plan.worlds import NOW, UID, a_metadata, an_other, later, planned, stopped
+
+RUN = Run(Holder(kind="Backup", name="b", uid=UID), "shop", Quiesce())
+WHY = Failure(Reason.TAINTED, "somebody")
+METADATA = Metadata.model_validate(a_metadata("b"))
+
+
+def test_a_failure_before_any_stop_ends_the_run() -> None:
+    status = run.failing(BackupStatus(phase=Phase.PREFLIGHT, workloads=planned()), WHY, NOW)
+
+    assert (status.phase, status.reason, status.message) == (Phase.FAILED, "Tainted", "somebody")
+    assert (status.completion_time, status.downtime_seconds) == (NOW, None)
+
+
+def test_a_failure_after_a_stop_starts_the_workloads_first() -> None:
+    status = run.failing(BackupStatus(phase=Phase.CAPTURING, workloads=stopped()), WHY, later(seconds=9))
+
+    assert (status.phase, status.phase_time) == (Phase.RESUMING, later(seconds=9))
+    assert status.completion_time is None
+
+
+def test_the_first_reason_stays() -> None:
+    first = run.failing(BackupStatus(phase=Phase.CAPTURING, workloads=stopped()), WHY, NOW)
+
+    assert run.failing(first, Failure(Reason.DELETED, "x"), later(hours=1)) == first
+
+
+def test_the_end_tells_the_downtime() -> None:
+    workloads = stopped(started_at=later(seconds=42))
+
+    assert run.ended(BackupStatus(workloads=workloads), Phase.SUCCEEDED, NOW, "good").downtime_seconds == 42
+
+
+def test_a_message_that_the_api_server_would_refuse_is_cut() -> None:
+    status = run.reported(run.changed(BackupStatus(), message="x" * 5000), METADATA, NOW)
+
+    assert len(status.message) == 4096
+    assert BackupStatus.model_validate(status.model_dump()) == status
+
+
+# --- giving up
+
+
+def given_up(status: BackupStatus, *, deleted: bool = False, seconds: float = 0) -> BackupStatus | None:
+    metadata = METADATA.model_copy(update={"deletion_timestamp": NOW if deleted else None})
+    plan = run.given_up(status, RUN, metadata, "Backup", later(seconds=seconds))
+    return plan.status if plan else None
+
+
+@pytest.mark.parametrize("phase", [phase for phase in Phase if not phase.finished])
+def test_a_deletion_ends_a_run_that_holds_nothing(phase: Phase) -> None:
+    status = given_up(BackupStatus(phase=phase), deleted=True)
+
+    assert status is not None
+    assert (status.phase, status.reason) == (Phase.FAILED, "Deleted")
+
+
+@pytest.mark.parametrize(
+    "phase", [Phase.QUIESCING, Phase.DRAINING, Phase.CAPTURING, Phase.RESTORING, Phase.RESUMING]
+)
+def test_a_deletion_starts_the_workloads_first(phase: Phase) -> None:
+    status = given_up(BackupStatus(phase=phase, workloads=stopped()), deleted=True)
+
+    assert status is not None
+    assert (status.phase, status.reason) == (Phase.RESUMING, "Deleted")
+
+
+def test_a_deletion_of_a_run_that_fails_already_changes_nothing() -> None:
+    failing = BackupStatus(phase=Phase.RESUMING, reason="Tainted", workloads=stopped())
+
+    assert given_up(failing, deleted=True) is None
+
+
+@pytest.mark.parametrize("phase", [Phase.QUIESCING, Phase.DRAINING, Phase.CAPTURING, Phase.RESTORING])
+def test_the_deadline_ends_a_run_at_its_very_second(phase: Phase) -> None:
+    status = BackupStatus(phase=phase, workloads=stopped(), phase_time=NOW)
+
+    assert given_up(status, seconds=30 * 60 - 1) is None
+    late = given_up(status, seconds=30 * 60)
+    assert late is not None
+    assert (late.phase, late.reason) == (Phase.RESUMING, "DowntimeExceeded")
+
+
+def test_the_deadline_counts_from_the_first_stop() -> None:
+    workloads = planned(web_stopped=NOW, db_stopped=later(minutes=20))
+
+    assert given_up(BackupStatus(phase=Phase.CAPTURING, workloads=workloads), seconds=30 * 60) is not None
+
+
+def test_a_run_whose_stop_was_swept_away_before_it_came_into_status_stops_nothing_again() -> None:
+    swept = BackupStatus(phase=Phase.QUIESCING, phase_time=NOW, workloads=planned())
+
+    status = given_up(swept, seconds=30 * 60)
+
+    assert status is not None
+    assert (status.phase, status.reason) == (Phase.FAILED, "DowntimeExceeded")
+
+
+@pytest.mark.parametrize(
+    "phase", [Phase.PENDING, Phase.PREFLIGHT, Phase.PREPARING, Phase.RESUMING, Phase.FINISHING]
+)
+def test_phases_that_use_no_downtime_have_no_deadline(phase: Phase) -> None:
+    assert given_up(BackupStatus(phase=phase, workloads=stopped(), phase_time=NOW), seconds=9e6) is None
+
+
+# --- waiting for others
+
+
+def test_one_that_works_on_something_else_is_not_waited_for() -> None:
+    assert run.waits_for([an_other("x", started=True, claims=["cache"])], an_other("b")) is None
+
+
+def test_one_that_has_begun_is_waited_for_even_if_it_is_younger() -> None:
+    younger = an_other("x", started=True, created=later(hours=1))
+
+    assert run.waits_for([younger], an_other("b")) == younger
+
+
+def test_an_older_one_that_waits_too_goes_first() -> None:
+    older = an_other("x", created=NOW - timedelta(seconds=1))
+
+    assert run.waits_for([older], an_other("b")) == older
+    assert run.waits_for([an_other("b")], older) is None
+
+
+def test_workloads_conflict_as_claims_do() -> None:
+    mine = OtherRun("b", "uid-b", False, NOW, frozenset(), frozenset({"deployment/web"}))
+    other = OtherRun("x", "uid-x", True, NOW, frozenset(), frozenset({"deployment/web"}))
+
+    assert run.waits_for([other], mine) == other
+
+
+RUNS = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 3)), min_size=2, max_size=6)
+"""Seconds of creation, and the claim that each works on."""
+
+
+def make_runs(drawn: Sequence[tuple[int, int]]) -> list[OtherRun]:
+    return [
+        an_other(f"r{at}", created=later(seconds=second), claims=[f"claim-{claim}"])
+        for at, (second, claim) in enumerate(drawn)
+    ]
+
+
+@given(RUNS, st.randoms())
+def test_in_any_order_of_looking_one_of_several_on_a_claim_proceeds_and_no_two(
+    drawn: list[tuple[int, int]], random: Random
+) -> None:
+    pending = make_runs(drawn)
+    started: list[OtherRun] = []
+    for _ in range(3):
+        random.shuffle(pending)
+        for mine in list(pending):
+            others = [other for other in (*pending, *started) if other.uid != mine.uid]
+            if run.waits_for(others, mine) is None:
+                pending.remove(mine)
+                started.append(OtherRun(mine.name, mine.uid, True, mine.created, mine.claims, mine.workloads))
+
+    assert not any(a.claims & b.claims for a, b in itertools.combinations(started, 2))
+    assert {claim for one in started for claim in one.claims} == {f"claim-{claim}" for _, claim in drawn}
+
+
+@given(RUNS, st.randoms())
+def test_all_runs_get_their_turn(drawn: list[tuple[int, int]], random: Random) -> None:
+    pending = make_runs(drawn)
+    turns = 0
+    while pending:
+        going = [mine for mine in pending if run.waits_for([o for o in pending if o != mine], mine) is None]
+        assert going, "all of them wait for each other"
+        pending.remove(random.choice(going))
+        turns += 1
+
+    assert turns == len(drawn)
+
+
+# --- how it ends
+
+
+def test_the_end_is_told() -> None:
+    good = run.ending_event("Backup", BackupStatus(phase=Phase.SUCCEEDED, downtime="42s"))
+    bad = run.ending_event("Backup", BackupStatus(phase=Phase.FAILED, reason="Tainted", message="somebody"))
+
+    assert (good.reason, good.type, good.message) == (
+        "Succeeded",
+        "Normal",
+        "Backup succeeded; downtime 42s",
+    )
+    assert (bad.reason, bad.type, bad.message) == ("Tainted", "Warning", "Backup failed: somebody")

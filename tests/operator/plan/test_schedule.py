@@ -1,0 +1,280 @@
+"""A schedule makes one Backup for each of its times."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from becalm_operator.api import names
+from becalm_operator.api.backup import Backup, Phase
+from becalm_operator.api.schedule import BackupSchedule, BackupScheduleStatus
+from becalm_operator.plan import conditions, schedule
+from becalm_operator.plan.schedule import InvalidScheduleError, clock_of
+from becalm_operator.plan.steps import DeleteBackup, MakeBackup, Plan
+from becalm_operator.plan.world import ScheduleWorld
+from tests.operator.plan.worlds import NOW, a_backup, a_schedule, later
+
+SchedulePlan = Plan[BackupScheduleStatus]
+BEFORE = {"creationTimestamp": NOW - timedelta(days=1)}
+
+
+def decide(what: BackupSchedule, *backups: Backup, now: datetime = NOW) -> SchedulePlan:
+    return schedule.decide(what, ScheduleWorld(now, backups))
+
+
+def nightly(spec: dict[str, Any] | None = None, **status: Any) -> BackupSchedule:
+    return a_schedule(spec, meta=BEFORE, **status)
+
+
+def made(plan: SchedulePlan) -> list[str]:
+    return [action.name for action in plan.actions if isinstance(action, MakeBackup)]
+
+
+def deleted(plan: SchedulePlan) -> list[str]:
+    return [action.name for action in plan.actions if isinstance(action, DeleteBackup)]
+
+
+def told(plan: SchedulePlan) -> tuple[str, str]:
+    condition = conditions.find(plan.status.conditions, "Ready")
+    assert condition is not None
+    return condition.status, condition.reason
+
+
+def a_run(name: str, phase: Phase, *, ended: datetime | None = None) -> Backup:
+    return a_backup(
+        phase, meta={"name": name, "uid": f"uid-{name}"}, completion_time=ended, message="so it was"
+    )
+
+
+DUE = f"nightly-{int(NOW.timestamp()) // 60}"
+
+
+def test_the_backup_that_is_due_is_made() -> None:
+    plan = decide(nightly())
+
+    assert made(plan) == [DUE]
+    assert (plan.status.last_schedule_time, plan.status.active) == (NOW, (DUE,))
+    assert [event.reason for event in plan.events] == ["BackupCreated"]
+
+
+def test_it_carries_the_schedules_label_and_the_templates_metadata() -> None:
+    what = nightly()
+    metadata = what.spec.template.metadata.model_copy(
+        update={"labels": {"tier": "gold", names.SCHEDULE_LABEL: "x"}, "annotations": {"note": "y"}}
+    )
+    template = what.spec.template.model_copy(update={"metadata": metadata})
+    what = what.model_copy(update={"spec": what.spec.model_copy(update={"template": template})})
+
+    (action,) = decide(what).actions
+
+    assert isinstance(action, MakeBackup)
+    assert action.labels == {"tier": "gold", names.SCHEDULE_LABEL: "nightly"}
+    assert action.annotations == {"note": "y"}
+    assert action.spec == template.spec
+
+
+def test_nothing_is_due_before_its_time() -> None:
+    plan = decide(nightly(), now=NOW - timedelta(seconds=1))
+
+    # the schedule was made exactly a day ago, so yesterday's time does not count
+    assert made(plan) == []
+    assert plan.status.next_schedule_time == NOW
+    assert plan.again_seconds == 1
+
+
+def test_the_same_time_is_not_run_twice() -> None:
+    plan = decide(nightly(lastScheduleTime=NOW), now=later(minutes=5))
+
+    assert made(plan) == []
+    assert plan.status.next_schedule_time == later(days=1)
+
+
+def test_a_new_schedule_does_not_make_up_for_the_past() -> None:
+    assert made(decide(a_schedule(meta={"creationTimestamp": later(seconds=1)}), now=later(hours=1))) == []
+
+
+def test_of_many_missed_times_only_the_newest_is_run() -> None:
+    plan = decide(nightly(), now=later(days=3, hours=1))
+
+    assert made(plan) == [f"nightly-{int(later(days=3).timestamp()) // 60}"]
+
+
+def test_a_time_that_is_missed_by_too_much_is_told_and_skipped() -> None:
+    what = nightly({"startingDeadlineSeconds": 60})
+
+    assert made(decide(what, now=later(seconds=60))) == [DUE]
+    late = decide(what, now=later(seconds=61))
+    assert made(late) == []
+    assert [event.reason for event in late.events] == ["MissedSchedule"]
+    assert late.status.last_schedule_time == NOW
+
+
+def test_a_run_waits_for_the_one_before_unless_allowed() -> None:
+    running = a_run("before", Phase.CAPTURING)
+
+    waiting = decide(nightly(), running)
+    assert made(waiting) == []
+    assert waiting.status.last_schedule_time is None
+    assert waiting.status.active == ("before",)
+    assert made(decide(nightly({"concurrencyPolicy": "Allow"}), running)) == [DUE]
+    assert made(decide(nightly(), a_run("before", Phase.SUCCEEDED, ended=NOW), now=later(hours=1))) == [DUE]
+
+
+def test_a_suspended_schedule_makes_nothing_and_still_clears_away() -> None:
+    old = [a_run(f"b{n}", Phase.FAILED, ended=later(minutes=n)) for n in range(4)]
+
+    plan = decide(nightly({"suspend": True}), *old)
+
+    assert (made(plan), deleted(plan)) == ([], ["b0"])
+    assert told(plan) == ("True", "Suspended")
+    assert plan.status.next_schedule_time is None
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"schedule": "nonsense"},
+        {"schedule": "61 * * * *"},
+        {"timeZone": "Mars/Olympus"},
+        {"timeZone": ""},
+        {"timeZone": "../etc/passwd"},
+        {"timeZone": "Europe"},
+    ],
+)
+def test_what_makes_no_sense_is_told(spec: dict[str, Any]) -> None:
+    plan = decide(nightly(spec))
+
+    assert told(plan) == ("False", "InvalidSchedule")
+    assert made(plan) == []
+
+
+def test_a_time_that_never_comes_is_no_error() -> None:
+    plan = decide(nightly({"schedule": "0 0 30 2 *"}))
+
+    assert made(plan) == []
+
+
+def test_a_deleted_schedule_is_left_alone() -> None:
+    assert decide(a_schedule(meta={"deletionTimestamp": NOW})).actions == ()
+
+
+def test_the_newest_failure_is_told_until_one_succeeds() -> None:
+    failed = a_run("b1", Phase.FAILED, ended=NOW)
+    better = a_run("b2", Phase.SUCCEEDED, ended=later(hours=1))
+
+    assert told(decide(nightly(lastScheduleTime=NOW), failed)) == ("False", "LastBackupFailed")
+    plan = decide(nightly(lastScheduleTime=NOW), failed, better)
+    assert told(plan) == ("True", "Scheduled")
+    assert plan.status.last_successful_time == later(hours=1)
+
+
+def test_the_last_success_outlives_its_backup() -> None:
+    assert decide(nightly(lastSuccessfulTime=NOW)).status.last_successful_time == NOW
+
+
+def test_finished_backups_beyond_the_limits_are_deleted_the_oldest_first() -> None:
+    good = [a_run(f"g{n}", Phase.SUCCEEDED, ended=later(minutes=n)) for n in range(5)]
+    bad = [a_run(f"f{n}", Phase.FAILED, ended=later(minutes=n)) for n in range(3)]
+    what = nightly({"successfulBackupsHistoryLimit": 2, "failedBackupsHistoryLimit": 0}, lastScheduleTime=NOW)
+
+    assert deleted(decide(what, *good, *bad)) == ["g0", "g1", "g2", "f0", "f1", "f2"]
+
+
+# --- clocks
+
+BERLIN = {"schedule": "30 2 * * *", "timeZone": "Europe/Berlin"}
+
+
+def times(spec: dict[str, Any], start: datetime, count: int) -> list[str]:
+    clock, found, at = clock_of(a_schedule(spec)), list[str](), start
+    for _ in range(count):
+        following = clock.after(at)
+        assert following is not None
+        found.append(f"{following:%m-%d %H:%M}")
+        at = following
+    return found
+
+
+def test_times_are_meant_in_the_zone() -> None:
+    assert times(BERLIN, datetime(2026, 1, 1, tzinfo=UTC), 1) == ["01-01 01:30"]
+    assert times(BERLIN, datetime(2026, 7, 1, tzinfo=UTC), 1) == ["07-01 00:30"]
+
+
+def test_a_time_that_the_clock_change_skips_comes_once_all_the_same() -> None:
+    found = times(BERLIN, datetime(2026, 3, 28, 12, tzinfo=UTC), 2)
+
+    assert [one[:5] for one in found] == ["03-29", "03-30"]
+
+
+def test_a_time_that_the_clock_change_repeats_comes_once() -> None:
+    found = times(BERLIN, datetime(2026, 10, 24, 12, tzinfo=UTC), 2)
+
+    assert [one[:5] for one in found] == ["10-25", "10-26"]
+
+
+def test_jitter_is_the_same_for_one_schedule_and_within_its_bound() -> None:
+    spec = {"jitter": "10m"}
+    jitters = {clock_of(a_schedule(spec, meta={"uid": f"u{n}"})).jitter for n in range(50)}
+
+    assert clock_of(a_schedule(spec)).jitter == clock_of(a_schedule(spec)).jitter
+    assert all(timedelta() <= jitter <= timedelta(minutes=10) for jitter in jitters)
+    assert len(jitters) > 10
+
+
+def test_an_unknown_zone_is_an_error_of_its_own() -> None:
+    with pytest.raises(InvalidScheduleError, match="Mars"):
+        clock_of(a_schedule({"timeZone": "Mars/Olympus"}))
+
+
+EXPRESSIONS = st.sampled_from(["0 3 * * *", "*/15 * * * *", "@daily", "@hourly", "30 2 * * 1", "0 0 1 * *"])
+ZONES = st.sampled_from(
+    ["Etc/UTC", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Asia/Kathmandu"]
+)
+MOMENTS = st.integers(0, 400_000_000).map(
+    lambda seconds: datetime(2019, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds)
+)
+JITTERS = st.sampled_from(["0s", "59s", "1h"])
+
+
+@given(EXPRESSIONS, ZONES, JITTERS, MOMENTS)
+def test_the_newest_time_until_the_next_one_is_that_one(
+    expression: str, zone: str, jitter: str, now: datetime
+) -> None:
+    clock = clock_of(a_schedule({"schedule": expression, "timeZone": zone, "jitter": jitter}))
+
+    coming = clock.after(now)
+
+    assert coming is not None
+    assert coming > now
+    assert clock.newest(now, coming) == coming
+    assert clock.newest(now, coming - timedelta(seconds=1)) is None
+    assert clock.newest(coming, coming) is None
+
+
+@given(EXPRESSIONS, ZONES, st.lists(st.integers(0, 100_000), min_size=1, max_size=12))
+def test_however_often_it_is_looked_at_no_time_gives_two_backups(
+    expression: str, zone: str, waits: list[int]
+) -> None:
+    what = nightly({"schedule": expression, "timeZone": zone, "concurrencyPolicy": "Allow"})
+    names_made: list[str] = []
+    now = NOW
+    for wait in waits:
+        now += timedelta(seconds=wait)
+        plan = decide(what, now=now)
+        names_made += made(plan)
+        what = what.model_copy(update={"status": plan.status})
+        assert made(decide(what, now=now)) == []
+
+    assert len(names_made) == len(set(names_made))
+
+
+@given(EXPRESSIONS, MOMENTS)
+def test_a_schedule_is_looked_at_again_before_it_is_due(expression: str, now: datetime) -> None:
+    plan = decide(a_schedule({"schedule": expression}, meta={"creationTimestamp": now}), now=now)
+
+    assert plan.again_seconds is not None
+    assert 0 < plan.again_seconds <= 300
+    assert plan.status.next_schedule_time is not None
+    assert plan.again_seconds <= (plan.status.next_schedule_time - now).total_seconds()

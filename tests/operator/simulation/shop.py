@@ -1,0 +1,137 @@
+"""A shop in a simulated cluster, and an operator that looks after it until it dies."""
+
+from dataclasses import dataclass, field
+
+from becalm_operator.api.backup import Backup, BackupSpec, ClaimSelection, Quiesce, WorkloadReference
+from becalm_operator.api.base import LocalReference, Metadata, SecretKeyReference
+from becalm_operator.api.repository import BackupRepository, BackupRepositorySpec, ClaimStorage, Storage
+from becalm_operator.api.restore import Restore, RestoreQuiesce, RestoreSource, RestoreSpec, RestoreTarget
+from becalm_operator.cluster.port import Cluster, Key
+from becalm_operator.errors import ClusterError
+from becalm_operator.handlers.reconcile import reconcile
+from becalm_operator.handlers.sweep import Sweep
+from tests.operator.fake.cluster import FakeCluster
+from tests.operator.fake.controllers import tick
+from tests.operator.fake.lab import SHOP, FakeLab
+from tests.operator.fake.objects import Script
+from tests.operator.fake.state import State
+
+WEB = WorkloadReference(kind="Deployment", name="web")
+DB = WorkloadReference(kind="StatefulSet", name="db")
+IDLE = WorkloadReference(kind="Deployment", name="idle")
+"""It was at zero before, so it stays there."""
+WORKLOADS = (WEB, DB, IDLE)
+CLAIMS = ("uploads", "data-db-0", "archive")
+DRAIN_SECONDS, DOWNTIME_SECONDS = 20, 60
+SWEEP_SECONDS, SWEEP_AGAIN_SECONDS = 60, 5
+RUN = Key("Backup", SHOP, "b")
+RESTORED = Key("Restore", SHOP, "r")
+
+_QUIESCE = Quiesce(drain_timeout=f"{DRAIN_SECONDS}s", max_downtime=f"{DOWNTIME_SECONDS}s")
+
+
+@dataclass
+class Shop:
+    """The cluster as it is for people: with all its workloads up, and a repository that is Ready."""
+
+    state: State
+    cluster: FakeCluster
+    lab: FakeLab
+
+    @classmethod
+    async def open(cls) -> "Shop":
+        """Make the shop and wait until it is up."""
+        state = State()
+        shop = cls(state, FakeCluster(state), FakeLab(state))
+        for claim in ("uploads", "archive"):
+            await shop.lab.make_claim(claim)
+        await shop.lab.make_deployment("web", replicas=3, claims=["uploads"])
+        await shop.lab.make_stateful_set("db", replicas=1, template="data")
+        await shop.lab.make_deployment("idle", replicas=0, claims=["archive"])
+        await shop.lab.make(a_repository())
+        operator = Operator(shop.state, shop.cluster)
+        for _ in range(30):
+            tick(state)
+            await operator.work()
+        return shop
+
+    async def back_up(self, name: str = "b") -> Backup:
+        """Ask for a Backup of all workloads."""
+        spec = BackupSpec(
+            repository_ref=LocalReference(name="main"), workloads=WORKLOADS, quiesce=_QUIESCE,
+            claims=ClaimSelection(),
+        )  # fmt: skip
+        return await self.lab.make(Backup(metadata=Metadata(name=name, namespace=SHOP), spec=spec))
+
+    async def restore(self) -> Restore:
+        """Ask for a Restore of two claims."""
+        spec = RestoreSpec(
+            repository_ref=LocalReference(name="main"),
+            source=RestoreSource(snapshot_id="ab" * 16),
+            targets=(RestoreTarget(claim="uploads"), RestoreTarget(claim="data-db-0")),
+            quiesce=RestoreQuiesce(drain_timeout=_QUIESCE.drain_timeout, max_downtime=_QUIESCE.max_downtime),
+        )
+        return await self.lab.make(Restore(metadata=Metadata(name="r", namespace=SHOP), spec=spec))
+
+    def script(self, role: str, script: Script) -> None:
+        """Say how Jobs of a role fare that are made from now on."""
+        self.state.scripts[role] = script
+
+    def run(self, key: Key = RUN) -> Backup | Restore | None:
+        """Return how a run stands, or None if it is gone."""
+        found = self.state.resources.get(key)
+        return found if isinstance(found, Backup | Restore) else None
+
+    def is_over(self, key: Key) -> bool:
+        """Say whether a run has ended or is gone."""
+        run = self.run(key)
+        return run is None or (run.status.phase.finished and not run.metadata.finalizers)
+
+    def is_up(self) -> bool:
+        """Say whether every workload has what people want, and is Ready."""
+        return all(
+            workload.replicas == workload.wanted == workload.ready and not workload.annotations
+            for workload in self.state.workloads.values()
+        )
+
+
+def a_repository() -> BackupRepository:
+    storage = Storage(persistent_volume_claim=ClaimStorage(claim_name="repository"))
+    spec = BackupRepositorySpec(storage=storage, password_secret_ref=SecretKeyReference(name="password"))
+    return BackupRepository(metadata=Metadata(name="main", namespace=SHOP), spec=spec)
+
+
+@dataclass
+class Operator:
+    """One process of the operator: keys are looked at when their time has come, or when a watch tells of a change.
+
+    It keeps nothing but that; another one made after its death knows as much. `born` is when it began.
+    """
+
+    state: State
+    cluster: Cluster
+    _due: dict[Key, float] = field(default_factory=dict)
+    _seen: int = -1
+    _sweep_at: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.born = self.state.now
+        self._sweep = Sweep(self.cluster, lambda: self.state.now)
+
+    async def work(self) -> None:
+        """Do what is due now."""
+        now = self.state.now.timestamp()
+        if now >= self._sweep_at:
+            all_well = await self._sweep.once()
+            self._sweep_at = now + (SWEEP_SECONDS if all_well else SWEEP_AGAIN_SECONDS)
+        woken, self._seen = self.state.watched != self._seen, self.state.watched
+        for key in list(self.state.resources):
+            if woken or now >= self._due.get(key, now):
+                self._due[key] = now + await self._reconcile(key)
+
+    async def _reconcile(self, key: Key) -> float:
+        try:
+            again = await reconcile(self.cluster, key)
+        except ClusterError:
+            return 1.0
+        return float("inf") if again is None else again

@@ -1,0 +1,62 @@
+"""The operator's settings."""
+
+import pytest
+
+from becalm_operator.errors import SettingsError
+from becalm_operator.settings import Settings, read_settings
+
+IMAGE = {"BECALM_IMAGE": "becalm:1"}
+
+
+def test_the_image_alone_is_enough() -> None:
+    assert read_settings(IMAGE) == Settings(namespace="default", image="becalm:1")
+
+
+def test_everything_can_be_set() -> None:
+    settings = read_settings(
+        {
+            **IMAGE,
+            "BECALM_NAMESPACE": "becalm",
+            "BECALM_PULL_POLICY": "Never",
+            "BECALM_WATCHED_NAMESPACES": " shop, blog ,,",
+            "HOSTNAME": "becalm-7d9",
+            "BECALM_LOG_FORMAT": "json",
+            "BECALM_LOG_LEVEL": "debug",
+            "BECALM_HEALTH_PORT": "9090",
+        }
+    )
+
+    assert settings == Settings(
+        namespace="becalm",
+        image="becalm:1",
+        pull_policy="Never",
+        watched_namespaces=("shop", "blog"),
+        identity="becalm-7d9",
+        log_format="json",
+        log_level="DEBUG",
+        health_port=9090,
+    )
+
+
+@pytest.mark.parametrize("text", ["", " ", ",", " , "])
+def test_no_namespaces_means_all(text: str) -> None:
+    assert read_settings({**IMAGE, "BECALM_WATCHED_NAMESPACES": text}).watched_namespaces == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("BECALM_IMAGE", ""),
+        ("BECALM_PULL_POLICY", "Sometimes"),
+        ("BECALM_HEALTH_PORT", "http"),
+        ("BECALM_HEALTH_PORT", "-1"),
+    ],
+)
+def test_what_makes_no_sense_is_named(name: str, value: str) -> None:
+    with pytest.raises(SettingsError, match=name):
+        read_settings({**IMAGE, name: value})
+
+
+def test_a_missing_image_is_named() -> None:
+    with pytest.raises(SettingsError, match="BECALM_IMAGE is not set"):
+        read_settings({})
