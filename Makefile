@@ -1,0 +1,82 @@
+# Every target is one or two commands that can be typed by hand. `make help` lists them.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+export BECALM_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/becalm
+UV_VERSION := 0.13.9
+UV := $(BECALM_CACHE)/uv-$(UV_VERSION)/bin/uv
+RUN := $(UV) run --no-sync
+SYNCED := .venv/.synced
+
+.PHONY: help setup toolchain lint format unit compat chart e2e test demo demo-down bench generate \
+        cluster-up cluster-down cluster-status image clean
+
+help: ## list the targets
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  \033[1m%-15s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(UV):
+	@echo "==> installing uv $(UV_VERSION) into $(BECALM_CACHE) (a few seconds)"
+	python3 -m venv $(BECALM_CACHE)/uv-$(UV_VERSION)
+	$(BECALM_CACHE)/uv-$(UV_VERSION)/bin/pip install --quiet uv==$(UV_VERSION)
+
+$(SYNCED): pyproject.toml uv.lock | $(UV)
+	@echo "==> installing the locked Python packages into .venv"
+	$(UV) sync --locked --quiet
+	@touch $@
+
+setup: $(SYNCED) ## the Python environment (.venv)
+
+toolchain: setup ## binaries that the tests run: Kubernetes, S3 server, restic, helm (cached)
+	$(RUN) python -m e2e toolchain
+
+lint: setup ## ruff, mypy --strict, import contracts
+	$(RUN) ruff check .
+	$(RUN) ruff format --check .
+	$(RUN) mypy
+	$(RUN) lint-imports
+
+format: setup ## put the code into the project's format
+	$(RUN) ruff check --fix .
+	$(RUN) ruff format .
+
+unit: toolchain ## everything below a cluster: pure parts, contract suites, a real S3 server
+	$(RUN) pytest tests --ignore tests/compat --ignore tests/chart
+
+compat: toolchain ## real restic reads, checks, restores and continues what we write, and the other way round
+	$(RUN) pytest tests/compat
+
+chart: toolchain ## the Helm chart: lint, schemas, versions, permissions
+	$(RUN) pytest tests/chart
+
+e2e: toolchain ## the operator, installed by its chart, on a real cluster
+	$(RUN) pytest e2e
+
+test: lint unit compat chart e2e ## everything that proves the project
+
+demo: toolchain ## the main job on a real cluster, with all its set-up
+	$(RUN) python -m e2e demo
+
+demo-down: toolchain ## remove what `make demo` made
+	$(RUN) python -m e2e demo --down
+
+bench: toolchain ## measure the engine side by side with its peers
+	$(RUN) python -m tests.bench
+
+generate: setup ## CRDs, chart parts and reference docs from the models
+	$(RUN) python -m becalm_operator.crdgen
+
+cluster-up: toolchain ## a real cluster: kind where Docker is, plain processes elsewhere
+	$(RUN) python -m e2e cluster up
+
+cluster-down: toolchain ## end that cluster and remove what it left
+	$(RUN) python -m e2e cluster down
+
+cluster-status: setup ## what runs
+	$(RUN) python -m e2e cluster status
+
+image: toolchain ## build the image and load it into the cluster
+	$(RUN) python -m e2e image
+
+clean: ## remove what the checkout made (the cache stays)
+	rm -rf .venv dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage

@@ -1,0 +1,49 @@
+"""What must hold after every run, whatever happened in it."""
+
+import json
+
+from e2e.kubectl import Document
+from e2e.paths import places
+from e2e.shell import run
+from e2e.shop import PASSWORD, Shop
+
+_RECORD = "becalm.dev/quiesced"
+_FINALIZER = "becalm.dev/release-workloads"
+
+
+def nothing_is_held(shop: Shop) -> None:
+    """All workloads have their counts, no record is left, and no finalizer of a finished run."""
+    for workload in shop.workloads:
+        shop.await_ready(workload, seconds=90)
+        found = shop.kubectl.get(workload.kind, workload.name)
+        assert found is not None
+        assert _RECORD not in found["metadata"].get("annotations", {})
+    for kind in ("backups", "restores"):
+        for one in shop.kubectl.list(f"{kind}.becalm.dev"):
+            assert one["status"]["phase"] in ("Succeeded", "Failed"), one["status"]
+            assert _FINALIZER not in one["metadata"].get("finalizers", [])
+
+
+def is_down(shop: Shop) -> bool:
+    """Say whether any workload carries a record."""
+    found = [shop.kubectl.get(workload.kind, workload.name) for workload in shop.workloads]
+    return any(_RECORD in one["metadata"].get("annotations", {}) for one in found if one)
+
+
+def restic_snapshots(shop: Shop) -> list[Document]:
+    """Return what the real restic lists in the shop's repository, after it has found no fault in it."""
+    environment = {
+        **shop.s3.credentials(),
+        "RESTIC_REPOSITORY": f"s3:{shop.s3.endpoint}/{shop.bucket}/shop",
+        "RESTIC_PASSWORD": PASSWORD,
+    }
+    restic = [places().binary("restic-0.19"), "--no-cache"]
+    run([*restic, "check", "--read-data"], env=environment)
+    found: list[Document] = json.loads(run([*restic, "snapshots", "--json"], env=environment))
+    return found
+
+
+def events(shop: Shop, name: str) -> list[str]:
+    """Return the reasons of the events about an object."""
+    found = shop.kubectl.list("events", f"--field-selector=involvedObject.name={name}")
+    return [event["reason"] for event in found]

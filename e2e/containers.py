@@ -1,0 +1,109 @@
+"""containerd for a cluster of plain processes: its configuration, images, and what is left when it goes."""
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from e2e import network
+from e2e.processes import Processes, until
+from e2e.shell import run, succeeds
+
+PAUSE_IMAGE = "localhost/pause:1"
+_NAMESPACE = "k8s.io"
+_PLUGINS = Path("/usr/lib/cni")
+_EXPECTED_PLUGINS = Path("/opt/cni/bin")
+
+
+@dataclass(frozen=True, slots=True)
+class Containers:
+    """One containerd below a folder."""
+
+    folder: Path
+    processes: Processes
+
+    @property
+    def socket(self) -> Path:
+        """Where the kubelet finds it."""
+        return self.folder / "containerd.sock"
+
+    def start(self) -> None:
+        """Start it and wait for it."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._write_network()
+        if not _EXPECTED_PLUGINS.exists():
+            _EXPECTED_PLUGINS.parent.mkdir(parents=True, exist_ok=True)
+            _EXPECTED_PLUGINS.symlink_to(_PLUGINS)
+        config = self.folder / "config.toml"
+        config.write_text(self._configuration())
+        self.processes.start("containerd", ["containerd", "-c", str(config)])
+        self.processes.wait("containerd", lambda: succeeds(self._ctr("version")), seconds=30)
+
+    def _ctr(self, *arguments: str) -> list[str]:
+        return ["ctr", "-a", str(self.socket), "-n", _NAMESPACE, *arguments]
+
+    def load(self, archive: Path) -> None:
+        """Load an image from an archive as docker or buildah writes it."""
+        run(self._ctr("images", "import", str(archive)), seconds=300)
+
+    def kill(self, container: str) -> None:
+        """Kill a running container's first process outright, as a node that runs out of memory would."""
+        run(self._ctr("tasks", "kill", "-s", "SIGKILL", container))
+
+    def end_all(self) -> None:
+        """End what still runs, so that its mounts can go."""
+        tasks = run(self._ctr("tasks", "ls", "-q")).split() if succeeds(self._ctr("version")) else []
+        for task in tasks:
+            succeeds(self._ctr("tasks", "kill", "-s", "SIGKILL", "-a", task))
+        until(lambda: all(succeeds(self._ctr("tasks", "rm", "-f", task)) for task in tasks), seconds=10)
+
+    def _write_network(self) -> None:
+        folder = self.folder / "net.d"
+        folder.mkdir(exist_ok=True)
+        bridge = {
+            "type": "bridge",
+            "bridge": network.BRIDGE,
+            "isGateway": True,
+            "ipMasq": False,  # traffic stays on the bridge
+            "hairpinMode": True,
+            "ipam": {
+                "type": "host-local",
+                "ranges": [[{"subnet": network.POD_RANGE}]],
+                "routes": [{"dst": "0.0.0.0/0"}],
+                "dataDir": str(self.folder / "addresses"),
+            },
+        }
+        plugins = [bridge, {"type": "portmap", "capabilities": {"portMappings": True}}]
+        document = {"cniVersion": "1.0.0", "name": "becalm", "plugins": plugins}
+        (folder / "10-becalm.conflist").write_text(json.dumps(document))
+
+    def _configuration(self) -> str:
+        # restrict_oom_score_adj: where CAP_SYS_RESOURCE is missing, runc cannot lower a score
+        return f"""version = 2
+root = "{self.folder}/root"
+state = "{self.folder}/state"
+[grpc]
+  address = "{self.socket}"
+[plugins."io.containerd.grpc.v1.cri"]
+  sandbox_image = "{PAUSE_IMAGE}"
+  restrict_oom_score_adj = true
+  [plugins."io.containerd.grpc.v1.cri".cni]
+    bin_dir = "{_PLUGINS}"
+    conf_dir = "{self.folder}/net.d"
+  [plugins."io.containerd.grpc.v1.cri".containerd]
+    snapshotter = "overlayfs"
+"""
+
+
+def unmount_below(folder: Path) -> None:
+    """Unmount everything below a folder, the deepest first."""
+    mounts = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+    below = [mount for mount in mounts if mount.startswith(f"{folder}/")]
+    for mount in sorted(below, key=len, reverse=True):
+        succeeds(["umount", "-l", mount])
+
+
+def remove(folder: Path) -> None:
+    """Remove a folder in which nothing is mounted any more."""
+    unmount_below(folder)
+    shutil.rmtree(folder, ignore_errors=True)

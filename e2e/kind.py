@@ -1,0 +1,81 @@
+"""A cluster by kind: its node is a container of a Docker engine."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from e2e.paths import Places
+from e2e.processes import Processes, until
+from e2e.s3 import S3Server
+from e2e.shell import run, say, succeeds
+
+_NAME = "becalm-e2e"
+_NODE = f"{_NAME}-control-plane"
+
+
+@dataclass(frozen=True, slots=True)
+class KindCluster:
+    """One node in a container. Its storage is kind's own local-path provisioner."""
+
+    places: Places
+
+    @property
+    def s3(self) -> S3Server:
+        """The S3 server, on this machine's address in kind's network."""
+        networks = json.loads(run(["docker", "network", "inspect", "kind"]))
+        ranges = [
+            entry["Gateway"] for entry in networks[0]["IPAM"]["Config"] if "." in entry.get("Gateway", "")
+        ]
+        processes = Processes(self.places.state / "processes", self.places.logs)
+        return S3Server(self.places, processes, ranges[0])
+
+    @property
+    def kubeconfig(self) -> Path:
+        """The administrator's."""
+        return self.places.kubeconfig
+
+    def _kind(self, *arguments: str) -> list[str]:
+        return [self.places.binary("kind"), *arguments, "--name", _NAME]
+
+    def up(self) -> None:
+        """Make the cluster, unless it is there."""
+        self.places.state.mkdir(parents=True, exist_ok=True)
+        if _NAME not in run([self.places.binary("kind"), "get", "clusters"]).split():
+            say("making a kind cluster (a minute)")
+            config = Path(__file__).parent / "kind.yaml"
+            create = ["create", "cluster", "--config", str(config), "--kubeconfig", str(self.kubeconfig)]
+            run(self._kind(*create, "--wait", "120s"), seconds=600)
+        self.s3.start()
+
+    def down(self) -> None:
+        """Delete the cluster."""
+        if _NAME in run([self.places.binary("kind"), "get", "clusters"]).split():
+            self.s3.stop()
+            run(self._kind("delete", "cluster"))
+
+    def status(self) -> str:
+        """Return what kind says."""
+        return run([self.places.binary("kind"), "get", "clusters"]).strip() or "no cluster runs"
+
+    def load_image(self, archive: Path) -> None:
+        """Load an image into the node."""
+        run(self._kind("load", "image-archive", str(archive)), seconds=300)
+
+    def kill_container(self, container: str) -> None:
+        """Kill a container's first process."""
+        run(["docker", "exec", _NODE, "ctr", "-n", "k8s.io", "tasks", "kill", "-s", "SIGKILL", container])
+
+    def restart_api_server(self) -> None:
+        """Kill the API server; the kubelet of the node starts it again."""
+        run(["docker", "exec", _NODE, "pkill", "-9", "kube-apiserver"])
+        ready = [
+            "docker",
+            "exec",
+            _NODE,
+            "kubectl",
+            "--kubeconfig=/etc/kubernetes/admin.conf",
+            "get",
+            "--raw",
+            "/readyz",
+        ]
+        until(lambda: succeeds(ready), seconds=120)

@@ -1,0 +1,122 @@
+"""kubectl for tests and the demo: what a user would type, and waiting for what it shows."""
+
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from e2e.paths import SetUpError
+from e2e.shell import run
+
+Document = dict[str, Any]
+
+
+class NeverHappenedError(AssertionError):
+    """What was waited for did not come in time. The message shows what was seen last."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kubectl:
+    """kubectl with a kubeconfig, in a namespace."""
+
+    program: str
+    kubeconfig: Path
+    namespace: str = "default"
+
+    def within(self, namespace: str) -> "Kubectl":
+        """Return the same for another namespace."""
+        return Kubectl(self.program, self.kubeconfig, namespace)
+
+    def __call__(self, *arguments: str, stdin: str | None = None, seconds: float = 60) -> str:
+        """Run kubectl and return what it printed.
+
+        Raises:
+            SetUpError: It failed.
+        """
+        place = [f"--kubeconfig={self.kubeconfig}", f"--namespace={self.namespace}"]
+        return run([self.program, *place, *arguments], stdin=stdin, seconds=seconds)
+
+    def apply(self, *documents: Document) -> None:
+        """Apply objects."""
+        self("apply", "-f", "-", stdin="---\n".join(yaml.safe_dump(document) for document in documents))
+
+    def get(self, kind: str, name: str) -> Document | None:
+        """Return an object, or None if it does not exist."""
+        found = self("get", kind, name, "-o", "json", "--ignore-not-found")
+        return json.loads(found) if found.strip() else None
+
+    def list(self, kind: str, *arguments: str) -> list[Document]:
+        """Return objects."""
+        found: list[Document] = json.loads(self("get", kind, "-o", "json", *arguments))["items"]
+        return found
+
+    def status(self, kind: str, name: str) -> Document:
+        """Return an object's status; empty while there is none."""
+        found = self.get(kind, name)
+        status: Document = (found or {}).get("status", {})
+        return status
+
+    def until(
+        self, what: str, read: Callable[[], Any], holds: Callable[[Any], bool], *, seconds: float
+    ) -> Any:
+        """Read again and again until it holds; return what was read.
+
+        Raises:
+            NeverHappenedError: It did not within so many seconds.
+        """
+        deadline = time.monotonic() + seconds
+        while True:
+            seen = read()
+            if holds(seen):
+                return seen
+            if time.monotonic() > deadline:
+                shown = json.dumps(seen, indent=1, default=str)[-3000:]
+                raise NeverHappenedError(f"{what}: not within {seconds:.0f} s. Last seen: {shown}")
+            time.sleep(0.1)
+
+    def condition(self, kind: str, name: str, condition: str) -> Document:
+        """Return a condition of an object; empty while it has none of that type."""
+        conditions = self.status(kind, name).get("conditions", [])
+        return next((one for one in conditions if one["type"] == condition), {})
+
+    def exec(self, pod: str, *command: str, seconds: float = 60) -> str:
+        """Run a command in a pod."""
+        return self("exec", pod, "--", *command, seconds=seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class Helm:
+    """helm with a kubeconfig."""
+
+    program: str
+    kubeconfig: Path
+
+    def __call__(self, *arguments: str, seconds: float = 300) -> str:
+        """Run helm and return what it printed."""
+        return run([self.program, f"--kubeconfig={self.kubeconfig}", *arguments], seconds=seconds)
+
+    def install(self, release: str, chart: Path, namespace: str, values: Mapping[str, str]) -> None:
+        """Install or upgrade a chart and wait until it runs."""
+        flags = [f"--set={key}={value}" for key, value in values.items()]
+        place = ["--namespace", namespace, "--create-namespace"]
+        self("upgrade", "--install", release, str(chart), *place, *flags, "--wait", "--timeout=120s")
+
+
+def pods_of(kubectl: Kubectl, selector: str) -> Sequence[str]:
+    """Return the names of the pods with these labels that are not on their way out."""
+    found = kubectl.list("pods", "-l", selector)
+    return [pod["metadata"]["name"] for pod in found if "deletionTimestamp" not in pod["metadata"]]
+
+
+def require(holds: bool, what: str) -> None:  # noqa: FBT001  it reads as a sentence
+    """Fail loudly if something that must hold does not.
+
+    Raises:
+        SetUpError: It does not.
+    """
+    if not holds:
+        raise SetUpError(what)

@@ -1,0 +1,3 @@
+module becalm.dev/e2e/pause
+
+go 1.21

@@ -1,0 +1,111 @@
+"""A cluster of plain processes: the components of Kubernetes on a bridge of their own, as root."""
+
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from e2e import containers, image, network
+from e2e.containers import Containers
+from e2e.control_plane import ControlPlane
+from e2e.paths import Places
+from e2e.processes import Processes, until
+from e2e.s3 import S3Server
+from e2e.shell import say
+
+_NODE_SECONDS = 90
+
+
+@dataclass(frozen=True, slots=True)
+class PlainCluster:
+    """One node that is the control plane, too."""
+
+    places: Places
+
+    @property
+    def _processes(self) -> Processes:
+        return Processes(self.places.state / "processes", self.places.logs)
+
+    @property
+    def _containers(self) -> Containers:
+        return Containers(self.places.state / "containerd", self._processes)
+
+    @property
+    def _control_plane(self) -> ControlPlane:
+        return ControlPlane(self.places, self._processes, self._containers)
+
+    @property
+    def s3(self) -> S3Server:
+        """The S3 server on the bridge."""
+        return S3Server(self.places, self._processes, network.ADDRESS)
+
+    @property
+    def kubeconfig(self) -> Path:
+        """The administrator's."""
+        return self.places.kubeconfig
+
+    def up(self) -> None:
+        """Start everything, in the order in which each needs the one before."""
+        if self._is_well():
+            self.s3.start()
+            return
+        self.down()
+        say("starting a cluster of plain processes (about 15 s)")
+        began = time.monotonic()
+        plane = self._control_plane
+        network.up()
+        plane.write_files()
+        plane.start_etcd()
+        self._containers.start()
+        self._containers.load(image.pause_archive(self.places))
+        plane.start_api_server()
+        plane.start_controllers()
+        plane.start_node()
+        self._start_provisioner()
+        self.s3.start()
+        self._processes.wait("kubelet", plane.node_is_ready, seconds=_NODE_SECONDS)
+        say(f"the node is ready after {time.monotonic() - began:.1f} s; KUBECONFIG={self.kubeconfig}")
+
+    def _start_provisioner(self) -> None:
+        folder = self.places.state / "volumes"
+        command = [sys.executable, "-m", "e2e.provisioner", str(self.kubeconfig), str(folder)]
+        self._processes.start("provisioner", command)
+
+    def _is_well(self) -> bool:
+        started = self._processes.names()
+        well = bool(started) and all(self._processes.runs(name) for name in started if name != "s3")
+        return well and self._control_plane.answers() and self._control_plane.node_is_ready()
+
+    def down(self) -> None:
+        """End what was started, the newest first, and remove every trace."""
+        names = self._processes.names()
+        for name in names:
+            if name != "containerd":
+                self._processes.end(name)
+        if "containerd" in names:
+            self._containers.end_all()
+            self._processes.end("containerd")
+        containers.remove(self.places.state)
+        network.down()
+
+    def status(self) -> str:
+        """Return a line for each process."""
+        lines = [
+            f"{name:24} {'runs' if self._processes.runs(name) else 'has ended'}"
+            for name in sorted(self._processes.names())
+        ]
+        return "\n".join([*lines, f"KUBECONFIG={self.kubeconfig}"]) if lines else "no cluster runs"
+
+    def load_image(self, archive: Path) -> None:
+        """Hand an image to containerd."""
+        self._containers.load(archive)
+
+    def kill_container(self, container: str) -> None:
+        """Kill a container's first process."""
+        self._containers.kill(container)
+
+    def restart_api_server(self) -> None:
+        """End the API server and start it again."""
+        self._processes.end("kube-apiserver")
+        until(lambda: not self._control_plane.answers(), seconds=10)
+        self._control_plane.start_api_server()

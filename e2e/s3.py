@@ -1,0 +1,92 @@
+"""A real S3 server beside the cluster. Its buckets are folders, so that a test can look at them or break them."""
+
+import json
+import secrets
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import boto3
+from types_boto3_s3.client import S3Client
+
+from e2e.paths import Places
+from e2e.processes import Processes
+from e2e.shell import succeeds
+
+_PORT = 7070
+
+
+@dataclass(frozen=True, slots=True)
+class S3Server:
+    """A versitygw at an address that pods and this machine reach."""
+
+    places: Places
+    processes: Processes
+    address: str
+
+    @property
+    def endpoint(self) -> str:
+        """Its URL."""
+        return f"http://{self.address}:{_PORT}"
+
+    @property
+    def folder(self) -> Path:
+        """Where the buckets are."""
+        return self.places.state / "s3"
+
+    @property
+    def _secret(self) -> Path:
+        return self.places.state / "s3.json"
+
+    def credentials(self) -> dict[str, str]:
+        """Return the environment variables that hold its credentials."""
+        if not self._secret.exists():
+            self.places.state.mkdir(parents=True, exist_ok=True)
+            self._secret.touch(mode=0o600)
+            made = {"AWS_ACCESS_KEY_ID": secrets.token_hex(8), "AWS_SECRET_ACCESS_KEY": secrets.token_hex(16)}
+            self._secret.write_text(json.dumps(made))
+        found: dict[str, str] = json.loads(self._secret.read_text())
+        return found
+
+    def start(self) -> None:
+        """Start it, unless it runs."""
+        if self.processes.runs("s3"):
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        found = self.credentials()
+        environment = {
+            "ROOT_ACCESS_KEY": found["AWS_ACCESS_KEY_ID"],
+            "ROOT_SECRET_KEY": found["AWS_SECRET_ACCESS_KEY"],
+        }
+        listen = ["--port", f"{self.address}:{_PORT}"]
+        command = [self.places.binary("versitygw"), *listen, "posix", str(self.folder)]
+        self.processes.start("s3", command, environment)
+        self.processes.wait("s3", self._answers, seconds=20)
+
+    def _answers(self) -> bool:
+        probe = f"import socket; socket.create_connection(({self.address!r}, {_PORT}), 1)"
+        return succeeds(["python3", "-c", probe], seconds=5)
+
+    def stop(self) -> None:
+        """End it: to everybody else it looks like a store that is away."""
+        self.processes.end("s3")
+
+    def client(self) -> S3Client:
+        """Return a client that is logged in."""
+        found = self.credentials()
+        return boto3.client(
+            "s3",
+            endpoint_url=self.endpoint,
+            region_name="us-east-1",
+            aws_access_key_id=found["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=found["AWS_SECRET_ACCESS_KEY"],
+        )
+
+    def make_bucket(self, name: str) -> None:
+        """Make an empty bucket in place of what was there."""
+        self.remove_bucket(name)
+        self.client().create_bucket(Bucket=name)
+
+    def remove_bucket(self, name: str) -> None:
+        """Take a bucket away with all that is in it."""
+        shutil.rmtree(self.folder / name, ignore_errors=True)

@@ -1,0 +1,231 @@
+"""The shop: a front end and a database, each writing to a claim of its own. Tests and the demo share it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from e2e.image import IMAGE
+from e2e.kubectl import Document, Kubectl
+from e2e.s3 import S3Server
+
+API = "becalm.dev/v1alpha1"
+PASSWORD = "correct horse battery staple"
+_MADE_ONCE = """
+if [ ! -e /data/catalogue ]; then
+  mkdir -p /data/new/deep/down
+  for n in $(seq 1 20); do head -c 200000 /dev/urandom > /data/new/item-$n; done
+  head -c 100000 /dev/urandom > "/data/new/deep/down/an odd näme"
+  ln -s item-1 /data/new/link; chmod 0640 /data/new/item-2
+  mv /data/new /data/catalogue
+fi
+"""
+_WRITES_ON = """
+trap 'sleep %(stop)s; exit 0' TERM
+( sleep %(ready)s; touch /tmp/ready ) &
+n=0
+while true; do n=$((n + 1)); echo "order $n" >> /data/orders; sleep 0.2 & wait $!; done
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """A workload that fills its claim once and then writes on. Seconds make stopping and starting slow."""
+
+    kind: str
+    name: str
+    replicas: int = 1
+    stop_seconds: float = 0
+    ready_seconds: float = 0
+
+    @property
+    def claim(self) -> str:
+        """Its claim's name."""
+        return f"data-{self.name}" if self.kind == "Deployment" else f"data-{self.name}-0"
+
+    @property
+    def reference(self) -> Document:
+        """How a Backup names it."""
+        return {"kind": self.kind, "name": self.name}
+
+    @property
+    def selector(self) -> str:
+        """The labels of its pods."""
+        return f"app={self.name}"
+
+    def documents(self) -> list[Document]:
+        """Return what makes it."""
+        labels = {"app": self.name}
+        spec: Document = {
+            "replicas": self.replicas,
+            "selector": {"matchLabels": labels},
+            "template": {"metadata": {"labels": labels}, "spec": self._pod()},
+        }
+        metadata = {"name": self.name}
+        workload = {"apiVersion": "apps/v1", "kind": self.kind, "metadata": metadata, "spec": spec}
+        if self.kind == "StatefulSet":
+            spec["serviceName"] = self.name
+            spec["volumeClaimTemplates"] = [{"metadata": {"name": "data"}, "spec": _claim_spec()}]
+            return [workload]
+        spec["template"]["spec"]["volumes"] = [
+            {"name": "data", "persistentVolumeClaim": {"claimName": self.claim}}
+        ]
+        return [claim(self.claim), workload]
+
+    def _pod(self) -> Document:
+        script = _MADE_ONCE + _WRITES_ON % {"stop": self.stop_seconds, "ready": self.ready_seconds}
+        container = {
+            "name": "app",
+            "image": IMAGE,
+            "imagePullPolicy": "Never",
+            "command": ["sh", "-c", script],
+            "volumeMounts": [{"name": "data", "mountPath": "/data"}],
+            "readinessProbe": {"exec": {"command": ["test", "-e", "/tmp/ready"]}, "periodSeconds": 1},
+        }
+        return {"terminationGracePeriodSeconds": 30, "containers": [container]}
+
+
+def claim(name: str) -> Document:
+    """Return a claim of the default class."""
+    return {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"name": name},
+        "spec": _claim_spec(),
+    }
+
+
+def _claim_spec() -> Document:
+    return {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
+
+
+def secret(name: str, values: Mapping[str, str]) -> Document:
+    """Return a Secret."""
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": dict(values)}
+
+
+def _object(kind: str, name: str, spec: Document) -> Document:
+    return {"apiVersion": API, "kind": kind, "metadata": {"name": name}, "spec": spec}
+
+
+def repository(name: str, storage: Document, **more: object) -> Document:
+    """Return a BackupRepository."""
+    password = {"name": "password", "key": "password"}
+    return _object("BackupRepository", name, {"storage": storage, "passwordSecretRef": password, **more})
+
+
+def s3_storage(s3: S3Server, bucket: str) -> Document:
+    """Return the storage of a repository on the S3 server."""
+    place = {"endpoint": s3.endpoint, "bucket": bucket, "prefix": "shop", "addressingStyle": "Path"}
+    return {"s3": {**place, "credentialsSecretRef": {"name": "s3"}}}
+
+
+def backup(name: str, workloads: Sequence[Workload], **more: object) -> Document:
+    """Return a Backup into the repository `main`."""
+    references = [workload.reference for workload in workloads]
+    return _object("Backup", name, {"repositoryRef": {"name": "main"}, "workloads": references, **more})
+
+
+def restore(name: str, backup_name: str, claims: Sequence[str], **more: object) -> Document:
+    """Return a Restore of claims in place."""
+    targets = [{"claim": one} for one in claims]
+    source = {"backupName": backup_name}
+    spec = {"repositoryRef": {"name": "main"}, "source": source, "targets": targets, **more}
+    return _object("Restore", name, spec)
+
+
+@dataclass(frozen=True, slots=True)
+class Shop:
+    """A namespace with workloads and a repository `main`."""
+
+    kubectl: Kubectl
+    s3: S3Server
+    workloads: tuple[Workload, ...] = field(
+        default_factory=lambda: (Workload("Deployment", "web", 2), Workload("StatefulSet", "db"))
+    )
+
+    @property
+    def bucket(self) -> str:
+        """The bucket of its repository."""
+        return self.kubectl.namespace
+
+    def open(self) -> None:
+        """Make the namespace, the secrets and the workloads, and wait until they run."""
+        self.kubectl.within("default").apply(
+            {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.kubectl.namespace}}
+        )
+        self.s3.make_bucket(self.bucket)
+        secrets = [secret("password", {"password": PASSWORD}), secret("s3", self.s3.credentials())]
+        self.kubectl.apply(*secrets, *(d for workload in self.workloads for d in workload.documents()))
+        for workload in self.workloads:
+            self.await_ready(workload)
+
+    def await_ready(self, workload: Workload, seconds: float = 120) -> None:
+        """Wait until all replicas of a workload are ready."""
+        self.kubectl.until(
+            f"{workload.name} is ready",
+            lambda: self.kubectl.get(workload.kind, workload.name),
+            lambda seen: (
+                seen["spec"]["replicas"] == workload.replicas
+                and seen["status"].get("readyReplicas", 0) == workload.replicas
+                and seen["status"].get("observedGeneration") == seen["metadata"]["generation"]
+            ),
+            seconds=seconds,
+        )
+
+    def open_repository(self) -> None:
+        """Make the repository `main` on S3 and wait until it is Ready."""
+        self.kubectl.apply(repository("main", s3_storage(self.s3, self.bucket)))
+        self.await_repository("True")
+
+    def await_repository(self, status: str, reason: str = "", seconds: float = 60) -> Document:
+        """Wait until the repository's Ready condition is so; return the condition."""
+        condition: Document = self.kubectl.until(
+            f"repository main: Ready {status} {reason}",
+            lambda: self.kubectl.condition("backuprepository", "main", "Ready"),
+            lambda seen: seen.get("status") == status and reason in ("", seen.get("reason")),
+            seconds=seconds,
+        )
+        return condition
+
+    def await_end(self, kind: str, name: str, seconds: float = 180) -> Document:
+        """Wait until a Backup or Restore has ended; return its status."""
+        status: Document = self.kubectl.until(
+            f"{kind} {name} ends",
+            lambda: self.kubectl.status(kind, name),
+            lambda seen: seen.get("phase") in ("Succeeded", "Failed"),
+            seconds=seconds,
+        )
+        return status
+
+    def checksums(self, workload: Workload) -> str:
+        """Return names, kinds, modes and contents of the workload's catalogue, as text to compare."""
+        script = (
+            "cd /data/catalogue && find . -printf '%y %m %u:%g %s %l %p\\n' | sort -k6 &&"
+            " find . -type f -print0 | sort -z | xargs -0 sha256sum"
+        )
+        return self.kubectl.exec(self.pod(workload), "sh", "-c", script)
+
+    def pod(self, workload: Workload) -> str:
+        """Return the name of a running pod of a workload."""
+        found = self.kubectl.until(
+            f"{workload.name} has a running pod",
+            lambda: self.kubectl.list("pods", "-l", workload.selector),
+            lambda pods: any(_is_up(pod) for pod in pods),
+            seconds=60,
+        )
+        names: list[str] = [pod["metadata"]["name"] for pod in found if _is_up(pod)]
+        return names[0]
+
+    def destroy(self, workload: Workload) -> None:
+        """Do to a workload's data what a bad day does."""
+        lost = "rm -rf /data/catalogue/deep /data/catalogue/item-1"
+        spoilt = "echo junk > /data/catalogue/item-2; echo junk > /data/junk"
+        self.kubectl.exec(self.pod(workload), "sh", "-c", f"{lost}; {spoilt}")
+
+    def close(self, *, wait: bool = True) -> None:
+        """Remove it all. Without waiting the cluster goes on removing the namespace by itself."""
+        self.kubectl("delete", "namespace", self.kubectl.namespace, f"--wait={str(wait).lower()}", seconds=120)
+        self.s3.remove_bucket(self.bucket)
+
+
+def _is_up(pod: Document) -> bool:
+    return pod["status"]["phase"] == "Running" and "deletionTimestamp" not in pod["metadata"]

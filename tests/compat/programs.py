@@ -1,0 +1,82 @@
+"""restic and becalm as processes: what a user types, what comes out."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+PASSWORD = "tests have no secrets"
+VERSIONS = ("0.14", "0.18", "0.19")
+
+LOST: dict[str, tuple[bytes, ...]] = {"0.14": (b"odd/links/binary",), "0.18": (), "0.19": ()}
+"""What a version cannot hold: 0.14 takes the targets of links for text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """One backup program and the repository it works on."""
+
+    binary: Path
+    repository: str
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def version(self) -> str:
+        """The version in the binary's name."""
+        return self.binary.name.removeprefix("restic-")
+
+    def run(self, *arguments: str | Path, status: int = 0) -> str:
+        """Run a command, expect its exit status, and return what it printed."""
+        done = subprocess.run(
+            [self.binary, *arguments], env=self.all_environment(), capture_output=True, check=False
+        )
+        said = f"{done.stdout.decode(errors='replace')[-4000:]}{done.stderr.decode(errors='replace')[-4000:]}"
+        assert done.returncode == status, (
+            f"{self.binary.name} {arguments} ended with {done.returncode}:\n{said}"
+        )
+        return done.stdout.decode()
+
+    def start(self, *arguments: str | Path) -> "subprocess.Popen[bytes]":
+        """Start a command and leave it running."""
+        return subprocess.Popen(
+            [self.binary, *arguments],
+            env=self.all_environment(),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+
+    def json(self, *arguments: str | Path) -> Any:
+        """Run a command that prints one JSON document."""
+        return json.loads(self.run(*arguments, "--json"))
+
+    def lines(self, *arguments: str | Path, status: int = 0) -> Iterator[dict[str, Any]]:
+        """Run a command that prints JSON lines."""
+        return map(json.loads, self.run(*arguments, "--json", status=status).splitlines())
+
+    def all_environment(self) -> dict[str, str]:
+        """Return the environment of the program, free of what the user's own has set."""
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(("RESTIC_", "BECALM_REPORT"))}
+        own = {"RESTIC_REPOSITORY": self.repository, "RESTIC_PASSWORD": PASSWORD, "TZ": "UTC"}
+        return {**kept, **own, **self.environment}
+
+
+def restic(version: str, repository: str | Path, cache: Path) -> Program:
+    """Return restic of a version. A binary that is not there is a failure."""
+    caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    folder = Path(os.environ.get("BECALM_CACHE") or caches / "becalm")
+    binary = folder / "bin" / f"restic-{version}"
+    if not binary.exists():
+        pytest.fail(f"there is no restic at {binary}: run `make toolchain`")
+    # What a cache holds would hide what is missing in the repository.
+    return Program(binary, str(repository), {"RESTIC_CACHE_DIR": str(cache), "GOMAXPROCS": "2"})
+
+
+def becalm(repository: str | Path) -> Program:
+    """Return the becalm of this environment."""
+    return Program(Path(sys.executable).with_name("becalm"), str(repository))
