@@ -12,7 +12,6 @@ from e2e.shell import run, succeeds
 PAUSE_IMAGE = "localhost/pause:1"
 _NAMESPACE = "k8s.io"
 _PLUGINS = Path("/usr/lib/cni")
-_EXPECTED_PLUGINS = Path("/opt/cni/bin")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +30,6 @@ class Containers:
         """Start it and wait for it."""
         self.folder.mkdir(parents=True, exist_ok=True)
         self._write_network()
-        if not _EXPECTED_PLUGINS.exists():
-            _EXPECTED_PLUGINS.parent.mkdir(parents=True, exist_ok=True)
-            _EXPECTED_PLUGINS.symlink_to(_PLUGINS)
         config = self.folder / "config.toml"
         config.write_text(self._configuration())
         self.processes.start("containerd", ["containerd", "-c", str(config)])

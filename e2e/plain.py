@@ -11,7 +11,7 @@ from e2e.control_plane import ControlPlane
 from e2e.paths import Places
 from e2e.processes import Processes, until
 from e2e.s3 import S3Server
-from e2e.shell import say
+from e2e.shell import say, succeeds
 
 _NODE_SECONDS = 90
 
@@ -85,6 +85,8 @@ class PlainCluster:
         if "containerd" in names:
             self._containers.end_all()
             self._processes.end("containerd")
+        if names:
+            succeeds([self.places.binary("kube"), "kube-proxy", "--cleanup"])
         containers.remove(self.places.state)
         network.down()
 

@@ -223,7 +223,9 @@ class Shop:
 
     def close(self, *, wait: bool = True) -> None:
         """Remove it all. Without waiting the cluster goes on removing the namespace by itself."""
-        self.kubectl("delete", "namespace", self.kubectl.namespace, f"--wait={str(wait).lower()}", seconds=120)
+        self.kubectl(
+            "delete", "namespace", self.kubectl.namespace, f"--wait={str(wait).lower()}", seconds=120
+        )
         self.s3.remove_bucket(self.bucket)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
-_SHORT_CHARS = 16
+_SHORT_CHARS = 32
 REPORT_BYTES = 4096
 """A report fits into a Kubernetes termination message."""
 
@@ -63,9 +63,10 @@ class Report:
         known: dict[str, Any] = {key: value for key, value in document.items() if key in names}
         if isinstance(known.get("error"), Mapping):
             known["error"] = _problem(known["error"])
-        if isinstance(known.get("unreadable"), list):
-            known["unreadable"] = tuple(known["unreadable"])
-        return cls(**known)
+        listed: dict[str, Any] = {
+            key: tuple(value) for key, value in known.items() if isinstance(value, list)
+        }
+        return cls(**{**known, **listed})
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,10 +120,10 @@ class CaptureReport(Report):
 
 @dataclass(frozen=True, slots=True)
 class CommitReport(Report):
-    """Snapshots were written (`becalm commit`): tree → snapshot, both hex; of many, only the ids' beginnings."""
+    """Snapshots were written (`becalm commit`): their ids in the plan's order; of very many only the beginnings."""
 
     kind: ClassVar[str] = "commit"
-    snapshots: Mapping[str, str] = field(default_factory=dict)
+    snapshots: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,8 +229,8 @@ def _fitted(document: dict[str, Any]) -> str:
     while len(text.encode()) > REPORT_BYTES:
         if document.get("unreadable"):
             document["unreadable"] = document["unreadable"][:-1]
-        elif any(len(name) > _SHORT_CHARS for name in document.get("snapshots", {}).values()):
-            document["snapshots"] = {k: v[:_SHORT_CHARS] for k, v in document["snapshots"].items()}
+        elif any(len(name) > _SHORT_CHARS for name in document.get("snapshots", ())):
+            document["snapshots"] = [name[:_SHORT_CHARS] for name in document["snapshots"]]
         elif document.get("error") and document["error"]["message"]:
             message = document["error"]["message"]
             document["error"] = {**document["error"], "message": message[: len(message) // 2]}

@@ -36,7 +36,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
     if pull_policy not in ("Always", "IfNotPresent", "Never"):
         raise SettingsError(f"BECALM_PULL_POLICY={pull_policy} is none of Always, IfNotPresent, Never")
     port = environment.get("BECALM_HEALTH_PORT", "8080")
-    if not port.isdecimal():
+    if not (port.isdecimal() and int(port) < 65536):
         raise SettingsError(f"BECALM_HEALTH_PORT={port} is not a port")
     namespaces = environment.get("BECALM_WATCHED_NAMESPACES", "").split(",")
     return Settings(

@@ -15,7 +15,7 @@ from becalm_engine.cli.output import Output
 from becalm_engine.cli.session import Session
 from becalm_engine.commands.progress import Progress
 from becalm_engine.contract import ExitCode, Problem, Report
-from becalm_engine.errors import EngineError, StoppedError, UsageError
+from becalm_engine.errors import EngineError, StoppedError, StorageError, UsageError
 
 
 def main() -> NoReturn:
@@ -46,10 +46,11 @@ def _attempted(
 ) -> Report:
     command = run.COMMANDS[parsed.command]
     try:
-        return command(Session(parsed, environment, progress.stop), output, progress)
+        session = Session(parsed, environment, stop=progress.stop, tell=output.warn)
+        return command(session, output, progress)
     except EngineError as error:
         # a signal also ends waiting for a store that does not answer
-        stopped = progress.stop.is_set() and error.retryable
+        stopped = progress.stop.is_set() and isinstance(error, StorageError) and error.retryable
         return _failed(command.report, StoppedError(f"interrupted: {error}") if stopped else error, output)
     except KeyboardInterrupt:
         return _failed(command.report, StoppedError("interrupted"), output)

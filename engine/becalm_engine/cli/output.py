@@ -86,14 +86,19 @@ class Watcher:
     def __init__(self, output: Output, progress: Progress, *, updates_per_second: float) -> None:
         self._output = output
         self._progress = progress
-        self._terminal = output.out.isatty() and not (output.json or output.quiet)
+        self._terminal = self.wanted(output) and not output.json
         self._interval = 1 / updates_per_second
         self._started = time.monotonic()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="progress", daemon=True)
 
+    @staticmethod
+    def wanted(output: Output) -> bool:
+        """Say whether somebody watches."""
+        return not output.quiet and (output.json or output.out.isatty())
+
     def __enter__(self) -> Self:
-        if self._terminal or (self._output.json and not self._output.quiet):
+        if self.wanted(self._output):
             self._thread.start()
         return self
 

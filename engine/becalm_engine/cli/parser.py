@@ -112,6 +112,11 @@ def _backup(add: _Add) -> None:
     parser.add_argument(
         "--exclude-larger-than", default="", metavar="SIZE", help="leave out files larger than SIZE"
     )
+    _backup_ways(parser)
+
+
+def _backup_ways(parser: argparse.ArgumentParser) -> None:
+    """How to read, and what to do with the result."""
     parser.add_argument(
         "-x", "--one-file-system", action="store_true", help="stay on the file system of each source"
     )

@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -88,7 +88,7 @@ def init(session: Session, output: Output, progress: Progress) -> Report:
 def backup(session: Session, output: Output, progress: Progress) -> Report:
     """Capture, and unless only that is asked for, commit."""
     arguments = session.arguments
-    options = _backup_options(session)
+    options = replace(_backup_options(session), estimate=Watcher.wanted(output))
     read = sys.stdin.buffer.read if arguments.stdin else None
     if read and arguments.source:
         raise UsageError("--stdin takes no paths")
@@ -199,10 +199,10 @@ def commit(session: Session, output: Output, progress: Progress) -> Report:
         written = commit_command.commit(
             repository, plan, progress=progress, program_version=program_version()
         )
-    for name in written.values():
+    for name in written:
         output.say(f"snapshot {name[:8]} saved")
     output.message({"message_type": "committed", "snapshots": written})
-    return CommitReport(snapshots=written)
+    return CommitReport(snapshots=tuple(written))
 
 
 def list_snapshots(session: Session, output: Output, progress: Progress) -> Report:

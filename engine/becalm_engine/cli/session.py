@@ -6,7 +6,7 @@ import shlex
 import subprocess
 import threading
 from argparse import Namespace
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from becalm_engine.errors import StoppedError, UsageError
@@ -26,11 +26,17 @@ class Session:
     """One run of the command line: its arguments and its environment."""
 
     def __init__(
-        self, arguments: Namespace, environment: Mapping[str, str], stop: threading.Event | None = None
+        self,
+        arguments: Namespace,
+        environment: Mapping[str, str],
+        *,
+        stop: threading.Event | None = None,
+        tell: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.arguments = arguments
         self.environment = environment
         self._stop = stop or threading.Event()
+        self._tell = tell
 
     def storage(self) -> Storage:
         """Return the storage that the arguments name."""
@@ -43,7 +49,7 @@ class Session:
             insecure_tls=arguments.insecure_tls,
             region=region,
         )
-        return open_storage(location, options, self._stop)
+        return open_storage(location, options, stop=self._stop, tell=self._tell)
 
     def password(self) -> str:
         """Return the password from a file, a command or the environment, in restic's order.

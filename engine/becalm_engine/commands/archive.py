@@ -192,9 +192,11 @@ class Archiver:
     def _take_file(self, found: Found, entry: _Entry, before: Node | None) -> bool:
         node = entry.node
         assert node is not None
+        self._progress.current = os.fsdecode(found.path)
         if before is not None and is_unchanged(node, before, self._rules) and self._has_all(before):
             entry.contents.extend(before.content)
             self.tally.files_unmodified += 1
+            self._progress.bytes_done += node.size
         else:
             try:
                 node.size = self._read(found.path, entry.contents)
@@ -207,8 +209,6 @@ class Archiver:
                 self.tally.files_changed += 1
         self.tally.bytes_processed += node.size
         self._progress.files_done += 1
-        self._progress.bytes_done += node.size
-        self._progress.current = os.fsdecode(found.path)
         return True
 
     def _has_all(self, before: Node) -> bool:
@@ -234,6 +234,7 @@ class Archiver:
             contents.append(self._submitted(content))
         elif content:
             contents.append(self._writer.save(BlobKind.DATA, content))
+        self._progress.bytes_done += len(content)
         return len(content)
 
     def _store_chunks(
@@ -243,6 +244,7 @@ class Archiver:
         for chunk in self._chunker.cut(read, skip_hole):
             self._progress.check()
             size += len(chunk)
+            self._progress.bytes_done += len(chunk)
             contents.append(self._save_zeros() if chunk is ZERO_BLOCK else self._submitted(chunk))
         return size
 

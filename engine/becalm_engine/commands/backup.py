@@ -4,11 +4,13 @@ import os
 import socket
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 from becalm_engine.chunking import Chunker, seed_of
 from becalm_engine.commands import sources as source_tree
 from becalm_engine.commands.archive import Archiver
+from becalm_engine.commands.estimate import estimated
 from becalm_engine.commands.progress import Progress
 from becalm_engine.commands.sources import Exclusion
 from becalm_engine.contract import CaptureReport, summary_of
@@ -28,7 +30,7 @@ from becalm_engine.repository.writer import DEFAULT_PACK_BYTES, Writer
 
 @dataclass(frozen=True, slots=True)
 class BackupOptions:
-    """What to back up, and how. `time_nanos` None means now."""
+    """What to back up, and how. `time_nanos` None means now; `estimate` counts ahead, for those who watch."""
 
     sources: tuple[str, ...] = ()
     hostname: str = ""
@@ -44,6 +46,7 @@ class BackupOptions:
     pack_bytes: int = DEFAULT_PACK_BYTES
     workers: int = 2
     stdin_filename: str = ""
+    estimate: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +93,9 @@ def capture(
             workers=options.workers,
         )
         if root is not None:
-            tree = archiver.store(root, parent.snapshot.tree if parent else None)
+            counting = estimated(root, options.exclusion, progress) if options.estimate else nullcontext()
+            with counting:
+                tree = archiver.store(root, parent.snapshot.tree if parent else None)
         else:
             assert read is not None
             tree = _store_stream(archiver, writer, options.stdin_filename, read)

@@ -19,8 +19,8 @@ from becalm_engine.repository.snapshots import StoredSnapshot
 
 def commit(
     repository: Repository, plan: CommitPlan, *, progress: Progress, program_version: str
-) -> dict[str, str]:
-    """Write the planned snapshots, after finding every blob of every tree; return tree → snapshot.
+) -> list[str]:
+    """Write the planned snapshots, after finding every blob of every tree; return their ids in the plan's order.
 
     The index must have been loaded after the captures ended. Committing again writes nothing twice: a
     snapshot with the same tree, time, host and paths counts as written.
@@ -33,7 +33,7 @@ def commit(
     planned = [_snapshot(entry, program_version) for entry in plan.snapshots]
     refuse_incomplete(repository, (snapshot.tree for snapshot in planned), progress)
     written = {_key(stored.snapshot): stored for stored in snapshots.list_snapshots(repository)}
-    result = {}
+    result = []
     added: list[StoredSnapshot] = []
     try:
         for snapshot in planned:
@@ -41,7 +41,7 @@ def commit(
             if stored is None:
                 stored = snapshots.save_snapshot(repository, snapshot)
                 added.append(stored)
-            result[snapshot.tree.hex()] = stored.name
+            result.append(stored.name)
     except EngineError:
         _take_back(repository, added)
         raise

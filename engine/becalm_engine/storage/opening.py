@@ -2,6 +2,7 @@
 
 import importlib
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
@@ -11,8 +12,16 @@ from becalm_engine.storage.location import StorageOptions, parse_location
 from becalm_engine.storage.retry import RetryingStorage
 
 
-def open_storage(location: str, options: StorageOptions, stop: threading.Event | None = None) -> Storage:
-    """Return the storage at `location`; nothing is contacted yet. Once `stop` is set, nothing is retried.
+def open_storage(
+    location: str,
+    options: StorageOptions,
+    *,
+    stop: threading.Event | None = None,
+    tell: Callable[[str], None] = lambda _: None,
+) -> Storage:
+    """Return the storage at `location`; nothing is contacted yet.
+
+    Once `stop` is set, nothing is retried; `tell` hears of each retry.
 
     Raises:
         UsageError: The location makes no sense.
@@ -22,4 +31,4 @@ def open_storage(location: str, options: StorageOptions, stop: threading.Event |
         return LocalStorage(parsed)
     # boto3 takes a third of a second to import, which a local repository need not pay.
     module = importlib.import_module("becalm_engine.storage.s3")
-    return RetryingStorage(cast("Storage", module.S3Storage(parsed, options)), stop=stop)
+    return RetryingStorage(cast("Storage", module.S3Storage(parsed, options)), stop=stop, tell=tell)

@@ -11,6 +11,7 @@ from becalm_engine.storage.base import FileKind, Storage, StoredFile
 
 _FIRST_DELAY_SECONDS = 0.5
 _LONGEST_DELAY_SECONDS = 60.0
+_FIRST_LIMIT_SECONDS = 60.0
 
 T = TypeVar("T")
 
@@ -20,7 +21,8 @@ class RetryingStorage:
 
     `limit_seconds` bounds one call and all its repetitions; nothing is repeated once `stop` is set. A save may be
     repeated because names are the hashes of what is saved; one with `only_if_absent` is not, since its first
-    try may have succeeded unseen.
+    try may have succeeded unseen. A store that has never answered is rather named wrongly than away: it gets
+    a minute. `tell` hears of each failure that is not the last.
     """
 
     def __init__(
@@ -28,12 +30,16 @@ class RetryingStorage:
         storage: Storage,
         *,
         limit_seconds: float = 900.0,
+        tell: Callable[[str], None] = lambda _: None,
         stop: threading.Event | None = None,
         sleep: Callable[[float], object] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._storage = storage
         self._limit_seconds = limit_seconds
+        self._first_limit_seconds = min(_FIRST_LIMIT_SECONDS, limit_seconds)
+        self._answered = False
+        self._tell = tell
         self._stop = stop or threading.Event()
         self._sleep = sleep or self._stop.wait
         self._clock = clock
@@ -75,10 +81,16 @@ class RetryingStorage:
         started, delay = self._clock(), _FIRST_DELAY_SECONDS
         while True:
             try:
-                return call()
+                result = call()
             except StorageError as error:
+                self._answered = self._answered or not error.retryable
+                limit = self._limit_seconds if self._answered else self._first_limit_seconds
                 spent = self._clock() - started
-                if not error.retryable or self._stop.is_set() or spent + delay > self._limit_seconds:
+                if not error.retryable or self._stop.is_set() or spent + delay > limit:
                     raise
+                self._tell(f"{error}; trying again")
+            else:
+                self._answered = True
+                return result
             self._sleep(delay * random.uniform(0.5, 1.0))  # noqa: S311  no secret depends on it
             delay = min(2 * delay, _LONGEST_DELAY_SECONDS)

@@ -110,7 +110,7 @@ class BackupSpec(Model):
     paths: Paths = Paths()
     """Which files of them."""
     tags: Annotated[
-        tuple[Annotated[str, Field(pattern=r"^[^,]+$", max_length=256)], ...], Field(max_length=32)
+        tuple[Annotated[str, Field(pattern=r"^[^,]+$", max_length=128)], ...], Field(max_length=16)
     ] = ()
     """Tags of the snapshots."""
     quiesce: Quiesce = Quiesce()

@@ -25,6 +25,7 @@ class Reason(enum.StrEnum):
     CLAIM_NOT_BOUND = "ClaimNotBound"
     CLAIM_IN_USE = "ClaimInUse"
     NO_CLAIMS = "NoClaims"
+    TOO_MANY_CLAIMS = "TooManyClaims"
     BACKUP_NOT_FOUND = "BackupNotFound"
     SNAPSHOT_NOT_FOUND = "SnapshotNotFound"
     # about the repository
@@ -52,7 +53,6 @@ class Reason(enum.StrEnum):
     EMPTY_VOLUME = "EmptyVolume"
     COMMIT_FAILED = "CommitFailed"
     RESTORE_FAILED = "RestoreFailed"
-    START_TIMEOUT = "StartTimeout"
     DELETED = "Deleted"
     INTERNAL = "InternalError"
     # about a schedule
@@ -75,6 +75,7 @@ EXPLANATIONS: dict[Reason, str] = {
     Reason.CLAIM_NOT_BOUND: "A claim has no volume.",
     Reason.CLAIM_IN_USE: "Pods that this run would not stop mount a claim.",
     Reason.NO_CLAIMS: "The workloads mount no claims, or all were excluded.",
+    Reason.TOO_MANY_CLAIMS: "One Backup can take 64 claims.",
     Reason.BACKUP_NOT_FOUND: "The Backup to restore does not exist or did not succeed.",
     Reason.SNAPSHOT_NOT_FOUND: "The Backup has no snapshot of the claim.",
     Reason.READY: "The repository opens with the password and is the one it was.",
@@ -100,7 +101,6 @@ EXPLANATIONS: dict[Reason, str] = {
     Reason.EMPTY_VOLUME: "A volume holds no files, and guards.onEmptyVolume is Fail.",
     Reason.COMMIT_FAILED: "The snapshots could not be written, or a blob of them is missing.",
     Reason.RESTORE_FAILED: "A restoring mover ended with an error.",
-    Reason.START_TIMEOUT: "The workloads were scaled up, but did not become Ready in time.",
     Reason.DELETED: "The object was deleted while it ran.",
     Reason.INTERNAL: "A fault of becalm itself; please report it.",
     Reason.SCHEDULED: "The next run is known.",

@@ -6,6 +6,8 @@ API_VERSION = f"{GROUP}/{VERSION}"
 
 FINALIZER = "becalm.dev/release-workloads"
 RECORD_ANNOTATION = "becalm.dev/quiesced"
+SCHEDULED_ANNOTATION = "becalm.dev/scheduled-at"
+"""On a Backup that a schedule has made: the time of the cron expression that it is for."""
 COMMIT_ANNOTATION = "becalm.dev/commit-plan"
 PROBE_ANNOTATION = "becalm.dev/probe-requested-at"
 """On a BackupRepository: whenever its value changes, the repository is opened again at once."""

@@ -9,7 +9,7 @@ import contextlib
 import logging
 import threading
 from collections.abc import Callable, Mapping
-from typing import Any, cast, NoReturn
+from typing import Any, NoReturn, cast
 
 import kopf
 from kubernetes.aio.client import ApiClient

@@ -20,6 +20,7 @@ from becalm_operator.handlers.queue import Queue
 from becalm_operator.handlers.reconcile import reconcile
 from becalm_operator.handlers.resync import resync_forever
 from becalm_operator.handlers.sweep import Sweep
+from becalm_operator.handlers.turns import Turns
 from becalm_operator.settings import Settings
 
 _LEASE, _SWEEP = "the Lease", "the sweep"
@@ -62,7 +63,7 @@ async def _lead(
     heartbeats: Heartbeats,
     stop: asyncio.Event,
 ) -> None:
-    queue = Queue(partial(reconcile, cluster))
+    queue = Queue(Turns(partial(reconcile, cluster)).reconcile)
     sweep = Sweep(cluster, lambda: datetime.now(UTC), partial(heartbeats.beat, _SWEEP))
     observer = Observer(client, settings.watched_namespaces, heartbeats, queue.add)
     heartbeats.expect(_SWEEP, _SWEEP_ALIVE_SECONDS)

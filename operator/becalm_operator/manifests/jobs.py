@@ -50,6 +50,9 @@ _PLAN_FOLDER = "/run/becalm"
 _READS = ("DAC_READ_SEARCH",)
 _WRITES = ("CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID", "MKNOD", "SETFCAP")
 _KEEP_SECONDS = 24 * 3600
+_OPENING_SECONDS = 30 * 60
+_TIDYING_SECONDS = 6 * 3600
+"""When a Job that holds no workload down is given up. Those that do are ended by the run, at its maxDowntime."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,17 +84,20 @@ class _Task:
     mounts: tuple[V1VolumeMount, ...] = ()
     capabilities: tuple[str, ...] = ()
     node: str = ""
+    deadline_seconds: int | None = None
     annotations: Mapping[str, str] = field(default_factory=dict)
 
 
 def access_job(owner: Owner, repository: BackupRepositorySpec, image: Image, *, part: str = "") -> V1Job:
     """Open the repository and report its id."""
-    return _job(owner, repository, image, _Task(ACCESS, ("cat", "config"), part))
+    return _job(
+        owner, repository, image, _Task(ACCESS, ("cat", "config"), part, deadline_seconds=_OPENING_SECONDS)
+    )
 
 
 def init_job(owner: Owner, repository: BackupRepositorySpec, image: Image, *, part: str = "") -> V1Job:
     """Make the repository."""
-    return _job(owner, repository, image, _Task(INIT, ("init",), part))
+    return _job(owner, repository, image, _Task(INIT, ("init",), part, deadline_seconds=_OPENING_SECONDS))
 
 
 def mover_job(
@@ -136,6 +142,7 @@ def commit_job(
         COMMIT,
         ("commit", f"--plan={_PLAN_FOLDER}/plan.json"),
         attempt_part(attempt),
+        deadline_seconds=_TIDYING_SECONDS,
         volumes=(V1Volume(name="plan", downward_api=source),),
         mounts=(V1VolumeMount(name="plan", mount_path=_PLAN_FOLDER, read_only=True),),
         annotations={names.COMMIT_ANNOTATION: plan.to_json()},
@@ -154,7 +161,7 @@ def forget_job(
         "--group-by=host,paths",
     ]
     arguments += retention_flags(retention)
-    return _job(owner, repository, image, _Task(FORGET, tuple(arguments)))
+    return _job(owner, repository, image, _Task(FORGET, tuple(arguments), deadline_seconds=_TIDYING_SECONDS))
 
 
 def restore_job(
@@ -223,6 +230,7 @@ def _job(owner: Owner, repository: BackupRepositorySpec, image: Image, task: _Ta
     )
     spec = V1JobSpec(
         backoff_limit=0,  # a second try would be a second downtime; the run decides, not the Job
+        active_deadline_seconds=task.deadline_seconds,
         completions=1,
         parallelism=1,
         ttl_seconds_after_finished=_KEEP_SECONDS,

@@ -64,7 +64,7 @@ def _pending(backup: Backup, status: BackupStatus, this: Run, owner: Owner, worl
     if state.failure:
         return Plan(failing(status, state.failure, world.now))
     if not state.ready:
-        return Plan(run.parked(status, state.message), again_seconds=WATCHING)
+        return run.awaiting_repository(status, backup.metadata, state.message, world.now)
     preflight.refuse_missing(world, backup.spec.workloads)
     claims = preflight.resolve_claims(world, backup)
     mine = OtherRun(
@@ -229,13 +229,12 @@ def _finishing(backup: Backup, status: BackupStatus, this: Run, owner: Owner, wo
         return Plan(_failed_late(status, failure, world), _removal(job))
     if report is None:
         return Plan(status, again_seconds=WAITING)
-    volumes = tuple(
-        changed_volume(volume, snapshot_id=report.snapshots.get(volume.tree, "")) for volume in status.volumes
-    )
-    lacking = ", ".join(volume.claim for volume in volumes if not volume.snapshot_id)
-    if lacking:
-        told = Failure(Reason.COMMIT_FAILED, f"the commit reported no snapshot of {lacking}")
+    if len(report.snapshots) != len(status.volumes):
+        count = f"{len(report.snapshots)} snapshots for {len(status.volumes)} volumes"
+        told = Failure(Reason.COMMIT_FAILED, f"the commit reported {count}")
         return Plan(_failed_late(status, told, world))
+    pairs = zip(status.volumes, report.snapshots, strict=True)
+    volumes = tuple(changed_volume(volume, snapshot_id=snapshot) for volume, snapshot in pairs)
     return _retained(backup, changed(status, volumes=volumes), owner, world)
 
 

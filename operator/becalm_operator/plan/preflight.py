@@ -17,6 +17,10 @@ _REPOSITORY_IS_COMING = (
 )
 
 
+MOST_CLAIMS = 64
+"""What one commit can publish: its plan and its report have to fit where Kubernetes lets them lie."""
+
+
 class RefusalError(Exception):
     """The run cannot go on as things are. Before Quiescing, nothing has been stopped."""
 
@@ -130,7 +134,11 @@ def resolve_claims(world: World, backup: Backup) -> tuple[str, ...]:
         raise RefusalError(
             Failure(Reason.NO_CLAIMS, "the workloads mount no claims, or spec.claims leaves none of them")
         )
-    return tuple(dict.fromkeys(chosen))
+    claims = tuple(dict.fromkeys(chosen))
+    if len(claims) > MOST_CLAIMS:
+        many = f"{len(claims)} claims are too many for one Backup: at most {MOST_CLAIMS}"
+        raise RefusalError(Failure(Reason.TOO_MANY_CLAIMS, many))
+    return claims
 
 
 def _selected(world: World, selection: ClaimSelection, mounted: Sequence[str]) -> Sequence[str]:

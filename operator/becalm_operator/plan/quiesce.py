@@ -70,7 +70,7 @@ def stop(run: Run, world: World, workloads: tuple[WorkloadStatus, ...]) -> Step:
         if failure:
             return Step(workloads, failure=failure)
         if workload.record is not None:
-            if _has_pods(world, state):
+            if state is not workloads[-1] and _has_pods(world, state):
                 return Step(workloads, failure=_too_slow(run, world, workload.reference, workload.record))
         elif workload.replicas > 0:
             return _stop(run, world, workloads, state, workload)
@@ -162,9 +162,9 @@ def resume(
             # deleted, made anew or taken over: nothing of ours is left to undo
             states[at] = state.model_copy(update={"started_at": to_utc(world.now)})
             continue
-        if workload.record is not None:
-            actions.append(_start(workload))
-            events.append(_started(run, workload))
+        if workload.record is not None or workload.unreadable_record:
+            actions.append(_start(state, workload))
+            events.append(_started(run, state, workload))
         elif _is_ready(workload) or world.now - since > START_TIMEOUT:
             states[at] = state.model_copy(update={"started_at": to_utc(world.now)})
             continue
@@ -174,19 +174,21 @@ def resume(
     return Step(tuple(states), tuple(actions), tuple(events), done=not waiting)
 
 
-def _start(workload: Workload) -> ScaleUp:
-    assert workload.record is not None
+def _start(state: WorkloadStatus, workload: Workload) -> ScaleUp:
+    return ScaleUp(workload.reference, workload.uid, workload.resource_version, _count(state, workload))
+
+
+def _count(state: WorkloadStatus, workload: Workload) -> int:
+    """Return how many replicas a workload gets: what its record says, or the status if somebody has spoilt that."""
     # somebody has scaled it up by hand already: their count stays, and only the record goes
-    replicas = workload.replicas or workload.record.replicas
-    return ScaleUp(workload.reference, workload.uid, workload.resource_version, replicas)
+    before = workload.record.replicas if workload.record is not None else state.replicas
+    return workload.replicas or before
 
 
-def _started(run: Run, workload: Workload) -> Event:
-    assert workload.record is not None
-    count = workload.replicas or workload.record.replicas
+def _started(run: Run, state: WorkloadStatus, workload: Workload) -> Event:
     return Event(
         "Released",
-        f"{run.holder.kind} {run.holder.name} scaled {workload.reference} back to {count}",
+        f"{run.holder.kind} {run.holder.name} scaled {workload.reference} back to {_count(state, workload)}",
         workload=workload.reference,
     )
 

@@ -54,7 +54,7 @@ def _pending(restore: Restore, status: RestoreStatus, this: Run, owner: Owner, w
     if state.failure:
         return Plan(failing(status, state.failure, world.now))
     if not state.ready:
-        return Plan(run.parked(status, state.message), again_seconds=WATCHING)
+        return run.awaiting_repository(status, restore.metadata, state.message, world.now)
     mine = OtherRun(
         owner.name,
         owner.uid,

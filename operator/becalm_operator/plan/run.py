@@ -1,7 +1,7 @@
 """The part of the phase machine that Backup and Restore share: how a run moves, fails and ends."""
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from becalm_engine.contract import AccessReport
@@ -18,8 +18,15 @@ from becalm_operator.plan.world import JobState, OtherRun, World
 
 S = TypeVar("S", bound=RunStatus)
 
-_HOLDING = (Phase.QUIESCING, Phase.DRAINING, Phase.CAPTURING, Phase.RESTORING, Phase.RESUMING)
-"""The phases in which workloads may be down, so that a deletion has to start them first."""
+_HOLDING = (
+    Phase.QUIESCING,
+    Phase.DRAINING,
+    Phase.CAPTURING,
+    Phase.RESTORING,
+    Phase.RESUMING,
+    Phase.FINISHING,
+)
+"""The phases in which a deletion has to wait: workloads may be down, or the snapshots of a group half written."""
 _USING_DOWNTIME = (Phase.QUIESCING, Phase.DRAINING, Phase.CAPTURING, Phase.RESTORING)
 _REPOSITORY_IN_DOUBT = (
     Reason.REPOSITORY_MISSING,
@@ -32,6 +39,8 @@ _REPOSITORY_IN_DOUBT = (
 
 _MOST_CHARS = 4096
 """What the API server takes as a message; a longer one would keep the whole status from being written."""
+
+_REPOSITORY_PATIENCE = timedelta(hours=1)
 
 SOON = 0.2
 WATCHING = 0.5
@@ -82,11 +91,20 @@ def parked(status: S, message: str) -> S:
     return changed(status, phase=Phase.PENDING, message=message)
 
 
+def awaiting_repository(status: S, metadata: Metadata, message: str, now: datetime) -> Plan[S]:
+    """Return the plan of a run whose repository is not Ready yet. It does not stand in others' way for ever."""
+    since = metadata.creation_timestamp or now
+    if now - since > _REPOSITORY_PATIENCE:
+        failure = Failure(Reason.REPOSITORY_NOT_READY, f"gave up after {_REPOSITORY_PATIENCE}: {message}")
+        return Plan(failing(status, failure, now))
+    return Plan(parked(status, message), again_seconds=WAITING)
+
+
 def given_up(status: S, run: Run, metadata: Metadata, kind: str, now: datetime) -> Plan[S] | None:
     """Return the plan of a run that must not go on: it has ended, is deleted, or has used up its downtime."""
     if status.phase.finished:
         return Plan(status)
-    if metadata.deletion_timestamp and not status.reason:
+    if metadata.deletion_timestamp and not status.reason and status.phase is not Phase.FINISHING:
         gone = Failure(Reason.DELETED, f"the {kind} was deleted while it ran")
         return Plan(failing(status, gone, now), again_seconds=SOON)
     late = overdue(status, run, now) if status.phase in _USING_DOWNTIME else None
@@ -188,7 +206,8 @@ def resuming(status: S, run: Run, world: World, movers: Sequence[JobState]) -> P
     assert status.phase_time is not None
     hurry = late or bool(status.reason)
     step = quiesce.resume(run, world, status.workloads, since=status.phase_time, hurry=hurry)
-    if step.done and not removals and step.workloads == status.workloads:
+    # beyond the deadline nobody waits for a mover either: its node may be dead
+    if step.done and (late or not removals) and step.workloads == status.workloads:
         return None
     actions = (*removals, *step.actions)
     soon = step.done or step.actions

@@ -10,7 +10,7 @@ from cronsim import CronSim, CronSimError
 
 from becalm_operator.api import names
 from becalm_operator.api.backup import Backup, Phase
-from becalm_operator.api.base import parse_duration, to_utc
+from becalm_operator.api.base import parse_duration, time_text, to_utc
 from becalm_operator.api.conditions import Reason
 from becalm_operator.api.schedule import BackupSchedule, BackupScheduleStatus
 from becalm_operator.plan import conditions
@@ -29,6 +29,7 @@ _MACROS = {
     "@midnight": "0 0 * * *",
     "@hourly": "0 * * * *",
 }
+_FIELDS = 5
 
 SchedulePlan = Plan[BackupScheduleStatus]
 
@@ -72,6 +73,10 @@ def clock_of(schedule: BackupSchedule) -> Clock:
     """
     spec = schedule.spec
     expression = _MACROS.get(spec.schedule.strip(), spec.schedule)
+    if len(expression.split()) != _FIELDS:
+        raise InvalidScheduleError(
+            f"spec.schedule {spec.schedule!r} does not have five fields: minute, hour, day, month, day of the week"
+        )
     try:
         zone = ZoneInfo(spec.time_zone)
         CronSim(expression, datetime(2000, 1, 1, tzinfo=zone))
@@ -158,9 +163,8 @@ def backup_of(schedule: BackupSchedule, due: datetime) -> MakeBackup:
     template = schedule.spec.template
     minutes = int(due.timestamp()) // 60
     labels = {**template.metadata.labels, names.SCHEDULE_LABEL: schedule.metadata.name}
-    return MakeBackup(
-        f"{schedule.metadata.name}-{minutes}", labels, dict(template.metadata.annotations), template.spec
-    )
+    annotations = {**template.metadata.annotations, names.SCHEDULED_ANNOTATION: time_text(due)}
+    return MakeBackup(f"{schedule.metadata.name}-{minutes}", labels, annotations, template.spec)
 
 
 def _seen(schedule: BackupSchedule, world: ScheduleWorld) -> BackupScheduleStatus:
@@ -172,7 +176,21 @@ def _seen(schedule: BackupSchedule, world: ScheduleWorld) -> BackupScheduleStatu
         if backup.status.phase is Phase.SUCCEEDED and backup.status.completion_time
     ]
     newest = max([*ends, *filter(None, [schedule.status.last_successful_time])], default=None)
-    return schedule.status.model_copy(update={"active": tuple(active), "last_successful_time": newest})
+    # a Backup may have been made by an operator that died before it could write the status
+    made = [time for backup in world.backups if (time := _scheduled_at(backup))]
+    last = max([*made, *filter(None, [schedule.status.last_schedule_time])], default=None)
+    return schedule.status.model_copy(
+        update={"active": tuple(active), "last_successful_time": newest, "last_schedule_time": last}
+    )
+
+
+def _scheduled_at(backup: Backup) -> datetime | None:
+    """Return the time that a schedule has made a Backup for."""
+    text = backup.metadata.annotations.get(names.SCHEDULED_ANNOTATION, "")
+    try:
+        return to_utc(datetime.fromisoformat(text))
+    except ValueError:  # a person may write there what they like
+        return None
 
 
 def _told(backups: Sequence[Backup]) -> Failure | None:

@@ -1,6 +1,7 @@
 import io
 import json
 import re
+import socket
 import sys
 import threading
 import time
@@ -15,6 +16,7 @@ from becalm_engine.errors import StorageUnavailableError
 from becalm_engine.format import lock_file
 from becalm_engine.format.lock_file import Lock
 from becalm_engine.repository.repository import open_repository
+from becalm_engine.storage import retry
 from becalm_engine.storage.base import FileKind
 from becalm_engine.storage.local import LocalStorage
 from becalm_engine.volume import scan
@@ -436,7 +438,7 @@ def test_a_capture_and_a_commit_make_the_snapshots_of_a_group(
     assert first.report == second.report
     assert first.report["kind"] == "commit"
     [[snapshot]] = becalm("snapshots", "--json").messages
-    assert first.report["snapshots"] == {report.tree: snapshot["id"]}
+    assert first.report["snapshots"] == [snapshot["id"]]
     assert snapshot["summary"]["total_files_processed"] == 2
 
 
@@ -516,3 +518,19 @@ def test_credentials_that_are_refused_are_denied(
 
     assert result.status == 1
     assert (result.report["error"]["type"], result.report["error"]["retryable"]) == ("StorageDenied", False)
+
+
+@pytest.mark.s3
+def test_a_store_that_does_not_answer_is_unavailable_and_each_try_is_told(
+    becalm: Becalm, s3: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retry, "_FIRST_LIMIT_SECONDS", 0.6)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # bound, and nobody listens
+        port = taken.getsockname()[1]
+
+        result = becalm("cat", "config", RESTIC_REPOSITORY=f"s3:http://127.0.0.1:{port}/bucket/x")
+
+    assert (result.status, result.report["error"]["type"]) == (1, "StorageUnavailable")
+    assert result.report["error"]["retryable"] is True
+    assert result.err.count("trying again") == 1

@@ -1,10 +1,12 @@
 import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from becalm_engine.commands.backup import BackupOptions, capture
+from becalm_engine.commands.estimate import estimated
 from becalm_engine.commands.progress import Progress
 from becalm_engine.commands.sources import Exclusion, arrange, parse_marker, parse_size, stored_paths
 from becalm_engine.errors import EngineError, SourceMissingError, StoppedError, StorageFullError, UsageError
@@ -12,7 +14,7 @@ from becalm_engine.policy.patterns import Patterns
 from becalm_engine.storage.base import FileKind
 from becalm_engine.volume import scan
 from becalm_engine.volume.scan import Found
-from tests.engine.commands.world import World
+from tests.engine.commands.world import World, wait
 from tests.engine.repository.faulty import FaultyStorage
 
 
@@ -285,3 +287,54 @@ def test_standard_input_is_stored_as_one_file(world: World, place: Path) -> None
     world.restore(captured.tree, place)
     assert (place / "dump.sql").read_bytes() == b"first second"
     assert captured.paths == ("/dump.sql",)
+
+
+def test_totals_are_counted_ahead_for_those_who_watch(world: World, source: Path) -> None:
+    root = arrange([str(source / "a"), str(source / "large")])
+    progress = Progress()
+    exclusion = Exclusion(Patterns(["*.log"]))
+
+    with estimated(root, exclusion, progress):
+        wait(lambda: progress.files_total > 0)
+
+    assert (progress.files_total, progress.bytes_total) == (2, len("a/one") + 5000)
+    assert world.capture(source, estimate=True).report.files_new == 6
+
+
+def test_counting_ends_with_the_backup(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    going_on = threading.Event()
+
+    def endless(path: bytes) -> tuple[list[Found], list[tuple[bytes, OSError]]]:
+        going_on.set()
+        about = (source / "a").stat()
+        return [Found(b"x", path, (source / "large").stat()), Found(b"d", path, about)], []
+
+    monkeypatch.setattr("becalm_engine.commands.estimate.list_directory", endless)
+    progress = Progress()
+
+    with estimated(arrange([str(source)]), Exclusion(), progress):
+        assert going_on.wait(10)
+
+    assert progress.files_total == 0
+
+
+def test_progress_moves_within_a_file_and_ends_at_its_whole(world: World, source: Path) -> None:
+    (source / "large").write_bytes(os.urandom(12_000_000))
+    seen: list[int] = []
+
+    class Watched(Progress):
+        """Looks at the counters whenever the command does."""
+
+        def check(self) -> None:
+            seen.append(self.bytes_done)
+
+    progress = Watched()
+    captured = world.capture(source, progress=progress)
+
+    assert progress.bytes_done == captured.report.bytes_processed
+    assert progress.files_done == 6
+    assert len({done for done in seen if 0 < done < 12_000_000}) > 2
+    again = Progress()
+    world.backup(source)
+    world.capture(source, progress=again)
+    assert again.bytes_done == progress.bytes_done

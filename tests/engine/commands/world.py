@@ -1,6 +1,8 @@
 """A repository in memory, and the commands on it as separate processes would run them."""
 
 import os
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -88,3 +90,11 @@ def restore(
     finally:
         os.close(root)
     return restorer.outcome
+
+
+def wait(condition: Callable[[], bool]) -> None:
+    """Wait until a condition holds, for ten seconds at most."""
+    deadline = time.monotonic() + 10.0
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)

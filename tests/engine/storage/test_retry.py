@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from becalm_engine.errors import StorageDeniedError, StorageError, StorageUnavailableError
+from becalm_engine.errors import ObjectMissingError, StorageDeniedError, StorageError, StorageUnavailableError
 from becalm_engine.storage.base import CONFIG_NAME, FileKind, Storage, StoredFile
 from becalm_engine.storage.memory import MemoryStorage
 from becalm_engine.storage.retry import RetryingStorage
@@ -126,6 +126,44 @@ def test_waiting_for_a_retry_ends_with_the_signal_to_stop() -> None:
     with pytest.raises(StorageUnavailableError):
         RetryingStorage(inner, stop=Signal()).load(FileKind.PACK, NAME)
     assert len(waited) == 1
+
+
+def always_away() -> FailingStorage:
+    return FailingStorage([UNAVAILABLE] * 1000)
+
+
+def test_a_store_that_never_answered_is_given_up_within_a_minute() -> None:
+    clock = FakeClock()
+
+    with pytest.raises(StorageUnavailableError):
+        retrying(always_away(), clock).load(FileKind.CONFIG, "")
+
+    assert 20 < sum(clock.slept) <= 60
+
+
+def test_a_store_that_has_answered_is_waited_for() -> None:
+    clock = FakeClock()
+    inner = always_away()
+    inner.errors.insert(0, ObjectMissingError("no config yet"))
+    storage = retrying(inner, clock)
+    with pytest.raises(ObjectMissingError):
+        storage.load(FileKind.CONFIG, "")
+
+    with pytest.raises(StorageUnavailableError):
+        storage.load(FileKind.CONFIG, "")
+
+    assert 600 < sum(clock.slept) <= 900
+
+
+def test_somebody_is_told_of_each_retry() -> None:
+    told: list[str] = []
+    clock = FakeClock()
+    inner = FailingStorage([UNAVAILABLE, UNAVAILABLE])
+    inner.files[FileKind.PACK, NAME] = b"content"
+
+    RetryingStorage(inner, tell=told.append, sleep=clock.sleep, clock=clock).load(FileKind.PACK, NAME)
+
+    assert told == [f"{UNAVAILABLE}; trying again"] * 2
 
 
 def test_a_listing_that_breaks_is_begun_anew_so_that_nothing_comes_twice() -> None:

@@ -95,7 +95,7 @@ class Store:
         group = (job.owner_uid, planned)
         if group not in self.groups:  # committing again writes nothing twice
             self.groups.append(group)
-        return CommitReport(snapshots={one.tree: snapshot_of(one.tree) for one in planned})
+        return CommitReport(snapshots=tuple(snapshot_of(one.tree) for one in planned))
 
 
 def tree_of(job: StoredJob) -> str:

@@ -66,7 +66,13 @@ def given_up(status: BackupStatus, *, deleted: bool = False, seconds: float = 0)
     return plan.status if plan else None
 
 
-@pytest.mark.parametrize("phase", [phase for phase in Phase if not phase.finished])
+def test_a_deletion_waits_until_the_snapshots_of_a_group_are_written() -> None:
+    assert given_up(BackupStatus(phase=Phase.FINISHING), deleted=True) is None
+
+
+@pytest.mark.parametrize(
+    "phase", [phase for phase in Phase if not phase.finished and phase is not Phase.FINISHING]
+)
 def test_a_deletion_ends_a_run_that_holds_nothing(phase: Phase) -> None:
     status = given_up(BackupStatus(phase=phase), deleted=True)
 

@@ -71,7 +71,7 @@ def test_it_carries_the_schedules_label_and_the_templates_metadata() -> None:
 
     assert isinstance(action, MakeBackup)
     assert action.labels == {"tier": "gold", names.SCHEDULE_LABEL: "nightly"}
-    assert action.annotations == {"note": "y"}
+    assert action.annotations == {"note": "y", names.SCHEDULED_ANNOTATION: "2026-11-27T03:00:00Z"}
     assert action.spec == template.spec
 
 

@@ -251,7 +251,7 @@ def all_captured() -> tuple[JobState, ...]:
 
 
 def committed(*claims: str, part: str = "") -> JobState:
-    snapshots = {f"tree-{claim}": f"snapshot-{claim}" for claim in claims or ("uploads", "data-db-0")}
+    snapshots = tuple(f"snapshot-{claim}" for claim in claims or ("uploads", "data-db-0"))
     return succeeded(COMMIT, CommitReport(snapshots=snapshots), part)
 
 
