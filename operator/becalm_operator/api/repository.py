@@ -10,6 +10,13 @@ from becalm_operator.api.conditions import Condition
 _OneStorage = "[has(self.s3), has(self.persistentVolumeClaim)].exists_one(x, x)"
 
 
+class CertificatesReference(SecretKeyReference):
+    """Names the key of a Secret that holds certificates."""
+
+    key: Annotated[str, Field(min_length=1, max_length=253)] = "ca.crt"
+    """The key in it."""
+
+
 class S3Storage(Model):
     """A bucket of an S3 server."""
 
@@ -28,7 +35,7 @@ class S3Storage(Model):
     credentials_secret_ref: LocalReference | None = None
     """Secret with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; absent for the identity of the mover's
     service account."""
-    ca_bundle_ref: SecretKeyReference | None = None
+    ca_bundle_ref: CertificatesReference | None = None
     """Secret and key with the certificates to trust."""
 
 
