@@ -77,6 +77,19 @@ def stop(run: Run, world: World, workloads: tuple[WorkloadStatus, ...]) -> Step:
     return Step(workloads, done=True)
 
 
+def interference(run: Run, world: World, workloads: Iterable[WorkloadStatus]) -> Failure | None:
+    """Return what somebody else has done to a workload that the run has stopped."""
+    for state in workloads:
+        workload = _same(world, state)
+        if state.stopped_at is None:
+            continue
+        if workload is None:
+            return _changed(state, "was deleted or made anew")
+        if found := _interference(run, state, workload):
+            return found
+    return None
+
+
 def _interference(run: Run, state: WorkloadStatus, workload: Workload) -> Failure | None:
     """Return what somebody else has done to a workload that is to be stopped, or was."""
     if workload.record is None:

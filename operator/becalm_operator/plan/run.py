@@ -181,7 +181,10 @@ def stopping(status: S, run: Run, world: World) -> Plan[S]:
 
 
 def draining(status: S, run: Run, world: World, claims: frozenset[str], then: Phase, message: str) -> Plan[S]:
-    """Draining: wait until no pod holds the claims any more."""
+    """Draining: wait until no pod holds the claims any more; in vain if somebody has started a workload again."""
+    failure = quiesce.interference(run, world, status.workloads)
+    if failure:
+        return Plan(failing(status, failure, world.now), again_seconds=SOON)
     left = quiesce.drained(world, claims)
     if not left:
         return Plan(entered(status, then, world.now, message), again_seconds=SOON)

@@ -12,7 +12,7 @@ from becalm_operator.api.conditions import Reason
 from becalm_operator.manifests.jobs import ACCESS
 from becalm_operator.plan import backup
 from becalm_operator.plan.steps import DeleteJob, Plan, RequestProbe, ScaleDown, ScaleUp
-from becalm_operator.plan.world import Claim, JobState, World
+from becalm_operator.plan.world import Claim, JobState, Workload, World
 from tests.operator.plan.worlds import (
     DB,
     NOW,
@@ -240,6 +240,19 @@ def test_nothing_is_read_before_the_claims_are_free() -> None:
 def test_draining_has_its_own_time() -> None:
     assert drain(*PODS, seconds=300).status.phase is Phase.DRAINING
     assert "web-1" in fails(drain(*PODS, seconds=301), Reason.DRAIN_TIMEOUT, phase=Phase.RESUMING)
+
+
+@pytest.mark.parametrize(
+    "meanwhile",
+    [(web(), held_db()), (held_web(2), held_db()), (held_web(), db(uid="uid-new")), (held_db(),)],
+    ids=["released", "scaled up", "made anew", "deleted"],
+)
+def test_a_drain_that_is_in_vain_ends_at_once(meanwhile: tuple[Workload, ...]) -> None:
+    run = a_backup(Phase.DRAINING, workloads=stopped(), volumes=volumes())
+
+    plan = decide(run, a_world(*meanwhile, pods=PODS))
+
+    fails(plan, Reason.WORKLOAD_CHANGED, phase=Phase.RESUMING)
 
 
 # --- deletion
