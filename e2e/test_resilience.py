@@ -34,8 +34,8 @@ def test_an_operator_killed_in_any_phase_leaves_nothing_down(
     lab: Lab, make_shop: MakeShop, phase: str
 ) -> None:
     # slow enough that each phase can be met
-    web = Workload("Deployment", "web", 2, stop_seconds=3, ready_seconds=4)
-    db = Workload("StatefulSet", "db", stop_seconds=3, ready_seconds=4)
+    web = Workload("Deployment", "web", 2, stop_seconds=2, ready_seconds=2)
+    db = Workload("StatefulSet", "db", stop_seconds=2, ready_seconds=2)
     shop = make_shop(web, db)
     shop.open_repository()
     shop.kubectl.apply(backup("struck", shop.workloads))
