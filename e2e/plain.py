@@ -5,9 +5,10 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from e2e import containers, image, network
+from e2e import containers, network
 from e2e.containers import Containers
 from e2e.control_plane import ControlPlane
+from e2e.image import Builder
 from e2e.paths import Places
 from e2e.processes import Processes, until
 from e2e.s3 import S3Server
@@ -57,7 +58,7 @@ class PlainCluster:
         plane.write_files()
         plane.start_etcd()
         self._containers.start()
-        self._containers.load(image.pause_archive(self.places))
+        self._containers.load(Builder(self.places).pause_archive())
         plane.start_api_server()
         plane.start_controllers()
         plane.start_node()
