@@ -17,7 +17,7 @@ from kubernetes.aio.client import (
 from pydantic import ValidationError
 
 from becalm_operator.api import names
-from becalm_operator.api.backup import WorkloadReference
+from becalm_operator.api.backup import WorkloadKind, WorkloadReference
 from becalm_operator.api.record import Record
 from becalm_operator.plan.world import Claim, JobState, Pod, Workload
 
@@ -35,42 +35,45 @@ _ONE_NODE = ("ReadWriteOnce", "ReadWriteOncePod")
 
 def deployment_view(deployment: V1Deployment) -> Workload:
     """Return a Deployment as decisions see it."""
-    metadata, spec, status = _metadata(deployment.metadata), deployment.spec, deployment.status
-    assert spec is not None
-    record, unreadable = _record(metadata)
-    return Workload(
-        reference=WorkloadReference(kind="Deployment", name=metadata.name or ""),
-        uid=metadata.uid or "",
-        resource_version=metadata.resource_version or "",
-        replicas=1 if spec.replicas is None else spec.replicas,
-        ready=(status.ready_replicas if status else None) or 0,
-        settled=_settled(metadata, status.observed_generation if status else None),
-        record=record,
-        unreadable_record=unreadable,
-        owner=controller_of(metadata),
-        claims=_mounted(spec.template.spec),
-    )
+    assert deployment.spec is not None
+    return _workload("Deployment", deployment, _mounted(deployment.spec.template.spec))
 
 
 def stateful_set_view(stateful_set: V1StatefulSet, claims: Iterable[str]) -> Workload:
     """Return a StatefulSet as decisions see it. `claims` are all claims of its namespace."""
-    metadata, spec, status = _metadata(stateful_set.metadata), stateful_set.spec, stateful_set.status
+    spec = stateful_set.spec
     assert spec is not None
-    record, unreadable = _record(metadata)
     policy = spec.persistent_volume_claim_retention_policy
     templates = [_metadata(claim.metadata).name or "" for claim in spec.volume_claim_templates or ()]
+    made = _of_templates(_metadata(stateful_set.metadata).name or "", templates, claims)
+    deletes = bool(policy and policy.when_scaled == "Delete")
+    return _workload(
+        "StatefulSet", stateful_set, (*_mounted(spec.template.spec), *made), deletes_claims=deletes
+    )
+
+
+def _workload(
+    kind: WorkloadKind,
+    one: V1Deployment | V1StatefulSet,
+    claims: tuple[str, ...],
+    *,
+    deletes_claims: bool = False,
+) -> Workload:
+    metadata, spec, status = _metadata(one.metadata), one.spec, one.status
+    assert spec is not None
+    record, unreadable = _record(metadata)
     return Workload(
-        reference=WorkloadReference(kind="StatefulSet", name=metadata.name or ""),
+        reference=WorkloadReference(kind=kind, name=metadata.name or ""),
         uid=metadata.uid or "",
         resource_version=metadata.resource_version or "",
         replicas=1 if spec.replicas is None else spec.replicas,
         ready=(status.ready_replicas if status else None) or 0,
-        settled=_settled(metadata, status.observed_generation if status else None),
+        settled=((status.observed_generation if status else None) or 0) >= (metadata.generation or 0),
         record=record,
         unreadable_record=unreadable,
         owner=controller_of(metadata),
-        deletes_claims=bool(policy and policy.when_scaled == "Delete"),
-        claims=(*_mounted(spec.template.spec), *_of_templates(metadata.name or "", templates, claims)),
+        deletes_claims=deletes_claims,
+        claims=claims,
     )
 
 
@@ -78,10 +81,6 @@ def _of_templates(stateful_set: str, templates: Iterable[str], claims: Iterable[
     """Return the claims made from a StatefulSet's templates: those of ordinals beyond its count, too."""
     pattern = re.compile(rf"(?:{'|'.join(map(re.escape, templates))})-{re.escape(stateful_set)}-\d+")
     return tuple(sorted(claim for claim in claims if pattern.fullmatch(claim)))
-
-
-def _settled(metadata: V1ObjectMeta, observed: int | None) -> bool:
-    return (observed or 0) >= (metadata.generation or 0)
 
 
 def _record(metadata: V1ObjectMeta) -> tuple[Record | None, bool]:

@@ -2,10 +2,16 @@
 
 from collections.abc import Iterable
 from datetime import datetime
+from typing import TypeVar
 
 from becalm_operator.api.backup import Phase, RunStatus
-from becalm_operator.api.base import to_utc
+from becalm_operator.api.base import Metadata, to_utc
 from becalm_operator.api.conditions import Condition, Reason
+from becalm_operator.api.repository import BackupRepositoryStatus
+from becalm_operator.api.schedule import BackupScheduleStatus
+from becalm_operator.plan.outcome import Failure
+
+ReadyT = TypeVar("ReadyT", BackupRepositoryStatus, BackupScheduleStatus)
 
 
 def merged(
@@ -34,9 +40,18 @@ def merged(
     return tuple(sorted((*others, condition), key=lambda c: c.type))
 
 
-def holds(conditions: Iterable[Condition], kind: str) -> Condition | None:
-    """Return a condition if it is True."""
-    return next((c for c in conditions if c.type == kind and c.status == "True"), None)
+def ready(status: ReadyT, metadata: Metadata, told: Failure, *, holds: bool | None, now: datetime) -> ReadyT:
+    """Return the status of a repository or schedule with its one condition, Ready, brought up to date."""
+    found = merged(
+        status.conditions,
+        "Ready",
+        holds=holds,
+        reason=told.reason,
+        message=told.message,
+        generation=metadata.generation,
+        now=now,
+    )
+    return status.model_copy(update={"conditions": found, "observed_generation": metadata.generation})
 
 
 def find(conditions: Iterable[Condition], kind: str) -> Condition | None:

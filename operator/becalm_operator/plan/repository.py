@@ -70,7 +70,7 @@ def _begin(repository: BackupRepository, world: RepositoryWorld) -> RepositoryPl
     )
     if conditions.find(status.conditions, "Ready") is None:
         probing = Failure(Reason.PROBING, "opening the repository")
-        status = _reported(repository, status, probing, holds=None, now=world.now)
+        status = conditions.ready(status, repository.metadata, probing, holds=None, now=world.now)
     # Jobs of the probe before were left for people to read; their time is over
     old = tuple(DeleteJob(job.name) for job in world.jobs.values() if job.finished)
     return Plan(status, old, again_seconds=SOON)
@@ -111,7 +111,9 @@ def _missing(repository: BackupRepository, world: RepositoryWorld, failure: Fail
     if job is None:
         made = jobs.init_job(owner, repository.spec, world.image, part=part)
         initialising = Failure(Reason.INITIALISING, "making the repository")
-        status = _reported(repository, repository.status, initialising, holds=None, now=world.now)
+        status = conditions.ready(
+            repository.status, repository.metadata, initialising, holds=None, now=world.now
+        )
         return Plan(status, (ApplyJob(made),), again_seconds=WATCHING)
     report = report_of(job, InitReport) if job.succeeded else None
     if report is not None:
@@ -135,7 +137,7 @@ def _going_on(repository: BackupRepository, world: RepositoryWorld, job: JobStat
     status = repository.status
     if job.stuck and ready is not None and ready.status != "True":
         waiting = Failure(Reason.PROBING, job.stuck)
-        status = _reported(repository, status, waiting, holds=None, now=world.now)
+        status = conditions.ready(status, repository.metadata, waiting, holds=None, now=world.now)
     return Plan(status, again_seconds=WATCHING)
 
 
@@ -146,7 +148,7 @@ def _opened(repository: BackupRepository, world: RepositoryWorld, found: str) ->
         return _failed(repository, world, Failure(Reason.REPOSITORY_REPLACED, replaced))
     status = repository.status.model_copy(update={"repository_id": found, "probing": False, "failures": 0})
     ready = Failure(Reason.READY, f"repository {found[:10]} opens with the password")
-    status = _reported(repository, status, ready, holds=True, now=world.now)
+    status = conditions.ready(status, repository.metadata, ready, holds=True, now=world.now)
     over = tuple(DeleteJob(job.name) for job in world.jobs.values() if job.finished)
     events = (Event("Ready", ready.message),) if _changes(repository, "True") else ()
     return Plan(status, over, events, again_seconds=PROBE_INTERVAL.total_seconds())
@@ -155,7 +157,7 @@ def _opened(repository: BackupRepository, world: RepositoryWorld, found: str) ->
 def _failed(repository: BackupRepository, world: RepositoryWorld, failure: Failure) -> RepositoryPlan:
     failures = repository.status.failures + 1
     status = repository.status.model_copy(update={"probing": False, "failures": failures})
-    status = _reported(repository, status, failure, holds=False, now=world.now)
+    status = conditions.ready(status, repository.metadata, failure, holds=False, now=world.now)
     live = tuple(DeleteJob(job.name) for job in world.jobs.values() if not job.finished)
     event = Event(failure.reason.value, failure.message, "Warning")
     events = (event,) if _changes(repository, "False") else ()
@@ -165,27 +167,6 @@ def _failed(repository: BackupRepository, world: RepositoryWorld, failure: Failu
 def _changes(repository: BackupRepository, status: str) -> bool:
     ready = conditions.find(repository.status.conditions, "Ready")
     return ready is None or ready.status != status
-
-
-def _reported(
-    repository: BackupRepository,
-    status: BackupRepositoryStatus,
-    told: Failure,
-    *,
-    holds: bool | None,
-    now: datetime,
-) -> BackupRepositoryStatus:
-    generation = repository.metadata.generation
-    found = conditions.merged(
-        status.conditions,
-        "Ready",
-        holds=holds,
-        reason=told.reason,
-        message=told.message,
-        generation=generation,
-        now=now,
-    )
-    return status.model_copy(update={"conditions": found, "observed_generation": generation})
 
 
 def _owner(repository: BackupRepository) -> Owner:

@@ -106,11 +106,11 @@ def decide(schedule: BackupSchedule, world: ScheduleWorld) -> SchedulePlan:
         clock = clock_of(schedule)
     except InvalidScheduleError as error:
         invalid = Failure(Reason.INVALID_SCHEDULE, str(error))
-        return Plan(_reported(schedule, status, invalid, holds=False, now=world.now), old)
+        return Plan(conditions.ready(status, schedule.metadata, invalid, holds=False, now=world.now), old)
     if schedule.spec.suspend:
         suspended = Failure(Reason.SUSPENDED, "spec.suspend is true: no Backups are made")
         status = status.model_copy(update={"next_schedule_time": None})
-        return Plan(_reported(schedule, status, suspended, holds=True, now=world.now), old)
+        return Plan(conditions.ready(status, schedule.metadata, suspended, holds=True, now=world.now), old)
     return _scheduled(schedule, status, clock, old, world)
 
 
@@ -140,7 +140,9 @@ def _scheduled(
     status = status.model_copy(update={"next_schedule_time": coming})
     told = _told(world.backups) or Failure(Reason.SCHEDULED, f"next Backup at {_when(coming)}")
     sleep = min(coming - world.now, _LONGEST_SLEEP) if coming else _LONGEST_SLEEP
-    final = _reported(schedule, status, told, holds=told.reason is Reason.SCHEDULED, now=world.now)
+    final = conditions.ready(
+        status, schedule.metadata, told, holds=told.reason is Reason.SCHEDULED, now=world.now
+    )
     return Plan(final, actions, events, again_seconds=max(sleep.total_seconds(), 0.1))
 
 
@@ -220,19 +222,3 @@ def _beyond_history(schedule: BackupSchedule, backups: Sequence[Backup]) -> tupl
         surplus = ended[: max(len(ended) - limit, 0)]
         gone += [DeleteBackup(b.metadata.name) for b in surplus if not b.metadata.deletion_timestamp]
     return tuple(gone)
-
-
-def _reported(
-    schedule: BackupSchedule, status: BackupScheduleStatus, told: Failure, *, holds: bool, now: datetime
-) -> BackupScheduleStatus:
-    generation = schedule.metadata.generation
-    found = conditions.merged(
-        status.conditions,
-        "Ready",
-        holds=holds,
-        reason=told.reason,
-        message=told.message,
-        generation=generation,
-        now=now,
-    )
-    return status.model_copy(update={"conditions": found, "observed_generation": generation})

@@ -110,5 +110,3 @@ def test_a_condition_is_found_by_its_type() -> None:
 
     assert conditions.find(made, "Ready") == made[0]
     assert conditions.find(made, "Other") is None
-    assert conditions.holds(made, "Ready") is None
-    assert conditions.holds(merge((), True), "Ready") is not None
