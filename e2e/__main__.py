@@ -3,9 +3,7 @@
 import argparse
 import sys
 
-from e2e import demo, toolchain
-from e2e.cluster import cluster
-from e2e.image import Builder
+from e2e import toolchain
 from e2e.paths import SetUpError, places
 
 
@@ -35,7 +33,17 @@ def _parser() -> argparse.ArgumentParser:
 def _run(arguments: argparse.Namespace) -> None:
     if arguments.command == "toolchain":
         toolchain.ensure()
-    elif arguments.command == "image":
+    else:
+        _run_on_cluster(arguments)
+
+
+def _run_on_cluster(arguments: argparse.Namespace) -> None:
+    # here, not above: their clients take longer to load than `toolchain` takes when everything is built
+    from e2e import demo  # noqa: PLC0415
+    from e2e.cluster import cluster  # noqa: PLC0415
+    from e2e.image import Builder  # noqa: PLC0415
+
+    if arguments.command == "image":
         cluster().load_image(Builder(places()).archive())
     elif arguments.command == "demo":
         demo.down() if arguments.down else demo.run()

@@ -4,6 +4,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from e2e import overlay
 from e2e.paths import Places, SetUpError
 from e2e.shell import run, say, succeeds
 
@@ -26,7 +27,7 @@ class Buildah:
     def _command(self, *arguments: str) -> list[str]:
         store = self.places.cache / "buildah"
         # the slow driver only where the other does not work
-        driver = "overlay" if "overlay" in Path("/proc/filesystems").read_text() else "vfs"
+        driver = "overlay" if overlay.works(store) else "vfs"
         return [
             "buildah",
             f"--root={store}/root",
@@ -43,8 +44,12 @@ class Buildah:
         lent = f"--volume={_CERTIFICATES}:{_CERTIFICATES}:ro"
         flags = ["--layers", "--network=host", "--isolation=chroot", lent]
         base = f"--build-arg=BASE_IMAGE={BASE_IMAGE}"
+        former = self._id(image)
         self("bud", *flags, base, "-t", image, str(folder), seconds=1800)
         self.save(image, target)
+        if former not in ("", self._id(image)):
+            # it holds a whole environment, and nobody asks for it again; what the new one shares stays
+            succeeds(self._command("rmi", former))
 
     def from_binary(self, binary: Path, image: str, target: Path) -> None:
         """Make an image of one static program, which it starts, into an archive."""
@@ -58,6 +63,10 @@ class Buildah:
         """Write an image into an archive as docker does; a file that is there is replaced."""
         target.unlink(missing_ok=True)
         self("push", image, f"docker-archive:{target}:{image}")
+
+    def _id(self, image: str) -> str:
+        """Return an image's id; empty if there is none."""
+        return self("images", "--quiet", "--no-trunc", "--filter", f"reference={image}").strip()
 
     def _ensure_base(self) -> None:
         if succeeds(self._command("inspect", "--type=image", BASE_IMAGE)):

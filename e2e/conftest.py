@@ -10,7 +10,7 @@ from e2e.shop import Shop, Workload
 
 
 @pytest.fixture(scope="session")
-def lab() -> Lab:
+def installed() -> Lab:
     """The cluster, with becalm installed by its chart."""
     toolchain.ensure()
     made = this_lab()
@@ -20,7 +20,17 @@ def lab() -> Lab:
 
 
 @pytest.fixture(scope="session")
-def _numbers() -> Iterator[int]:
+def lab(installed: Lab) -> Lab:
+    """The same by the name that tests use; a suite may give that name to a lab of its own."""
+    return installed
+
+
+Numbers = Iterator[int]
+
+
+@pytest.fixture(scope="session")
+def numbers() -> Numbers:
+    """What makes the names of namespaces differ."""
     return itertools.count(1)
 
 
@@ -28,12 +38,12 @@ MakeShop = Callable[..., Shop]
 
 
 @pytest.fixture
-def make_shop(lab: Lab, _numbers: Iterator[int]) -> Iterator[MakeShop]:
+def make_shop(lab: Lab, numbers: Numbers) -> Iterator[MakeShop]:
     """Opens shops in namespaces of their own; they are closed after the test."""
     opened: list[Shop] = []
 
     def make(*workloads: Workload) -> Shop:
-        kubectl = lab.kubectl.within(f"shop-{next(_numbers)}")
+        kubectl = lab.kubectl.within(f"shop-{next(numbers)}")
         shop = Shop(kubectl, lab.s3, workloads) if workloads else Shop(kubectl, lab.s3)
         opened.append(shop)
         shop.open()

@@ -1,17 +1,18 @@
 """containerd for a cluster of plain processes: its configuration, images, and what is left when it goes."""
 
 import json
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from e2e import network
+from e2e import network, overlay
+from e2e.paths import SetUpError
 from e2e.processes import Processes, until
 from e2e.shell import run, succeeds
 
 PAUSE_IMAGE = "localhost/pause:1"
 _NAMESPACE = "k8s.io"
 _PLUGINS = Path("/usr/lib/cni")
+_ENDING_SECONDS = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,19 +40,39 @@ class Containers:
         return ["ctr", "-a", str(self.socket), "-n", _NAMESPACE, *arguments]
 
     def load(self, archive: Path) -> None:
-        """Load an image from an archive as docker or buildah writes it."""
+        """Load an image from an archive as docker or buildah writes it, unless it was the last to be loaded."""
+        record = self.folder / "loaded"
+        if record.exists() and record.read_text() == archive.name:
+            return
         run(self._ctr("images", "import", str(archive)), seconds=300)
+        record.write_text(archive.name)
 
     def kill(self, container: str) -> None:
         """Kill a running container's first process outright, as a node that runs out of memory would."""
         run(self._ctr("tasks", "kill", "-s", "SIGKILL", container))
 
     def end_all(self) -> None:
-        """End what still runs, so that its mounts can go."""
-        tasks = run(self._ctr("tasks", "ls", "-q")).split() if succeeds(self._ctr("version")) else []
+        """End what still runs, so that its mounts can go.
+
+        Raises:
+            SetUpError: Something does not end.
+        """
+        if not succeeds(self._ctr("version")):
+            # containers outlive it, and nothing else knows them
+            self.processes.end("containerd")
+            self.start()
+        if not until(self._nothing_runs, seconds=_ENDING_SECONDS):
+            left = run(self._ctr("tasks", "ls"))
+            raise SetUpError(f"these containers do not end:\n{left}")
+
+    def _nothing_runs(self) -> bool:
+        """Kill what runs; say whether nothing did."""
+        tasks = run(self._ctr("tasks", "ls", "-q")).split()
         for task in tasks:
             succeeds(self._ctr("tasks", "kill", "-s", "SIGKILL", "-a", task))
-        until(lambda: all(succeeds(self._ctr("tasks", "rm", "-f", task)) for task in tasks), seconds=10)
+        if tasks:
+            succeeds(self._ctr("tasks", "rm", "-f", *tasks))
+        return not tasks
 
     def _write_network(self) -> None:
         folder = self.folder / "net.d"
@@ -70,7 +91,7 @@ class Containers:
             },
         }
         plugins = [bridge, {"type": "portmap", "capabilities": {"portMappings": True}}]
-        document = {"cniVersion": "1.0.0", "name": "becalm", "plugins": plugins}
+        document = {"cniVersion": "1.0.0", "name": network.CONTAINER_NETWORK, "plugins": plugins}
         (folder / "10-becalm.conflist").write_text(json.dumps(document))
 
     def _configuration(self) -> str:
@@ -87,19 +108,22 @@ state = "{self.folder}/state"
     bin_dir = "{_PLUGINS}"
     conf_dir = "{self.folder}/net.d"
   [plugins."io.containerd.grpc.v1.cri".containerd]
-    snapshotter = "overlayfs"
+    snapshotter = "{"overlayfs" if overlay.works(self.folder) else "native"}"
 """
 
 
 def unmount_below(folder: Path) -> None:
-    """Unmount everything below a folder, the deepest first."""
-    mounts = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
-    below = [mount for mount in mounts if mount.startswith(f"{folder}/")]
-    for mount in sorted(below, key=len, reverse=True):
+    """Unmount everything below a folder, the deepest first.
+
+    Raises:
+        SetUpError: Something stays mounted.
+    """
+    for mount in sorted(_mounted_below(folder), key=len, reverse=True):
         succeeds(["umount", "-l", mount])
+    if left := _mounted_below(folder):
+        raise SetUpError(f"these cannot be unmounted: {' '.join(left)}")
 
 
-def remove(folder: Path) -> None:
-    """Remove a folder in which nothing is mounted any more."""
-    unmount_below(folder)
-    shutil.rmtree(folder, ignore_errors=True)
+def _mounted_below(folder: Path) -> list[str]:
+    mounts = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+    return [mount for mount in mounts if mount.startswith(f"{folder}/")]

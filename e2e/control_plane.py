@@ -15,7 +15,7 @@ from e2e.processes import Processes
 from e2e.shell import succeeds
 
 NODE = "node1"
-_API = "https://127.0.0.1:6443"
+_API = f"https://{network.ADDRESS}:6443"
 _ETCD = "http://127.0.0.1:2379"
 _USERS = {
     "admin": ("admin", '"system:masters"'),
@@ -84,7 +84,7 @@ class ControlPlane:
             self._kube(
                 "kube-apiserver",
                 f"--etcd-servers={_ETCD}",
-                "--bind-address=0.0.0.0",
+                f"--bind-address={network.ADDRESS}",
                 f"--advertise-address={network.ADDRESS}",
                 "--secure-port=6443",
                 f"--tls-cert-file={state}/api.crt",
@@ -116,12 +116,15 @@ class ControlPlane:
     def start_controllers(self) -> None:
         """Start the controllers and the scheduler."""
         state = self._state
-        flags = ["--leader-elect=false", "--use-service-account-credentials=true"]
+        # everything listens on loopback or the bridge only
+        flags = ["--bind-address=127.0.0.1", "--leader-elect=false"]
+        flags += ["--use-service-account-credentials=true"]
         flags += [f"--kubeconfig={state}/controllers.kubeconfig", f"--root-ca-file={state}/ca.crt"]
         flags += [f"--service-account-private-key-file={state}/sa.key"]
         flags += [f"--cluster-signing-cert-file={state}/ca.crt", f"--cluster-signing-key-file={state}/ca.key"]
         self.processes.start("kube-controller-manager", self._kube("kube-controller-manager", *flags))
-        flags = ["--leader-elect=false", f"--kubeconfig={state}/scheduler.kubeconfig"]
+        flags = ["--bind-address=127.0.0.1", "--leader-elect=false"]
+        flags += [f"--kubeconfig={state}/scheduler.kubeconfig"]
         self.processes.start("kube-scheduler", self._kube("kube-scheduler", *flags))
 
     def start_node(self) -> None:
@@ -138,6 +141,7 @@ class ControlPlane:
         self.processes.start("kubelet", self._kube("kubelet", *flags, f"--node-ip={network.ADDRESS}"))
         flags = [f"--kubeconfig={state}/proxy.kubeconfig", f"--hostname-override={NODE}"]
         flags += [
+            "--healthz-bind-address=127.0.0.1",
             "--proxy-mode=iptables",
             f"--cluster-cidr={network.POD_RANGE}",
             "--conntrack-max-per-core=0",
@@ -148,7 +152,7 @@ class ControlPlane:
         return {
             "apiVersion": "kubelet.config.k8s.io/v1beta1",
             "kind": "KubeletConfiguration",
-            "address": "0.0.0.0",
+            "address": network.ADDRESS,
             "authentication": {
                 "anonymous": {"enabled": False},
                 "webhook": {"enabled": True},
@@ -163,6 +167,7 @@ class ControlPlane:
             "failCgroupV1": False,
             "failSwapOn": False,
             "imageGCHighThresholdPercent": 100,
+            "podLogsDir": f"{self.places.logs}/pods",
             "resolvConf": "",
         }
 

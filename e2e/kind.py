@@ -1,6 +1,7 @@
 """A cluster by kind: its node is a container of a Docker engine."""
 
 import json
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,9 +39,10 @@ class KindCluster:
         return [self.places.binary("kind"), *arguments, "--name", _NAME]
 
     def up(self) -> None:
-        """Make the cluster, unless it is there."""
+        """Make the cluster, unless it is there and answers."""
         self.places.state.mkdir(parents=True, exist_ok=True)
-        if _NAME not in run([self.places.binary("kind"), "get", "clusters"]).split():
+        if not self._is_well():
+            self.down()
             say("making a kind cluster (a minute)")
             config = Path(__file__).parent / "kind.yaml"
             create = ["create", "cluster", "--config", str(config), "--kubeconfig", str(self.kubeconfig)]
@@ -48,10 +50,20 @@ class KindCluster:
         self.s3.start()
 
     def down(self) -> None:
-        """Delete the cluster."""
-        if _NAME in run([self.places.binary("kind"), "get", "clusters"]).split():
+        """Delete the cluster and what the S3 server holds."""
+        if self._exists():
             self.s3.stop()
+            shutil.rmtree(self.s3.folder, ignore_errors=True)
             run(self._kind("delete", "cluster"))
+
+    def _exists(self) -> bool:
+        return _NAME in run([self.places.binary("kind"), "get", "clusters"]).split()
+
+    def _is_well(self) -> bool:
+        """Say whether it answers; its kubeconfig is written again, as the state folder may be gone."""
+        kubectl = [self.places.binary("kubectl"), f"--kubeconfig={self.kubeconfig}"]
+        export = self._kind("export", "kubeconfig", "--kubeconfig", str(self.kubeconfig))
+        return self._exists() and succeeds(export) and succeeds([*kubectl, "get", "--raw", "/readyz"])
 
     def status(self) -> str:
         """Return what kind says."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from e2e.shell import run, succeeds
 
 BRIDGE = "becalm0"
+CONTAINER_NETWORK = "becalm"
 ADDRESS = "10.244.0.1"
 POD_RANGE = "10.244.0.0/24"
 SERVICE_RANGE = "10.96.0.0/16"
@@ -43,7 +44,7 @@ def up() -> None:
 
 
 def down() -> None:
-    """Take the bridge away, and the rules that kube-proxy has left."""
+    """Take the bridge away, and the rule that kept its traffic in."""
     _KEPT_IN.remove()
     if succeeds(["ip", "link", "show", BRIDGE]):
         run(["ip", "link", "del", BRIDGE])

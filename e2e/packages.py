@@ -34,18 +34,28 @@ def _exists(file: str) -> bool:
     return Path(file).exists() or Path(other).exists()
 
 
-def ensure() -> None:
-    """Install what is missing, unless a Docker engine makes all of it needless.
+def require() -> None:
+    """See that a cluster of plain processes can run here.
 
     Raises:
-        SetUpError: It cannot be installed here.
+        SetUpError: It cannot.
     """
-    if has_docker() or not (absent := missing()):
-        return
-    if os.geteuid() != 0 or not shutil.which("apt-get"):
+    absent = missing()
+    if absent or os.geteuid() != 0:
+        lacking = f", of which these are missing: {' '.join(absent)}" if absent else ""
         raise SetUpError(
-            "a cluster needs either a Docker engine, or root and these Debian packages: " + " ".join(absent)
+            f"a cluster needs either a Docker engine, or root and some of Debian's packages{lacking}"
         )
+
+
+def ensure() -> None:
+    """Install what is missing, if that can be done and no Docker engine makes it needless.
+
+    Where it cannot, everything but the cluster works all the same: `require` speaks up when a cluster is wished.
+    """
+    absent = missing()
+    if not absent or os.geteuid() != 0 or not shutil.which("apt-get") or has_docker():
+        return
     say(f"installing {' '.join(absent)} (half a minute, once)")
     quiet = {"DEBIAN_FRONTEND": "noninteractive"}
     run(["apt-get", "update", "-qq"], env=quiet)

@@ -50,4 +50,6 @@ def places() -> Places:
     """Read the places from BECALM_CACHE and BECALM_STATE; both have defaults."""
     caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     cache = Path(os.environ.get("BECALM_CACHE") or caches / "becalm")
-    return Places(cache, Path(os.environ.get("BECALM_STATE") or "/var/lib/becalm-e2e"))
+    # a cluster of plain processes runs as root, kind as anybody
+    states = Path("/var/lib") if os.geteuid() == 0 else Path.home() / ".local" / "state"
+    return Places(cache, Path(os.environ.get("BECALM_STATE") or states / "becalm-e2e"))

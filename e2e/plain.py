@@ -1,20 +1,22 @@
 """A cluster of plain processes: the components of Kubernetes on a bridge of their own, as root."""
 
+import shutil
 import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from e2e import containers, network
+from e2e import containers, network, packages, traces
 from e2e.containers import Containers
 from e2e.control_plane import ControlPlane
 from e2e.image import Builder
-from e2e.paths import Places
+from e2e.paths import Places, SetUpError
 from e2e.processes import Processes, until
 from e2e.s3 import S3Server
 from e2e.shell import say, succeeds
 
 _NODE_SECONDS = 90
+_RECORDS = "processes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +27,7 @@ class PlainCluster:
 
     @property
     def _processes(self) -> Processes:
-        return Processes(self.places.state / "processes", self.places.logs)
+        return Processes(self.places.state / _RECORDS, self.places.logs)
 
     @property
     def _containers(self) -> Containers:
@@ -50,10 +52,12 @@ class PlainCluster:
         if self._is_well():
             self.s3.start()
             return
+        packages.require()
         self.down()
         say("starting a cluster of plain processes (about 15 s)")
         began = time.monotonic()
         plane = self._control_plane
+        (self.places.state / _RECORDS).mkdir(parents=True)  # first: by this the folder is known as ours
         network.up()
         plane.write_files()
         plane.start_etcd()
@@ -78,7 +82,12 @@ class PlainCluster:
         return well and self._control_plane.answers() and self._control_plane.node_is_ready()
 
     def down(self) -> None:
-        """End what was started, the newest first, and remove every trace."""
+        """End what was started, the newest first, and remove every trace.
+
+        Raises:
+            SetUpError: The state folder holds something else, or something does not end.
+        """
+        self._require_own_state()
         names = self._processes.names()
         for name in names:
             if name != "containerd":
@@ -88,8 +97,25 @@ class PlainCluster:
             self._processes.end("containerd")
         if names:
             succeeds([self.places.binary("kube"), "kube-proxy", "--cleanup"])
-        containers.remove(self.places.state)
+            traces.remove(self.places.state)
+        containers.unmount_below(self.places.state)
+        self._remove_state()
         network.down()
+
+    def _require_own_state(self) -> None:
+        state = self.places.state
+        found = {path.name for path in state.iterdir()} if state.exists() else set()
+        if found and not found & {_RECORDS, "s3.json"}:
+            raise SetUpError(
+                f"{state} is no cluster's state: let BECALM_STATE name a folder that may be removed"
+            )
+
+    def _remove_state(self) -> None:
+        """Remove the state folder; the records, by which it is known, last."""
+        for path in self.places.state.glob("*"):
+            if path.is_dir() and path.name != _RECORDS:
+                shutil.rmtree(path, ignore_errors=True)
+        shutil.rmtree(self.places.state, ignore_errors=True)
 
     def status(self) -> str:
         """Return a line for each process."""

@@ -2,9 +2,9 @@
 
 import os
 import signal
-import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,19 +22,15 @@ class Processes:
     logs: Path
 
     def start(self, name: str, command: Sequence[str], env: Mapping[str, str] | None = None) -> None:
-        """Start a process and record it."""
+        """Start a process and record it.
+
+        Raises:
+            SetUpError: There is no such program.
+        """
         self.records.mkdir(parents=True, exist_ok=True)
         self.logs.mkdir(parents=True, exist_ok=True)
-        with (self.logs / f"{name}.log").open("ab") as log:
-            process = subprocess.Popen(
-                list(command),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env={**os.environ, **(env or {})},
-                start_new_session=True,
-            )
-        (self.records / name).write_text(f"{process.pid} {_started(process.pid)}")
+        pid = _spawn(command, self.logs / f"{name}.log", {**os.environ, **(env or {})})
+        (self.records / name).write_text(f"{pid} {_started(pid)}")
 
     def names(self) -> list[str]:
         """Return what has been started and not ended by us, the newest first."""
@@ -51,16 +47,17 @@ class Processes:
         record = self.records / name
         if not record.exists():
             return None
-        pid, started = record.read_text().split(" ", 1)
-        return int(pid) if _started(int(pid)) == started else None
+        pid, _, started = record.read_text().partition(" ")
+        # no start is recorded for a process that ended at once
+        return int(pid) if started and _started(int(pid)) == started else None
 
     def end(self, name: str, how: signal.Signals = signal.SIGTERM) -> None:
         """End a process, by force if it does not go by itself."""
         pid = self._pid(name)
         if pid is not None:
-            os.kill(pid, how)
+            _signal(pid, how)
             if not until(lambda: not self.runs(name), seconds=_ENDING_SECONDS):
-                os.kill(pid, signal.SIGKILL)
+                _signal(pid, signal.SIGKILL)
                 until(lambda: not self.runs(name), seconds=_ENDING_SECONDS)
         (self.records / name).unlink(missing_ok=True)
 
@@ -78,6 +75,36 @@ class Processes:
         """
         if not until(lambda: ready() or not self.runs(name), seconds=seconds) or not self.runs(name):
             raise SetUpError(f"{name} does not get ready within {seconds:.0f} s:\n{self.tail(name)}")
+
+
+def _spawn(command: Sequence[str], log: Path, environment: Mapping[str, str]) -> int:
+    """Start a process in a session of its own and return its number.
+
+    Not by `subprocess`: its objects warn when they go while their process runs, and here that is what is meant.
+    """
+    append = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+    files = [
+        (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+        (os.POSIX_SPAWN_OPEN, 1, str(log), append, 0o644),
+        (os.POSIX_SPAWN_DUP2, 1, 2),
+    ]
+    try:
+        # Python ignores SIGPIPE; what it starts should not
+        return os.posix_spawnp(
+            command[0],
+            list(command),
+            environment,
+            file_actions=files,
+            setsid=True,
+            setsigdef=[signal.SIGPIPE],
+        )
+    except OSError as error:
+        raise SetUpError(f"{command[0]} cannot be started: {error.strerror}") from error
+
+
+def _signal(pid: int, how: signal.Signals) -> None:
+    with suppress(ProcessLookupError):  # it may just have ended by itself
+        os.kill(pid, how)
 
 
 def _started(pid: int) -> str:

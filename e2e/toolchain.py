@@ -6,6 +6,7 @@ built twice, and everything is built again when its version or our part of its s
 
 import fcntl
 import hashlib
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from pathlib import Path
 
 from e2e import packages
 from e2e.paths import Places, SetUpError, places
-from e2e.shell import run, say, succeeds
+from e2e.shell import run, say
 
 KUBERNETES = "v1.34.4"
 _SOURCES = Path(__file__).parent
@@ -73,6 +74,7 @@ def ensure() -> None:
     """
     where = places()
     packages.ensure()
+    _write_kubectl(where)
     wanted = [*tools(), *_kind()]
     if all(_current(tool, where) for tool in wanted):
         return
@@ -85,15 +87,24 @@ def ensure() -> None:
             if not _current(tool, where):
                 say(f"building {tool.name} {tool.version} (takes {tool.pace}, once)")
                 _build(tool, where)
-    kubectl = where.binaries / "kubectl"
-    kubectl.unlink(missing_ok=True)
-    kubectl.write_text(f'#!/bin/sh\nexec "{where.binaries}/kube" kubectl "$@"\n')
-    kubectl.chmod(0o755)
+
+
+def _write_kubectl(where: Places) -> None:
+    """Give kubectl, which is a part of `kube`, a name of its own."""
+    target = where.binaries / "kubectl"
+    text = f'#!/bin/sh\nexec "{where.binaries}/kube" kubectl "$@"\n'
+    if target.exists() and target.read_text() == text:
+        return
+    where.binaries.mkdir(parents=True, exist_ok=True)
+    fresh = target.with_name(f".kubectl.{os.getpid()}")
+    fresh.write_text(text)
+    fresh.chmod(0o755)
+    fresh.replace(target)
 
 
 def _kind() -> tuple[Tool, ...]:
     """Return kind where a Docker engine answers."""
-    if not (shutil.which("docker") and succeeds(["docker", "info"], seconds=20)):
+    if not packages.has_docker():
         return ()
     return (Tool("kind", "sigs.k8s.io/kind", "v0.33.0", "half a minute"),)
 

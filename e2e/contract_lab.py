@@ -1,0 +1,155 @@
+"""The lab in which the operator's view of a cluster is tested: what people and other controllers do, for real."""
+
+import asyncio
+import itertools
+import time
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from typing import TypeVar
+
+from kubernetes.aio.client import V1Job
+from tests.operator.cluster.lab import REPORT, Ending
+
+from becalm_operator.api import names
+from becalm_operator.api.backup import WorkloadReference
+from becalm_operator.api.base import SecretKeyReference
+from becalm_operator.api.repository import BackupRepositorySpec, ClaimStorage, Storage
+from becalm_operator.cluster.port import R, Resource
+from becalm_operator.manifests.jobs import Image, Owner, access_job
+from e2e.image import IMAGE
+from e2e.kubectl import Document, Kubectl, NeverHappenedError
+
+T = TypeVar("T")
+
+_SECONDS = 60.0
+_EVERY_SECONDS = 0.15
+_REPORTS = f"printf '%s' '{REPORT}' > /dev/termination-log"
+_SCRIPTS = {
+    Ending.WELL: _REPORTS,
+    Ending.FAILED: f"{_REPORTS}; exit 12",
+    Ending.NEVER: "exec sleep 600",
+    Ending.STUCK: "exit 0",
+}
+
+
+class RealLab:
+    """One namespace of a real cluster."""
+
+    def __init__(self, kubectl: Kubectl) -> None:
+        self._kubectl = kubectl
+        self._touches: Iterator[int] = itertools.count(1)
+        self.namespace = kubectl.namespace
+
+    async def until(self, what: str, look: Callable[[], Awaitable[T | None]]) -> T:
+        deadline = time.monotonic() + _SECONDS
+        while (found := await look()) is None:
+            if time.monotonic() > deadline:
+                raise NeverHappenedError(f"not within {_SECONDS:.0f} s: {what}")
+            await asyncio.sleep(_EVERY_SECONDS)
+        return found
+
+    async def make_claim(self, name: str, labels: Mapping[str, str] | None = None) -> None:
+        self._kubectl.apply(_claim(name, labels or {}))
+
+    async def make_deployment(
+        self, name: str, *, replicas: int, claims: Sequence[str] = (), owner: str = ""
+    ) -> None:
+        document = _workload("Deployment", name, replicas, claims)
+        if owner:
+            document["metadata"]["ownerReferences"] = [self._made_owner(owner)]
+        self._kubectl.apply(document)
+
+    def _made_owner(self, owner: str) -> Document:
+        kind, _, name = owner.partition("/")
+        self._kubectl.apply({"apiVersion": "v1", "kind": kind, "metadata": {"name": name}})
+        made = self._kubectl.get(kind, name)
+        assert made is not None
+        uid = made["metadata"]["uid"]
+        return {"apiVersion": "v1", "kind": kind, "name": name, "uid": uid, "controller": True}
+
+    async def make_stateful_set(
+        self, name: str, *, replicas: int, template: str, deletes_claims: bool = False
+    ) -> None:
+        document = _workload("StatefulSet", name, replicas, ())
+        spec = document["spec"]
+        spec["serviceName"] = name
+        spec["podManagementPolicy"] = "Parallel"
+        spec["volumeClaimTemplates"] = [_claim(template, {})]
+        mount = {"name": template, "mountPath": f"/data/{template}"}
+        spec["template"]["spec"]["containers"][0]["volumeMounts"] = [mount]
+        if deletes_claims:
+            spec["persistentVolumeClaimRetentionPolicy"] = {"whenScaled": "Delete", "whenDeleted": "Retain"}
+        self._kubectl.apply(document)
+
+    async def make_pod(self, name: str, claims: Sequence[str]) -> None:
+        metadata = {"name": name}
+        self._kubectl.apply({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": _pod(claims)})
+
+    async def scale(self, workload: WorkloadReference, replicas: int) -> None:
+        self._kubectl("scale", str(workload), f"--replicas={replicas}")
+
+    async def delete_workload(self, workload: WorkloadReference) -> None:
+        self._kubectl("delete", str(workload), "--wait=false")
+
+    async def make(self, resource: R) -> R:
+        document = resource.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_defaults=True)
+        document |= {"apiVersion": names.API_VERSION, "kind": resource.kind}
+        document.pop("status", None)
+        self._kubectl.apply(document)
+        made = self._kubectl.get(f"{resource.plural}.{names.GROUP}", resource.metadata.name)
+        return type(resource).model_validate(made)
+
+    async def delete(self, resource: Resource) -> None:
+        self._kubectl("delete", f"{resource.plural}.{names.GROUP}", resource.metadata.name, "--wait=false")
+
+    async def touch(self, resource: Resource) -> None:
+        self._label(f"{resource.plural}.{names.GROUP}/{resource.metadata.name}")
+
+    async def touch_workload(self, workload: WorkloadReference) -> None:
+        self._label(str(workload))
+
+    def _label(self, what: str) -> None:
+        self._kubectl("label", "--overwrite", what, f"touched={next(self._touches)}")
+
+    def job(self, owner: Resource, part: str, ending: Ending) -> V1Job:
+        metadata = owner.metadata
+        storage = Storage(persistent_volume_claim=ClaimStorage(claim_name="none"))
+        spec = BackupRepositorySpec(storage=storage, password_secret_ref=SecretKeyReference(name="none"))
+        by = Owner(owner.kind, metadata.name, metadata.namespace, metadata.uid)
+        image = "localhost/nowhere:1" if ending is Ending.STUCK else IMAGE
+        made = access_job(by, spec, Image(image, "Never"), part=part)
+        assert made.spec is not None
+        pod = made.spec.template.spec
+        assert pod is not None
+        pod.volumes, pod.termination_grace_period_seconds = None, 1
+        container = pod.containers[0]
+        container.volume_mounts, container.env = None, None
+        container.command = ["sh", "-c", _SCRIPTS[ending]]
+        return made
+
+
+def _claim(name: str, labels: Mapping[str, str]) -> Document:
+    return {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"name": name, "labels": dict(labels)},
+        "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Mi"}}},
+    }
+
+
+def _workload(kind: str, name: str, replicas: int, claims: Sequence[str]) -> Document:
+    labels = {"app": name}
+    template = {"metadata": {"labels": labels}, "spec": _pod(claims)}
+    spec: Document = {"replicas": replicas, "selector": {"matchLabels": labels}, "template": template}
+    return {"apiVersion": "apps/v1", "kind": kind, "metadata": {"name": name}, "spec": spec}
+
+
+def _pod(claims: Sequence[str]) -> Document:
+    container: Document = {
+        "name": "app",
+        "image": IMAGE,
+        "imagePullPolicy": "Never",
+        "command": ["sh", "-c", "exec sleep 600"],
+        "volumeMounts": [{"name": claim, "mountPath": f"/data/{claim}"} for claim in claims],
+    }
+    volumes = [{"name": claim, "persistentVolumeClaim": {"claimName": claim}} for claim in claims]
+    return {"terminationGracePeriodSeconds": 0, "containers": [container], "volumes": volumes}

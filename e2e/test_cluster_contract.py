@@ -1,0 +1,51 @@
+"""The real API server keeps the promises that the cluster in memory is tested by."""
+
+from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime
+
+import pytest
+from kubernetes.aio import config
+from kubernetes.aio.client import ApiClient, Configuration
+from tests.operator.cluster.contract import ClusterContract
+
+from becalm_operator.cluster.api_server import ApiServer
+from becalm_operator.settings import Settings
+from e2e.conftest import Numbers
+from e2e.contract_lab import RealLab
+from e2e.image import IMAGE
+from e2e.lab import Lab
+
+pytestmark = pytest.mark.cluster
+
+
+@pytest.fixture(scope="module")
+def resting(installed: Lab) -> Iterator[Lab]:
+    """The lab while its operator rests: it would act on what the contract makes."""
+    kubectl = installed.kubectl
+    kubectl("scale", "deployment/becalm", "--replicas=0")
+    gone = ["--for=delete", "pod", "-l", "app.kubernetes.io/name=becalm", "--timeout=60s"]
+    kubectl("wait", *gone, seconds=70)
+    yield installed
+    kubectl("scale", "deployment/becalm", "--replicas=1")
+    installed.operator_pod()
+
+
+class TestApiServer(ClusterContract):
+    @pytest.fixture
+    def lab(self, resting: Lab, numbers: Numbers) -> Iterator[RealLab]:
+        kubectl = resting.kubectl.within(f"contract-{next(numbers)}")
+        kubectl("create", "namespace", kubectl.namespace)
+        yield RealLab(kubectl)
+        kubectl("delete", "namespace", kubectl.namespace, "--wait=false")
+
+    @pytest.fixture
+    async def cluster(self, resting: Lab, lab: RealLab) -> AsyncIterator[ApiServer]:
+        configuration = Configuration()
+        await config.load_kube_config(  # type: ignore[no-untyped-call]  # the client has no types here
+            str(resting.cluster.kubeconfig), client_configuration=configuration, persist_config=False
+        )
+        settings = Settings(
+            namespace=lab.namespace, image=IMAGE, pull_policy="Never", watched_namespaces=(lab.namespace,)
+        )
+        async with ApiClient(configuration) as client:
+            yield ApiServer(client, settings, lambda: datetime.now(UTC))
