@@ -148,6 +148,15 @@ class ForgetReport(Report):
 
 
 @dataclass(frozen=True, slots=True)
+class PruneReport(Report):
+    """Unneeded data was removed: how many bytes went, and how many of those that stay nobody needs."""
+
+    kind: ClassVar[str] = "prune"
+    bytes_removed: int = 0
+    bytes_unused: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class PlannedSnapshot:
     """One snapshot that a commit writes. Ids are hex, `time` is RFC 3339, `summary` restic's."""
 

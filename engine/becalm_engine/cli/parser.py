@@ -3,6 +3,8 @@
 import argparse
 from collections.abc import Callable, Mapping
 
+from becalm_engine.cli import maintain_flags
+
 _ENVIRONMENT = """\
 environment:
   RESTIC_REPOSITORY, RESTIC_REPOSITORY_FILE             the repository, or a file that names it
@@ -33,6 +35,7 @@ def build(environment: Mapping[str, str]) -> argparse.ArgumentParser:
 
     for define in _DEFINITIONS:
         define(add)
+    maintain_flags.define(commands, shared)
     return parser
 
 
@@ -188,7 +191,7 @@ def _check(add: _Add) -> None:
 
 
 def _forget(add: _Add) -> None:
-    parser = add("forget", "Remove snapshots by a policy (their data goes with the next prune)")
+    parser = add("forget", "Remove snapshots by a policy (their data goes with a prune)")
     parser.add_argument("-n", "--dry-run", action="store_true", help="only say what would be removed")
     parser.add_argument("-c", "--compact", action="store_true", help="one line each")
     parser.add_argument(
@@ -212,6 +215,8 @@ def _forget(add: _Add) -> None:
     parser.add_argument(
         "--keep-tag", action="append", default=[], metavar="TAG[,TAG…]", help="keep snapshots with these tags"
     )
+    parser.add_argument("--prune", action="store_true", help="prune afterwards, if a snapshot was removed")
+    maintain_flags.add_prune_flags(parser)
     _filters(parser)
 
 

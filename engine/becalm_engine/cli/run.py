@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from becalm_engine.cli import show
+from becalm_engine.cli import maintain, show
 from becalm_engine.cli.output import Output, Watcher, size_text
 from becalm_engine.cli.session import Session, read_text
+from becalm_engine.cli.watching import watched
 from becalm_engine.commands import backup as backup_command
 from becalm_engine.commands import check as check_command
 from becalm_engine.commands import commit as commit_command
@@ -27,6 +28,7 @@ from becalm_engine.contract import (
     ExitCode,
     ForgetReport,
     InitReport,
+    PruneReport,
     Report,
     RestoreReport,
 )
@@ -38,7 +40,6 @@ from becalm_engine.policy.patterns import Patterns
 from becalm_engine.policy.retention import UNLIMITED, Policy, Span
 from becalm_engine.repository import lock, reader, snapshots
 from becalm_engine.repository.repository import Repository, initialise
-from becalm_engine.repository.writer import DEFAULT_PACK_BYTES, MIB
 from becalm_engine.storage.base import FileKind
 from becalm_engine.volume import target
 
@@ -64,15 +65,6 @@ def _version() -> str:
     from importlib import metadata  # noqa: PLC0415  takes long, and few commands need it
 
     return metadata.version("becalm")
-
-
-def _watched(session: Session, output: Output, progress: Progress) -> Watcher:
-    text = session.environment.get("RESTIC_PROGRESS_FPS", "")
-    try:
-        per_second = float(text) if text else (5.0 if output.out.isatty() else 1.0)
-    except ValueError:
-        raise UsageError(f"RESTIC_PROGRESS_FPS={text!r} is not a number") from None
-    return Watcher(output, progress, updates_per_second=min(max(per_second, 0.01), 60.0))
 
 
 def init(session: Session, output: Output, progress: Progress) -> Report:
@@ -103,7 +95,7 @@ def backup(session: Session, output: Output, progress: Progress) -> Report:
     with session.locked_repository() as repository:
         repository_snapshot = None
         repository.load_index()
-        with _watched(session, output, progress):
+        with watched(session, output, progress):
             captured = backup_command.capture(
                 repository, options, progress=progress, report=report_error, read=read
             )
@@ -140,7 +132,7 @@ def _backup_options(session: Session) -> BackupOptions:
         with_atime=arguments.with_atime,
         skip_if_unchanged=arguments.skip_if_unchanged,
         time_nanos=_time(arguments.time) if arguments.time else None,
-        pack_bytes=_pack_bytes(arguments.pack_size or session.environment.get("RESTIC_PACK_SIZE", "")),
+        pack_bytes=session.pack_bytes(),
         workers=max(2, os.cpu_count() or 1),
         stdin_filename=arguments.stdin_filename,
     )
@@ -149,14 +141,6 @@ def _backup_options(session: Session) -> BackupOptions:
 def _pattern_lines(files: list[str]) -> list[str]:
     lines = [line.strip() for file in files for line in read_text(file, "exclude").splitlines()]
     return [line for line in lines if line and not line.startswith("#")]
-
-
-def _pack_bytes(mebibytes: str) -> int:
-    if mebibytes in ("", "0"):
-        return DEFAULT_PACK_BYTES
-    if not mebibytes.isdecimal() or not 4 <= int(mebibytes) <= 128:
-        raise UsageError(f"--pack-size {mebibytes} is not between 4 and 128 MiB")
-    return int(mebibytes) * MIB
 
 
 def _time(text: str) -> int:
@@ -250,7 +234,7 @@ def restore(session: Session, output: Output, progress: Progress) -> Report:
             f"restoring {stored.short} of {stored.snapshot.local_time:%Y-%m-%d %H:%M:%S} to {arguments.target}"
         )
         root = target.open_target(arguments.target)
-        with target.closing(root), _watched(session, output, progress):
+        with target.closing(root), watched(session, output, progress):
             restorer.restore(tree, root, node)
     show.restored(output, restorer.outcome, progress, dry_run=options.dry_run)
     return show.restore_report(restorer.outcome)
@@ -260,7 +244,7 @@ def check(session: Session, output: Output, progress: Progress) -> Report:
     """Check the repository."""
     with (
         session.locked_repository(exclusive=True, only_reads=True) as repository,
-        _watched(session, output, progress),
+        watched(session, output, progress),
     ):
         findings = check_command.check(
             repository, read_data=session.arguments.read_data, progress=progress, say=output.say
@@ -273,18 +257,20 @@ def forget(session: Session, output: Output, progress: Progress) -> Report:
     """Apply a policy."""
     arguments = session.arguments
     policy = _policy(arguments.__dict__)
-    with session.locked_repository(exclusive=not arguments.dry_run) as repository:
+    with session.locked_repository(exclusive=not arguments.dry_run or arguments.prune) as repository:
+        limits = maintain.limits_of(session, repository) if arguments.prune else None
         groups = forget_command.plan(
             repository, policy, session.filter(), arguments.group_by, now=datetime.now(UTC)
         )
         show.forget_plan(output, groups)
-        removed = sum(not verdict.kept for group in groups for verdict in group.verdicts)
+        gone = [verdict.key.name for group in groups for verdict in group.verdicts if not verdict.kept]
         if not arguments.dry_run:
             forget_command.remove(repository, groups)
-    verb = "would be removed" if arguments.dry_run else "removed"
-    output.say(f"{removed} snapshots {verb}")
+        output.say(f"{len(gone)} snapshots {'would be removed' if arguments.dry_run else 'removed'}")
+        if limits and gone:
+            maintain.prune_locked(session, output, progress, repository, limits, forgotten=gone)
     kept = sum(verdict.kept for group in groups for verdict in group.verdicts)
-    return ForgetReport(kept=kept, removed=removed)
+    return ForgetReport(kept=kept, removed=len(gone))
 
 
 def _policy(arguments: Mapping[str, Any]) -> Policy:
@@ -376,4 +362,5 @@ COMMANDS = {
     "cat": Command(cat, AccessReport),
     "unlock": Command(unlock),
     "version": Command(version),
+    "prune": Command(maintain.prune, PruneReport),
 }

@@ -14,6 +14,7 @@ from becalm_engine.format.compression import Compression
 from becalm_engine.repository.lock import locked
 from becalm_engine.repository.repository import Repository, open_repository
 from becalm_engine.repository.snapshots import Filter
+from becalm_engine.repository.writer import DEFAULT_PACK_BYTES, MIB
 from becalm_engine.storage.base import Storage
 from becalm_engine.storage.location import parse_options
 from becalm_engine.storage.opening import open_storage
@@ -89,6 +90,15 @@ class Session:
     def _sleep(self, seconds: float) -> None:
         if self._stop.wait(seconds):
             raise StoppedError("interrupted while waiting for the lock")
+
+    def pack_bytes(self) -> int:
+        """Return how long packs are to be."""
+        mebibytes = self.arguments.pack_size or self.environment.get("RESTIC_PACK_SIZE", "")
+        if mebibytes in ("", "0"):
+            return DEFAULT_PACK_BYTES
+        if not mebibytes.isdecimal() or not 4 <= int(mebibytes) <= 128:
+            raise UsageError(f"--pack-size {mebibytes} is not between 4 and 128 MiB")
+        return int(mebibytes) * MIB
 
     def filter(self) -> Filter:
         """Return the snapshots that --host, --tag and --path mean."""

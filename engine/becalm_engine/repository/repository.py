@@ -46,6 +46,12 @@ class Repository:
         self.windows = Windows(storage)
         self.guard: Callable[[], None] = lambda: None
 
+    def without_index(self) -> "Repository":
+        """Return the same repository with an empty index: for writing again what it has."""
+        bare = Repository(self.storage, self.key, self.config, self.compression)
+        bare.guard = self.guard
+        return bare
+
     def load_document(self, kind: FileKind, name: str) -> bytes:
         """Return the JSON of an index, snapshot or lock.
 

@@ -87,6 +87,18 @@ class Writer:
             self._packers[kind].add(blob, sealed, plain_bytes)
         return True
 
+    def put(self, blob: BlobID, kind: BlobKind, content: bytes | memoryview) -> None:
+        """Store a blob whose id is known, also if the repository has it."""
+        sealed, plain_bytes = self._sealed(content)
+        self.put_sealed(PackedBlob(blob, kind, 0, len(sealed), plain_bytes), sealed)
+
+    def put_sealed(self, packed: PackedBlob, sealed: bytes) -> None:
+        """Store a blob as it lies in another pack, also if the repository has it."""
+        self.check()
+        with self._changing:
+            self._count(packed.kind, packed.content_bytes, len(sealed))
+            self._packers[packed.kind].add(packed.id, sealed, packed.plain_bytes)
+
     def check(self) -> None:
         """Raise what an upload failed with."""
         if self._failed is not None:

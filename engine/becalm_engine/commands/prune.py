@@ -1,0 +1,153 @@
+"""`becalm prune`: removes what no snapshot needs.
+
+new packs → new index files → old index files deleted → old packs deleted
+
+Killed anywhere it leaves a sound repository, and the next run takes up what this one has written. Nothing is deleted
+on the word of one listing: what was seen at the start must be seen again before the first deletion.
+"""
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+
+from becalm_engine.commands.progress import Progress
+from becalm_engine.commands.removal import confirm_missing, delete_files, delete_packs, pack_sizes
+from becalm_engine.commands.repack import copy_blobs
+from becalm_engine.commands.usage import used_blobs
+from becalm_engine.errors import EngineError, StorageError, UsageError
+from becalm_engine.ids import PackID
+from becalm_engine.policy import prune as policy
+from becalm_engine.policy.blob_counts import BlobCounts
+from becalm_engine.policy.prune import Limits, Plan
+from becalm_engine.repository import index_files, snapshots
+from becalm_engine.repository.index_files import IndexFiles, IndexWriter
+from becalm_engine.repository.repository import Repository
+from becalm_engine.repository.writer import DEFAULT_PACK_BYTES, Writer
+from becalm_engine.storage.base import FileKind
+
+Teller = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A plan, and what the repository looked like when it was made."""
+
+    plan: Plan
+    limits: Limits
+    snapshots: frozenset[str]
+    files: IndexFiles
+    to_copy: BlobCounts
+
+
+def prepare(
+    repository: Repository,
+    limits: Limits,
+    *,
+    progress: Progress,
+    say: Teller,
+    forgotten: Collection[str] = (),
+    allow_remove_all: bool = False,
+) -> Prepared:
+    """Decide what to prune; nothing is changed. `forgotten` snapshots count as removed.
+
+    Raises:
+        DamagedError: Something that a snapshot needs is missing or cannot be read.
+        UsageError: No snapshot is left, and nobody said that this is meant.
+    """
+    say("loading all snapshots...")
+    every = snapshots.list_snapshots(repository)
+    staying = [stored for stored in every if stored.name not in forgotten]
+    say("loading indexes...")
+    files = index_files.load(repository)
+    sizes = pack_sizes(repository)
+    if not staying and sizes and not allow_remove_all:
+        raise UsageError(
+            "there is no snapshot, so all data would be deleted; "
+            "if that is meant, add --unsafe-allow-remove-all"
+        )
+    say(f"finding data that is still in use for {len(staying)} snapshots")
+    used = used_blobs(repository, (stored.snapshot.tree for stored in staying), progress)
+    say("collecting packs for deletion and repacking")
+    plan = policy.make_plan(repository.index, used, sizes, limits, doubtful=files.doubtful)
+    confirm_missing(repository, plan.missing)
+    return Prepared(plan, limits, frozenset(stored.name for stored in every), files, used)
+
+
+def execute(
+    repository: Repository,
+    prepared: Prepared,
+    *,
+    progress: Progress,
+    say: Teller,
+    pack_bytes: int = DEFAULT_PACK_BYTES,
+) -> None:
+    """Do what was planned. The repository must be locked exclusively since before the plan was made."""
+    plan = prepared.plan
+    _refuse_changes(repository, prepared)
+    if set(index_files.names(repository)) != prepared.files.names:
+        raise StorageError("the list of index files has changed meanwhile; nothing was deleted. Try again")
+    if plan.unreferenced:
+        say("deleting unreferenced packs")
+        delete_packs(repository, plan.unreferenced, progress)
+    if plan.repack:
+        say("repacking packs")
+        _repack(repository, prepared, pack_bytes, progress)
+    _replace_index(repository, prepared, progress, say)
+    old = [*plan.remove, *plan.repack]
+    if old:
+        say(f"removing {len(old)} old packs")
+        delete_packs(repository, old, progress)
+    say("done")
+
+
+def _repack(repository: Repository, prepared: Prepared, pack_bytes: int, progress: Progress) -> None:
+    """Write again what stays of the packs that go, and index it."""
+    plan, left = prepared.plan, prepared.to_copy
+    progress.bytes_done = progress.files_done = 0
+    progress.files_total = len(plan.repack)
+    repack = frozenset(plan.repack)
+    concerned = [name for name, packs in sorted(prepared.files.packs.items()) if packs & repack]
+    with Writer(repository.without_index(), pack_bytes=pack_bytes) as writer:
+        for pack, blobs in index_files.entries_in(repository, concerned, repack):
+            wanted = []
+            for blob in blobs:
+                if left.get(blob.kind, blob.id):
+                    left.put(blob.kind, blob.id, 0)
+                    wanted.append(blob)
+            copy_blobs(
+                repository, writer, pack, wanted,
+                compress_data=prepared.limits.compress_data, progress=progress,
+            )  # fmt: skip
+            progress.files_done += 1
+    lost = sum(number > 0 for _, _, number in left)
+    if lost:
+        raise EngineError(f"internal error: {lost} blobs were not repacked; nothing was deleted")
+
+
+def _replace_index(repository: Repository, prepared: Prepared, progress: Progress, say: Teller) -> None:
+    """Write index files without the packs that go, and delete the old ones once the new ones are seen."""
+    plan = prepared.plan
+    gone: set[PackID] = {*plan.remove, *plan.repack, *plan.missing}
+    old = prepared.files.to_replace(gone)
+    if not old:
+        return
+    say("rebuilding index")
+    writer = IndexWriter(repository)
+    index_files.copy_entries(repository, old, writer, gone=gone)
+    _refuse_changes(repository, prepared)
+    index_files.require_listed(repository, {*prepared.files.names, *writer.written})
+    delete_files(repository, FileKind.INDEX, old, progress)
+
+
+def _refuse_changes(repository: Repository, prepared: Prepared) -> None:
+    """Look again at the snapshots that the plan stands on.
+
+    Raises:
+        StorageError: They are not listed as before.
+    """
+    repository.guard()
+    now = {stored.name for stored in repository.storage.list(FileKind.SNAPSHOT)}
+    if now != prepared.snapshots:
+        raise StorageError(
+            f"the list of snapshots has changed while they were looked at ({len(prepared.snapshots)} before, "
+            f"{len(now)} now), so nothing that was in use is deleted. Try again once nobody else works here"
+        )

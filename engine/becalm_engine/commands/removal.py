@@ -1,0 +1,55 @@
+"""Deleting many files, several at once; the lock is looked at before each."""
+
+from collections.abc import Collection
+from concurrent.futures import ThreadPoolExecutor
+
+from becalm_engine.commands.progress import Progress
+from becalm_engine.errors import ObjectMissingError, StorageError
+from becalm_engine.ids import PackID
+from becalm_engine.repository.repository import Repository
+from becalm_engine.storage.base import FileKind
+
+
+def delete_files(repository: Repository, kind: FileKind, names: Collection[str], progress: Progress) -> None:
+    """Delete files. What is deleted before an error stays so: callers delete only what nobody needs."""
+    progress.files_done, progress.files_total = 0, len(names)
+
+    def delete(name: str) -> None:
+        progress.check()
+        repository.guard()
+        repository.storage.delete(kind, name)
+        progress.files_done += 1
+
+    with ThreadPoolExecutor(repository.storage.connections) as pool:
+        for _ in pool.map(delete, sorted(names)):
+            pass
+
+
+def delete_packs(repository: Repository, packs: Collection[PackID], progress: Progress) -> None:
+    """Delete packs."""
+    delete_files(repository, FileKind.PACK, [pack.hex() for pack in packs], progress)
+
+
+def pack_sizes(repository: Repository) -> dict[PackID, int]:
+    """Return the packs that the store lists, and their lengths."""
+    return {
+        PackID(bytes.fromhex(stored.name)): stored.size_bytes
+        for stored in repository.storage.list(FileKind.PACK)
+    }
+
+
+def confirm_missing(repository: Repository, packs: Collection[PackID]) -> None:
+    """Ask for each pack by its name: a listing that left it out may not be taken for its end.
+
+    Raises:
+        StorageError: One is there, so the listing was not whole.
+    """
+    for pack in packs:
+        try:
+            repository.storage.load_range(FileKind.PACK, pack.hex(), offset=0, length=1)
+        except ObjectMissingError:
+            continue
+        raise StorageError(
+            f"pack {pack.hex()} exists, but {repository.storage.location} did not list it; "
+            "its listings cannot be trusted, and nothing was deleted"
+        )
