@@ -1,12 +1,17 @@
 """The commands that look after a repository: prune, repair, list, recover."""
 
 from collections.abc import Collection
+from pathlib import Path
 
 from becalm_engine.cli import show_prune
 from becalm_engine.cli.output import Output
 from becalm_engine.cli.session import Session
 from becalm_engine.cli.watching import watched
 from becalm_engine.commands import prune as prune_command
+from becalm_engine.commands import recover as recover_command
+from becalm_engine.commands import repair_index as index_command
+from becalm_engine.commands import repair_packs as packs_command
+from becalm_engine.commands import repair_snapshots as snapshots_command
 from becalm_engine.commands.progress import Progress
 from becalm_engine.commands.sources import parse_size
 from becalm_engine.contract import PruneReport, Report
@@ -14,7 +19,9 @@ from becalm_engine.errors import UsageError
 from becalm_engine.format.compression import Compression
 from becalm_engine.policy import prune as policy
 from becalm_engine.policy.prune import Limits
+from becalm_engine.repository import snapshots
 from becalm_engine.repository.repository import Repository
+from becalm_engine.storage.base import FileKind
 
 _TREE_PACK_BYTES = 8 * 1024 * 1024
 """The writer makes no longer packs of directories, whatever the pack size."""
@@ -84,3 +91,130 @@ def limits_of(session: Session, repository: Repository) -> Limits:
         small_data_bytes=small,
         small_tree_bytes=min(small, min(pack_bytes, _TREE_PACK_BYTES) // 5 * 4),
     )
+
+
+def repair(session: Session, output: Output, progress: Progress) -> Report:
+    """Repair the index, packs or snapshots."""
+    return _REPAIRS[session.arguments.what](session, output, progress)
+
+
+def _repair_index(session: Session, output: Output, progress: Progress) -> Report:
+    with session.locked_repository(exclusive=True) as repository, watched(session, output, progress):
+        done = index_command.repair_index(
+            repository, read_all=session.arguments.read_all_packs, progress=progress, say=output.say
+        )
+    output.say("done" if done else "the index is complete and right")
+    output.message(
+        {
+            "message_type": "summary",
+            "removed_index": done.broken_files,
+            "missing_packs": [pack.hex() for pack in done.missing],
+            "read_packs": [pack.hex() for pack in done.added],
+            "dropped_packs": [pack.hex() for pack in done.dropped],
+        }
+    )
+    return Report()
+
+
+def _repair_packs(session: Session, output: Output, progress: Progress) -> Report:
+    def keep_copy(name: str, data: bytes) -> None:
+        output.say(f"saving a copy of pack {name} to the current folder")
+        Path(f"pack-{name}").write_bytes(data)
+
+    with session.locked_repository(exclusive=True) as repository:
+        done = packs_command.repair_packs(
+            repository, session.arguments.id, keep_copy=keep_copy, progress=progress, say=output.say
+        )
+    output.say(f"\n{done.saved} blobs saved, {done.lost} lost")
+    if done.lost:
+        output.warn("Use `becalm repair snapshots --forget` to remove what was lost from all snapshots")
+    output.message({"message_type": "summary", "blobs_saved": done.saved, "blobs_lost": done.lost})
+    return Report()
+
+
+def _repair_snapshots(session: Session, output: Output, progress: Progress) -> Report:
+    arguments = session.arguments
+    with session.locked_repository(exclusive=True, only_reads=arguments.dry_run) as repository:
+        chosen = snapshots.list_snapshots(repository, session.filter())
+        if arguments.id:
+            chosen = [snapshots.find_snapshot(repository, text, session.filter()) for text in arguments.id]
+        repository.load_index()
+        done = snapshots_command.repair_snapshots(
+            repository,
+            chosen,
+            dry_run=arguments.dry_run,
+            forget=arguments.forget,
+            progress=progress,
+            say=output.say,
+        )
+    for stored in done.written:
+        output.say(f"saved new snapshot {stored.short}")
+    for name in done.removed:
+        output.say(f"removed old snapshot {name[:8]}")
+    count = f"{len(done.damaged)} snapshots" if done.damaged else "no snapshots"
+    output.say(f"\n{count} {'would be' if arguments.dry_run else 'were'} modified")
+    output.message(
+        {
+            "message_type": "summary",
+            "damaged_snapshots": list(done.damaged),
+            "new_snapshots": [stored.name for stored in done.written],
+            "removed_snapshots": done.removed,
+        }
+    )
+    return Report()
+
+
+_REPAIRS = {"index": _repair_index, "packs": _repair_packs, "snapshots": _repair_snapshots}
+
+
+def list_objects(session: Session, output: Output, progress: Progress) -> Report:
+    """List the names of all objects of a kind; blobs with their type."""
+    kind = session.arguments.kind
+    if kind == "locks":  # to be seen also by those whom they keep out
+        lines = _names(session.repository(), FileKind.LOCK)
+    else:
+        with session.locked_repository(only_reads=True) as repository:
+            lines = _blobs(repository) if kind == "blobs" else _names(repository, _KINDS[kind])
+    for line in lines:
+        output.result(line)
+    output.message(lines)
+    return Report()
+
+
+_KINDS = {
+    "packs": FileKind.PACK,
+    "index": FileKind.INDEX,
+    "snapshots": FileKind.SNAPSHOT,
+    "keys": FileKind.KEY,
+}
+
+
+def _names(repository: Repository, kind: FileKind) -> list[str]:
+    return sorted(stored.name for stored in repository.storage.list(kind))
+
+
+def _blobs(repository: Repository) -> list[str]:
+    repository.load_index()
+    return [f"{place.blob.kind.name.lower()} {place.blob.id.hex()}" for place in repository.index]
+
+
+def recover(session: Session, output: Output, progress: Progress) -> Report:
+    """Make a snapshot of what no snapshot holds."""
+    with session.locked_repository(exclusive=True) as repository, watched(session, output, progress):
+        output.say("ensuring index is complete")
+        index_command.repair_index(repository, read_all=False, progress=progress, say=output.say)
+        stored = recover_command.recover(
+            repository.without_index(),
+            progress=progress,
+            say=output.say,
+            warn=output.warn,
+            program_version=_program_version(),
+        )
+    output.message({"message_type": "summary", "snapshot_id": stored.name if stored else None})
+    return Report()
+
+
+def _program_version() -> str:
+    from importlib import metadata  # noqa: PLC0415  takes long, and few commands need it
+
+    return f"becalm {metadata.version('becalm')}"

@@ -35,7 +35,7 @@ def build(environment: Mapping[str, str]) -> argparse.ArgumentParser:
 
     for define in _DEFINITIONS:
         define(add)
-    maintain_flags.define(commands, shared)
+    maintain_flags.define(commands, shared, _filters)
     return parser
 
 

@@ -363,4 +363,7 @@ COMMANDS = {
     "unlock": Command(unlock),
     "version": Command(version),
     "prune": Command(maintain.prune, PruneReport),
+    "repair": Command(maintain.repair),
+    "list": Command(maintain.list_objects),
+    "recover": Command(maintain.recover),
 }

@@ -212,7 +212,7 @@ def make_plan(
     """
     packs = _listed(index)
     missing = tuple(pack for pack in packs if pack not in sizes)
-    unsound = tuple(p for p in sizes if p in doubtful or (p in packs and not _fits(packs[p], sizes[p])))
+    unsound = _unsound(packs, sizes, doubtful)
     sound = {pack: about for pack, about in packs.items() if pack not in {*missing, *unsound}}
     statistics = Statistics()
     _count_copies(index, used, sound)
@@ -233,6 +233,19 @@ def _listed(index: Iterable[Placed]) -> dict[PackID, _Pack]:
     for placed in index:
         packs.setdefault(placed.pack, _Pack()).take(placed.blob)
     return packs
+
+
+def unsound_packs(
+    index: Iterable[Placed], sizes: Mapping[PackID, int], doubtful: Collection[PackID]
+) -> tuple[PackID, ...]:
+    """Return the packs that are there and cannot be what the index says."""
+    return _unsound(_listed(index), sizes, doubtful)
+
+
+def _unsound(
+    packs: Mapping[PackID, _Pack], sizes: Mapping[PackID, int], doubtful: Collection[PackID]
+) -> tuple[PackID, ...]:
+    return tuple(p for p in sizes if p in doubtful or (p in packs and not _fits(packs[p], sizes[p])))
 
 
 def _fits(pack: _Pack, size_bytes: int) -> bool:

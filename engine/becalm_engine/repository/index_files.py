@@ -4,6 +4,7 @@ New ones are written first. Until the old ones are deleted both are there, and s
 """
 
 from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
 from becalm_engine.errors import DamagedError, StorageError
@@ -38,7 +39,7 @@ class IndexFiles:
         return {*self.packs, *self.broken}
 
     @property
-    def listed(self) -> Collection[PackID]:
+    def listed(self) -> AbstractSet[PackID]:
         """All packs that are listed anywhere."""
         return self._listings.keys()
 

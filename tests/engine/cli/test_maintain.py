@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from tests.engine.cli.conftest import Becalm, locks
+from tests.engine.cli.test_run import hold_lock
 
 
 def backed_up(becalm: Becalm, source: Path, *, times: int = 3) -> None:
@@ -122,3 +123,92 @@ def test_repack_small_merges_small_packs(becalm: Becalm, repository: Path, sourc
 
     assert len(packs(repository)) <= 4
     assert becalm("check", "--read-data").status == 0
+
+
+# --- list
+
+
+def test_objects_of_each_kind_are_listed(becalm: Becalm, repository: Path, source: Path) -> None:
+    backed_up(becalm, source, times=1)
+    [[snapshot]] = becalm("snapshots", "--json").messages
+
+    assert becalm("list", "snapshots").out.split() == [snapshot["id"]]
+    assert becalm("list", "packs").out.split() == packs(repository)
+    assert becalm("list", "index").out.split() == [path.name for path in (repository / "index").iterdir()]
+    assert becalm("list", "keys").out.split() == [path.name for path in (repository / "keys").iterdir()]
+    blobs = [line.split() for line in becalm("list", "blobs").out.splitlines()]
+    assert {kind for kind, _ in blobs} == {"data", "tree"}
+    assert snapshot["tree"] in {name for _, name in blobs}
+    assert becalm("list", "packs", "--json").messages == [packs(repository)]
+
+
+def test_locks_are_listed_also_for_those_they_keep_out(becalm: Becalm, repository: Path) -> None:
+    hold_lock(repository, exclusive=True)
+
+    assert becalm("list", "locks").out.split() == locks(repository)
+    assert becalm("list", "packs").status == 11
+
+
+# --- repair and recover
+
+
+def test_repair_index_finds_the_packs_that_no_index_lists(
+    becalm: Becalm, repository: Path, source: Path
+) -> None:
+    backed_up(becalm, source, times=1)
+    [index] = (repository / "index").iterdir()
+    index.unlink()
+    assert becalm("check").status == 1
+
+    result = becalm("repair", "index")
+
+    assert result.status == 0
+    assert sorted(re.findall(r"adding pack file to index (\w+)", result.out)) == packs(repository)
+    assert becalm("check", "--read-data").status == 0
+    assert "the index is complete and right" in becalm("repair", "index").out
+    [summary] = becalm("repair", "index", "--read-all-packs", "--json").messages
+    assert sorted(summary["read_packs"]) == packs(repository)
+
+
+def test_a_damaged_file_is_taken_out_step_by_step(
+    becalm: Becalm, repository: Path, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (source / "big").write_bytes(bytes(range(251)) * 100)
+    becalm("backup", source)
+    path = max((repository / "data").glob("*/*"), key=lambda one: one.stat().st_size)
+    data = bytearray(path.read_bytes())
+    data[40:60] = bytes(20)
+    path.chmod(0o600)
+    path.write_bytes(data)
+    assert becalm("check", "--read-data").status == 1
+
+    packs_result = becalm("repair", "packs", path.name)
+    dry = becalm("repair", "snapshots", "--dry-run")
+    result = becalm("repair", "snapshots", "--forget")
+
+    assert packs_result.status == 0
+    assert (tmp_path / f"pack-{path.name}").read_bytes() == data
+    assert "1 snapshots would be modified" in dry.out
+    assert "1 snapshots were modified" in result.out
+    assert "removed old snapshot" in result.out
+    assert becalm("check", "--read-data").status == 0
+    assert becalm("repair", "snapshots", "latest").out.endswith("no snapshots were modified\n")
+
+
+def test_recover_finds_what_was_captured_and_never_committed(
+    becalm: Becalm, source: Path, tmp_path: Path
+) -> None:
+    tree = becalm("backup", "--capture", source).report["tree"]
+
+    assert "found 1 unreferenced roots" in becalm("recover").out
+
+    becalm("restore", "latest", "--target", tmp_path / "back")
+    assert (tmp_path / "back" / tree[:8]).is_dir()
+    [summary] = becalm("recover", "--json").messages
+    assert summary == {"message_type": "summary", "snapshot_id": None}
+
+
+@pytest.mark.parametrize("arguments", [["repair"], ["repair", "packs"], ["list"], ["list", "trees"]])
+def test_commands_that_lack_an_argument_are_1(becalm: Becalm, arguments: list[str]) -> None:
+    assert becalm(*arguments).status == 1

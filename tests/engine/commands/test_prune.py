@@ -1,6 +1,6 @@
 import contextlib
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
@@ -18,26 +18,26 @@ from becalm_engine.ids import BlobID, PackID
 from becalm_engine.policy.prune import Limits, UnusedLimit
 from becalm_engine.repository import index_files, snapshots
 from becalm_engine.repository.reader import load_blob, load_tree
-from becalm_engine.repository.repository import Repository, open_repository
+from becalm_engine.repository.repository import Repository
 from becalm_engine.repository.writer import Writer
-from becalm_engine.storage.base import FileKind, StoredFile
+from becalm_engine.storage.base import FileKind
 from becalm_engine.storage.memory import MemoryStorage
-from tests.engine.repository.repositories import PASSWORD, contents, made, reopened
+from tests.engine.commands.stores import (
+    HidingStorage,
+    blobs_of,
+    flip,
+    forget,
+    indexes,
+    opened,
+    packs,
+    save,
+    three_snapshots,
+)
+from tests.engine.repository.repositories import contents, made, reopened
 
 DATA, TREE = BlobKind.DATA, BlobKind.TREE
 NOTHING_UNUSED = Limits(UnusedLimit(size_bytes=0))
 Files = dict[tuple[FileKind, str], bytes]
-
-
-class HidingStorage(MemoryStorage):
-    """Leaves some files out of its listings."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.hides: Callable[[FileKind, str], bool] = lambda _kind, _name: False
-
-    def list(self, kind: FileKind) -> Iterator[StoredFile]:
-        return (stored for stored in super().list(kind) if not self.hides(kind, stored.name))
 
 
 @pytest.fixture
@@ -47,35 +47,7 @@ def storage() -> HidingStorage:
 
 @pytest.fixture
 def repository(storage: HidingStorage) -> Repository:
-    """Three snapshots of ten files each; each shares five with the one before."""
-    repository = made(storage)
-    blobs = contents(20)
-    for number in range(3):
-        save(repository, number, blobs[5 * number : 5 * number + 10])
-    return repository
-
-
-def save(repository: Repository, number: int, files: list[bytes], *, pack_bytes: int = 8000) -> None:
-    """Store a snapshot with one blob a file."""
-    with Writer(repository, pack_bytes=pack_bytes) as writer:
-        nodes = [
-            encode_node(
-                Node(b"%03d" % at, FILE, 0, 0, 0, 0, 0, 0, size=len(one), content=(writer.save(DATA, one),))
-            )
-            for at, one in enumerate(files)
-        ]
-        tree = writer.save(TREE, encode_tree(nodes))
-    snapshots.save_snapshot(repository, Snapshot(number, tree, (f"/{number}",)))
-
-
-def forget(repository: Repository, *numbers: int) -> None:
-    for stored in snapshots.list_snapshots(repository):
-        if stored.snapshot.time_nanos in numbers:
-            snapshots.remove_snapshot(repository, stored)
-
-
-def opened(repository: Repository) -> Repository:
-    return open_repository(repository.storage, PASSWORD)
+    return three_snapshots(storage)
 
 
 def prepared(
@@ -92,25 +64,6 @@ def pruned(repository: Repository, limits: Limits = NOTHING_UNUSED, *, remove_al
     plan = prepared(again, limits, remove_all=remove_all)
     prune.execute(again, plan, progress=Progress(), say=lambda _: None, pack_bytes=8000)
     return plan
-
-
-def packs(repository: Repository) -> set[str]:
-    return {stored.name for stored in repository.storage.list(FileKind.PACK)}
-
-
-def indexes(repository: Repository) -> set[str]:
-    return set(index_files.names(repository))
-
-
-def blobs_of(repository: Repository) -> dict[bytes, int]:
-    """Return how often each blob is listed; the index must be right about every pack."""
-    again = reopened(repository)
-    assert {pack.hex() for pack in again.index.packs()} == packs(repository)
-    found: dict[bytes, int] = {}
-    for placed in again.index:
-        load_blob(again, placed.blob.id)
-        found[placed.blob.id] = found.get(placed.blob.id, 0) + 1
-    return found
 
 
 def test_what_no_snapshot_needs_is_gone_and_all_else_is_there_once(repository: Repository) -> None:
@@ -200,19 +153,13 @@ def test_a_blob_that_is_damaged_in_one_pack_is_copied_from_another(
     save(repository.without_index(), 7, contents(20)[:10])
     again = reopened(repository)
     twice = next(p for p in again.index if len(again.index.find_all(p.blob.id)) > 1 and p.blob.kind is DATA)
-    _flip(storage, twice.pack, twice.blob.offset + 40)
+    flip(storage, twice.pack, twice.blob.offset + 40)
     target = again.without_index()
 
     with Writer(target) as writer:
         copy_blobs(again, writer, twice.pack, [twice.blob], compress_data=False, progress=Progress())
 
     assert load_blob(target, twice.blob.id)
-
-
-def _flip(storage: MemoryStorage, pack: PackID, at: int) -> None:
-    data = bytearray(storage.files[FileKind.PACK, pack.hex()])
-    data[at] ^= 1
-    storage.files[FileKind.PACK, pack.hex()] = bytes(data)
 
 
 def used_pack(repository: Repository) -> PackID:
@@ -248,7 +195,7 @@ def _break_snapshot(repository: Repository, storage: MemoryStorage) -> None:
 
 
 def _break_tree(repository: Repository, storage: MemoryStorage) -> None:
-    _flip(storage, used_pack(repository), 20)
+    flip(storage, used_pack(repository), 20)
 
 
 @pytest.mark.parametrize(
@@ -275,7 +222,7 @@ def test_a_damaged_blob_that_would_have_to_be_copied_ends_the_run_with_all_old_p
     again = reopened(repository)
     used = prepared(again).to_copy
     blob = next(p.blob for p in again.index if p.pack == mixed and used.get(p.blob.kind, p.blob.id))
-    _flip(storage, mixed, blob.offset + 40)
+    flip(storage, mixed, blob.offset + 40)
     before = packs(repository)
 
     with pytest.raises((DamagedError, StorageError), match=blob.id.hex()):

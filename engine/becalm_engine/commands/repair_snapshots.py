@@ -1,0 +1,184 @@
+"""`becalm repair snapshots`: writes damaged snapshots again, without what is lost.
+
+It believes the index, so that has to be repaired first.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+from becalm_engine.commands.progress import Progress
+from becalm_engine.errors import EngineError
+from becalm_engine.format.names import quote
+from becalm_engine.format.pack import BlobKind
+from becalm_engine.format.tree import DIR, FILE, Node, encode_node, encode_tree
+from becalm_engine.ids import BlobID, FileID, blob_id, parse_id
+from becalm_engine.repository import snapshots
+from becalm_engine.repository.reader import load_tree
+from becalm_engine.repository.repository import Repository
+from becalm_engine.repository.snapshots import StoredSnapshot
+from becalm_engine.repository.writer import Writer
+
+_TAG = "repaired"
+_EMPTY = encode_tree(())
+
+Save = Callable[[bytes], BlobID]
+"""Stores the text of a directory, or only says which id it would have."""
+
+
+@dataclass(slots=True)
+class SnapshotRepair:
+    """Damaged snapshots by name: what each became, None where nothing of it can be read."""
+
+    damaged: dict[str, BlobID | None] = field(default_factory=dict)
+    written: list[StoredSnapshot] = field(default_factory=list)
+    removed: list[str] = field(default_factory=list)
+
+
+def repair_snapshots(
+    repository: Repository,
+    chosen: Sequence[StoredSnapshot],
+    *,
+    dry_run: bool,
+    forget: bool,
+    progress: Progress,
+    say: Callable[[str], None],
+) -> SnapshotRepair:
+    """Repair snapshots. First all that is lost is told; then trees, new snapshots, and only then what is removed."""
+    repair = SnapshotRepair()
+    looking = _TreeRepair(repository, blob_id, progress)
+    for stored in chosen:
+        say(f"\nsnapshot {stored.short} of {list(stored.snapshot.paths)} at {stored.snapshot.local_time}")
+        tree = looking.repaired(stored.snapshot.tree, say)
+        if tree != stored.snapshot.tree:
+            repair.damaged[stored.name] = tree
+    if dry_run:
+        return repair
+    damaged = [stored for stored in chosen if stored.name in repair.damaged]
+    _write(repository, damaged, repair, progress)
+    if forget:
+        for stored in damaged:
+            snapshots.remove_snapshot(repository, stored)
+            repair.removed.append(stored.name)
+    return repair
+
+
+def _write(
+    repository: Repository, damaged: Sequence[StoredSnapshot], repair: SnapshotRepair, progress: Progress
+) -> None:
+    if not damaged:
+        return
+    with Writer(repository) as writer:
+        writing = _TreeRepair(repository, lambda text: writer.save(BlobKind.TREE, text), progress)
+        for stored in damaged:
+            writing.repaired(stored.snapshot.tree, lambda _: None)
+    present = {(one.snapshot.original, one.snapshot.tree) for one in snapshots.list_snapshots(repository)}
+    for stored in damaged:
+        tree = repair.damaged[stored.name]
+        original = stored.snapshot.original or FileID(parse_id(stored.name))
+        if tree is None or (original, tree) in present:  # nothing left of it, or an earlier run wrote it
+            continue
+        tags = tuple(dict.fromkeys((*stored.snapshot.tags, _TAG)))
+        repaired = replace(stored.snapshot, tree=tree, original=original, tags=tags)
+        repair.written.append(snapshots.save_snapshot(repository, repaired))
+
+
+@dataclass(slots=True)
+class _Folder:
+    """A directory on its way: nodes that were not looked at yet, and those that stay."""
+
+    tree: BlobID
+    path: str
+    waiting: list[Node]
+    nodes: list[Node] = field(default_factory=list)
+    changed: bool = False
+
+
+class _TreeRepair:
+    """Rewrites trees, each once, however many snapshots share it. Without recursion: they may be deep."""
+
+    def __init__(self, repository: Repository, save: Save, progress: Progress) -> None:
+        self._repository = repository
+        self._save = save
+        self._progress = progress
+        self._done: dict[BlobID, BlobID] = {}
+
+    def repaired(self, root: BlobID, say: Callable[[str], None]) -> BlobID | None:
+        """Return the tree without what is lost: itself if nothing is, None if it cannot be read at all."""
+        if root in self._done:
+            if self._done[root] != root:
+                say("  damaged as a snapshot above")
+            return self._done[root]
+        first = self._opened(root, "")
+        if first is None:
+            say("  dir '/': not readable")
+            return None
+        folders = [first]
+        while folders:
+            self._progress.check()
+            inside = self._step(folders[-1], say)
+            if inside is not None:
+                folders.append(inside)
+            elif not folders[-1].waiting:
+                self._finish(folders.pop())
+        return self._done[root]
+
+    def _opened(self, tree: BlobID, path: str) -> _Folder | None:
+        try:
+            return _Folder(tree, path, load_tree(self._repository, tree)[::-1])
+        except EngineError as error:
+            if error.retryable:
+                raise
+            return None
+
+    def _step(self, folder: _Folder, say: Callable[[str], None]) -> _Folder | None:
+        """Look at the next node; return a directory that has to be looked at before it."""
+        if not folder.waiting:
+            return None
+        node = folder.waiting[-1]
+        path = f"{folder.path}/{quote(node.name)}"
+        if node.type == DIR:
+            assert node.subtree is not None
+            if node.subtree not in self._done:
+                inside = self._opened(node.subtree, path)
+                if inside is not None:
+                    return inside
+                say(f"  dir {path!r}: replaced with empty directory")
+                self._done[node.subtree] = self._save(_EMPTY)
+            folder.changed |= self._done[node.subtree] != node.subtree
+            node.subtree = self._done[node.subtree]
+        folder.waiting.pop()
+        self._take(folder, node, path, say)
+        return None
+
+    def _take(self, folder: _Folder, node: Node, path: str, say: Callable[[str], None]) -> None:
+        if node.type == "irregular":
+            say(f"  file {path!r}: removed node with invalid type {node.type!r}")
+            folder.changed = True
+            return
+        if node.type == FILE and (fault := self._fault(node)):
+            say(f"  file {path!r}: {fault}")
+            folder.changed = True
+        folder.nodes.append(node)
+
+    def _fault(self, node: Node) -> str:
+        """Leave out of a file what is lost, and say what was wrong with it."""
+        sizes = {blob: self._size(blob) for blob in node.content}
+        content = tuple([blob for blob in node.content if sizes[blob] is not None])
+        size = sum(sizes[blob] or 0 for blob in content)
+        lost = len(node.content) - len(content)
+        wrong_size, stated = node.size != size, node.size
+        node.content, node.size = content, size
+        if lost:
+            return f"removed missing content: {size} of {stated} bytes stay"
+        return "fixed incorrect size" if wrong_size else ""
+
+    def _size(self, blob: BlobID) -> int | None:
+        places = self._repository.index.find_all(blob)
+        return next((p.blob.content_bytes for p in places if p.blob.kind is BlobKind.DATA), None)
+
+    def _finish(self, folder: _Folder) -> None:
+        if not folder.changed:
+            self._done[folder.tree] = folder.tree
+            return
+        ordered = sorted(folder.nodes, key=lambda node: node.name)
+        self._done[folder.tree] = self._save(encode_tree(encode_node(node) for node in ordered))
