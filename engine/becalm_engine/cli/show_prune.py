@@ -84,44 +84,41 @@ def _packs(output: Output, plan: Plan) -> None:
 
 def summary(plan: Plan, *, dry_run: bool) -> dict[str, Any]:
     """Return the plan as a document; restic prints none, so the names are those of its statistics."""
-    found, remaining = plan.statistics, _remaining(plan.statistics)
+    found = plan.statistics
+    amounts = {
+        "used": found.used,
+        "duplicate": found.duplicate,
+        "unused": found.unused,
+        "total": found.total,
+        "repack": found.repack,
+        "repackrm": found.repack_removes,
+        "remove": found.remove,
+        "remove_total": found.pruned,
+        "remain": _remaining(found),
+    }
+    sizes = {name: amount.size_bytes for name, amount in amounts.items()}
+    sizes["unref"] = found.unreferenced_bytes
+    sizes["uncompressed"] = found.uncompressed_bytes
+    sizes["remain_unused"] = found.unused_bytes_after
     return {
         "message_type": "summary",
         "dry_run": dry_run,
-        "blobs": {
-            "used": found.used.blobs,
-            "duplicate": found.duplicate.blobs,
-            "unused": found.unused.blobs,
-            "total": found.total.blobs,
-            "repack": found.repack.blobs,
-            "repackrm": found.repack_removes.blobs,
-            "remove": found.remove.blobs,
-            "remove_total": found.pruned.blobs,
-            "remain": remaining.blobs,
-        },
-        "bytes": {
-            "used": found.used.size_bytes,
-            "duplicate": found.duplicate.size_bytes,
-            "unused": found.unused.size_bytes,
-            "unref": found.unreferenced_bytes,
-            "uncompressed": found.uncompressed_bytes,
-            "total": found.total.size_bytes,
-            "repack": found.repack.size_bytes,
-            "repackrm": found.repack_removes.size_bytes,
-            "remove": found.remove.size_bytes,
-            "remove_total": found.pruned.size_bytes,
-            "remain": remaining.size_bytes,
-            "remain_unused": found.unused_bytes_after,
-        },
-        "packs": {
-            "used": found.packs_used,
-            "partly_used": found.packs_partly_used,
-            "unused": found.packs_unused,
-            "unref": len(plan.unreferenced),
-            "keep": found.packs_keep,
-            "repack": len(plan.repack),
-            "remove": len(plan.remove),
-            "missing": len(plan.missing),
-            "doubtful": len(plan.doubtful),
-        },
+        "blobs": {name: amount.blobs for name, amount in amounts.items()},
+        "bytes": sizes,
+        "packs": _pack_counts(plan),
+    }
+
+
+def _pack_counts(plan: Plan) -> dict[str, int]:
+    found = plan.statistics
+    return {
+        "used": found.packs_used,
+        "partly_used": found.packs_partly_used,
+        "unused": found.packs_unused,
+        "unref": len(plan.unreferenced),
+        "keep": found.packs_keep,
+        "repack": len(plan.repack),
+        "remove": len(plan.remove),
+        "missing": len(plan.missing),
+        "doubtful": len(plan.doubtful),
     }

@@ -35,6 +35,7 @@ class Prepared:
     limits: Limits
     snapshots: frozenset[str]
     files: IndexFiles
+    pack_sizes: dict[PackID, int]
     to_copy: BlobCounts
 
 
@@ -69,7 +70,7 @@ def prepare(
     say("collecting packs for deletion and repacking")
     plan = policy.make_plan(repository.index, used, sizes, limits, doubtful=files.doubtful)
     confirm_missing(repository, plan.missing)
-    return Prepared(plan, limits, frozenset(stored.name for stored in every), files, used)
+    return Prepared(plan, limits, frozenset(stored.name for stored in every), files, sizes, used)
 
 
 def execute(
@@ -88,25 +89,28 @@ def execute(
     if plan.unreferenced:
         say("deleting unreferenced packs")
         delete_packs(repository, plan.unreferenced, progress)
+    written: list[PackID] = []
     if plan.repack:
         say("repacking packs")
-        _repack(repository, prepared, pack_bytes, progress)
-    _replace_index(repository, prepared, progress, say)
+        written = _repack(repository, prepared, pack_bytes, progress)
     old = [*plan.remove, *plan.repack]
+    _require_packs(repository, prepared, written, leaving={*old, *plan.unreferenced})
+    _replace_index(repository, prepared, progress, say)
     if old:
         say(f"removing {len(old)} old packs")
         delete_packs(repository, old, progress)
     say("done")
 
 
-def _repack(repository: Repository, prepared: Prepared, pack_bytes: int, progress: Progress) -> None:
-    """Write again what stays of the packs that go, and index it."""
+def _repack(repository: Repository, prepared: Prepared, pack_bytes: int, progress: Progress) -> list[PackID]:
+    """Write again what stays of the packs that go, and index it; return the new packs."""
     plan, left = prepared.plan, prepared.to_copy
     progress.bytes_done = progress.files_done = 0
     progress.files_total = len(plan.repack)
     repack = frozenset(plan.repack)
     concerned = [name for name, packs in sorted(prepared.files.packs.items()) if packs & repack]
-    with Writer(repository.without_index(), pack_bytes=pack_bytes) as writer:
+    target = repository.without_index()
+    with Writer(target, pack_bytes=pack_bytes) as writer:
         for pack, blobs in index_files.entries_in(repository, concerned, repack):
             wanted = []
             for blob in blobs:
@@ -121,6 +125,26 @@ def _repack(repository: Repository, prepared: Prepared, pack_bytes: int, progres
     lost = sum(number > 0 for _, _, number in left)
     if lost:
         raise EngineError(f"internal error: {lost} blobs were not repacked; nothing was deleted")
+    return target.index.packs()
+
+
+def _require_packs(
+    repository: Repository, prepared: Prepared, written: Collection[PackID], *, leaving: Collection[PackID]
+) -> None:
+    """See that all packs that stay are there, old ones and new ones, before what they replace goes.
+
+    Raises:
+        StorageError: One is not listed, or has another length than before.
+    """
+    sizes = pack_sizes(repository)
+    staying = {pack: size for pack, size in prepared.pack_sizes.items() if pack not in leaving}
+    changed = [pack for pack, size in staying.items() if sizes.get(pack) != size]
+    changed += [pack for pack in written if pack not in sizes]
+    if changed:
+        raise StorageError(
+            f"{len(changed)} packs that have to stay are not listed as before, e.g. {changed[0].hex()}; "
+            "nothing that was in use is deleted. Look with `becalm check`"
+        )
 
 
 def _replace_index(repository: Repository, prepared: Prepared, progress: Progress, say: Teller) -> None:

@@ -344,6 +344,26 @@ def test_an_index_that_appears_meanwhile_ends_the_run(repository: Repository) ->
         prune.execute(again, plan, progress=Progress(), say=lambda _: None)
 
 
+@pytest.mark.parametrize("which", ["kept", "new"])
+def test_a_pack_that_is_to_stay_and_is_no_longer_listed_ends_the_run(
+    repository: Repository, storage: HidingStorage, which: str
+) -> None:
+    forget(repository, 0)
+    again = opened(repository)
+    plan = prepared(again)
+    before = packs(repository)
+    going = {pack.hex() for pack in (*plan.plan.remove, *plan.plan.repack)}
+    storage.hides = lambda kind, name: (
+        kind is FileKind.PACK and (name not in before if which == "new" else name in before - going)
+    )
+
+    with pytest.raises(StorageError, match="packs that have to stay"):
+        prune.execute(again, plan, progress=Progress(), say=lambda _: None)
+
+    storage.hides = lambda _kind, _name: False
+    assert before <= packs(repository)
+
+
 def test_a_lost_lock_ends_the_run_before_anything_is_deleted(
     repository: Repository, storage: HidingStorage
 ) -> None:
