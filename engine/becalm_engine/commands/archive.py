@@ -212,7 +212,7 @@ class Archiver:
         return True
 
     def _has_all(self, before: Node) -> bool:
-        return all(blob in self._repository.index for blob in before.content)
+        return all(self._repository.index.holds(BlobKind.DATA, blob) for blob in before.content)
 
     def _read(self, path: bytes, contents: "list[BlobID | Future[BlobID]]") -> int:
         """Read a file and store its content; return how many bytes it had."""

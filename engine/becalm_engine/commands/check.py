@@ -174,6 +174,8 @@ def _check_tree(
             findings.errors.append(f"{path or '/'}: {error}")
             continue
         faults = _faults_of_tree(repository, nodes)
+        if not repository.index.holds(BlobKind.TREE, tree):
+            faults.append(f"blob {tree.hex()} is not a tree blob")
         if faults:
             faulty[tree] = faults
             findings.errors += [f"{path or '/'}: {fault}" for fault in faults]
@@ -200,7 +202,7 @@ def _faults_of_file(repository: Repository, node: Node) -> list[str]:
         location = repository.index.find(blob)
         if location is None:
             return [f"file {quote(node.name)!r}: blob {blob.hex()} is missing"]
-        if location.blob.kind is not BlobKind.DATA:
+        if not repository.index.holds(BlobKind.DATA, blob):
             return [f"file {quote(node.name)!r}: blob {blob.hex()} is not a data blob"]
         size += location.blob.content_bytes
     if size != node.size:

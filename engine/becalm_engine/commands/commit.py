@@ -7,6 +7,7 @@ from becalm_engine.commands.progress import Progress
 from becalm_engine.contract import CommitPlan, PlannedSnapshot
 from becalm_engine.errors import DamagedError, EngineError, UsageError
 from becalm_engine.format import gotime
+from becalm_engine.format.pack import BlobKind
 from becalm_engine.format.snapshot import Snapshot
 from becalm_engine.format.tree import DIR
 from becalm_engine.ids import BlobID, FileID, parse_id
@@ -66,8 +67,10 @@ def refuse_incomplete(repository: Repository, trees: Iterable[BlobID], progress:
     while waiting:
         progress.check()
         tree = waiting.pop()
+        if not repository.index.holds(BlobKind.TREE, tree):
+            raise DamagedError(f"tree {tree.hex()} is not in the repository; was it pruned?")
         for node in load_tree(repository, tree):
-            missing = next((blob for blob in node.content if blob not in repository.index), None)
+            missing = next((b for b in node.content if not repository.index.holds(BlobKind.DATA, b)), None)
             if missing is not None:
                 raise DamagedError(f"blob {missing.hex()} of a file is not in the repository; was it pruned?")
             if node.type == DIR and node.subtree is not None and node.subtree not in seen:

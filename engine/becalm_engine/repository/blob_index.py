@@ -70,6 +70,13 @@ class BlobIndex:
         found = self._find(blob)
         return None if found is None else self._location(*found)
 
+    def holds(self, kind: BlobKind, blob: BlobID) -> bool:
+        """Say whether a blob is there as what it is needed for: a file may be the text of a directory."""
+        found = self.find(blob)
+        if found is None or found.blob.kind is kind:
+            return found is not None
+        return any(place.blob.kind is kind for place in self.find_all(blob))
+
     def find_all(self, blob: BlobID) -> list[Location]:
         """Return every place where a blob lies: an interrupted run may have stored it twice."""
         bucket = self._buckets.get(blob[:2], b"")

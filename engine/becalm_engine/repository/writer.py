@@ -51,7 +51,7 @@ class Writer:
         self._repository = repository
         self._changing = threading.Lock()
         self._indexing = threading.Lock()
-        self._pending: set[BlobID] = set()
+        self._pending: set[tuple[BlobKind, BlobID]] = set()
         self._unindexed: list[tuple[PackID, list[PackedBlob]]] = []
         self._indexed_at = time.monotonic()
         self._failed: EngineError | None = None
@@ -78,9 +78,9 @@ class Writer:
         """Store a blob whose id is known; say whether it is new to the repository."""
         self.check()
         with self._changing:
-            if blob in self._pending or blob in self._repository.index:
+            if (kind, blob) in self._pending or self._repository.index.holds(kind, blob):
                 return False
-            self._pending.add(blob)
+            self._pending.add((kind, blob))
         sealed, plain_bytes = self._sealed(content)
         with self._changing:
             self._count(kind, len(content), len(sealed))
@@ -169,7 +169,7 @@ class Writer:
         with self._indexing:
             self._repository.index.add(name, blobs)
             self._unindexed.append((name, blobs))
-            self._pending.difference_update([blob.id for blob in blobs])
+            self._pending.difference_update([(blob.kind, blob.id) for blob in blobs])
             full = sum(len(listed) for _, listed in self._unindexed) >= _FULL_INDEX_BLOBS
             full = full or time.monotonic() - self._indexed_at > _INDEX_SECONDS
         if full:

@@ -10,6 +10,9 @@ from becalm_engine.commands.estimate import estimated
 from becalm_engine.commands.progress import Progress
 from becalm_engine.commands.sources import Exclusion, arrange, parse_marker, parse_size, stored_paths
 from becalm_engine.errors import EngineError, SourceMissingError, StoppedError, StorageFullError, UsageError
+from becalm_engine.format.pack import BlobKind
+from becalm_engine.format.tree import encode_tree
+from becalm_engine.ids import blob_id
 from becalm_engine.policy.patterns import Patterns
 from becalm_engine.storage.base import FileKind
 from becalm_engine.volume import scan
@@ -338,3 +341,17 @@ def test_progress_moves_within_a_file_and_ends_at_its_whole(world: World, source
     world.backup(source)
     world.capture(source, progress=again)
     assert again.bytes_done == progress.bytes_done
+
+
+def test_a_file_that_is_the_text_of_a_directory_is_stored_as_both(world: World, place: Path) -> None:
+    (place / "source" / "empty").mkdir(parents=True)
+    (place / "source" / "a").write_bytes(encode_tree([]))
+    (place / "source" / "z").write_bytes(encode_tree([]))
+
+    world.backup(place / "source")
+    world.backup(place / "source")
+
+    blob = blob_id(encode_tree([]))
+    kinds = [found.blob.kind for found in world.opened().index.find_all(blob)]
+    assert sorted(kinds) == [BlobKind.DATA, BlobKind.TREE]
+    assert world.check().errors == []

@@ -120,3 +120,12 @@ def test_each_snapshot_that_shares_a_bad_tree_is_named(world: World, place: Path
     save(world, bad)
 
     assert len(world.check().damaged_snapshots) == len({one.name for one in world.snapshots()}) - 1
+
+
+def test_a_directory_that_is_stored_as_a_file_only_is_a_fault(world: World) -> None:
+    repository = world.opened()
+    with Writer(repository) as writer:
+        tree = writer.save(BlobKind.DATA, encode_tree([]))
+    save_snapshot(repository, Snapshot(1, tree, ("/x",)))
+
+    assert any("is not a tree blob" in error for error in world.check().errors)

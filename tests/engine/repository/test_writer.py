@@ -61,7 +61,7 @@ def test_what_is_saved_can_be_loaded_by_the_next_process(
     again = reopened(repository)
     assert ids == [blob_id(content) for _, content in blobs]
     assert [load_blob(again, blob) for blob in ids] == [content for _, content in blobs]
-    assert len(again.index) == len(set(ids))
+    assert len(again.index) == len({(kind, blob) for (kind, _), blob in zip(blobs, ids, strict=True)})
     assert indexed(again) == packs_of(again)
 
 

@@ -118,6 +118,7 @@ def _write_contents(folder: Path) -> None:
     source = random.Random(1)
     (folder / "empty").touch()
     (folder / "empty-dir").mkdir()
+    (folder / "like-empty-dir").write_text('{"nodes":[]}\n')  # what is stored of the empty folder
     for size in (1, 511 * 1024, 512 * 1024 - 1, 512 * 1024, 512 * 1024 + 1, 3 * MIB, 20 * MIB + 7):
         (folder / f"random-{size}").write_bytes(source.randbytes(size))
     (folder / "copy").write_bytes((folder / f"random-{3 * MIB}").read_bytes())
