@@ -3,6 +3,8 @@
 import argparse
 from collections.abc import Callable, Mapping
 
+from becalm_engine.cli.flags import INSPECTING, snapshot_filters
+
 _ENVIRONMENT = """\
 environment:
   RESTIC_REPOSITORY, RESTIC_REPOSITORY_FILE             the repository, or a file that names it
@@ -70,15 +72,6 @@ def _global_flags(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     output.add_argument("--report", default=environment.get("BECALM_REPORT", ""), metavar="FILE",
                         help="write a JSON report of the run to FILE, whatever happens")  # fmt: skip
     return flags
-
-
-def _filters(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("-H", "--host", action="append", default=[], metavar="HOST",
-                        help="only snapshots of HOST (may be repeated)")  # fmt: skip
-    parser.add_argument("--tag", action="append", default=[], metavar="TAG[,TAG…]",
-                        help="only snapshots with all of these tags (may be repeated)")  # fmt: skip
-    parser.add_argument("--path", action="append", default=[], metavar="PATH",
-                        help="only snapshots that hold PATH (may be repeated)")  # fmt: skip
 
 
 def _init(add: _Add) -> None:
@@ -156,7 +149,7 @@ def _snapshots(add: _Add) -> None:
         "--latest", type=int, default=0, metavar="N", help="only the N newest of each host and paths"
     )
     parser.add_argument("-g", "--group-by", default="", metavar="GROUP", help="group by host, paths, tags")
-    _filters(parser)
+    snapshot_filters(parser)
 
 
 def _restore(add: _Add) -> None:
@@ -179,7 +172,7 @@ def _restore(add: _Add) -> None:
     )
     parser.add_argument("--verify", action="store_true", help="read everything back and compare")
     parser.add_argument("-n", "--dry-run", action="store_true", help="only say what would be restored")
-    _filters(parser)
+    snapshot_filters(parser)
 
 
 def _check(add: _Add) -> None:
@@ -212,7 +205,7 @@ def _forget(add: _Add) -> None:
     parser.add_argument(
         "--keep-tag", action="append", default=[], metavar="TAG[,TAG…]", help="keep snapshots with these tags"
     )
-    _filters(parser)
+    snapshot_filters(parser)
 
 
 def _cat(add: _Add) -> None:
@@ -230,4 +223,16 @@ def _version(add: _Add) -> None:
     add("version", "Print the version")
 
 
-_DEFINITIONS = (_init, _backup, _commit, _snapshots, _restore, _check, _forget, _cat, _unlock, _version)
+_DEFINITIONS = (
+    _init,
+    _backup,
+    _commit,
+    _snapshots,
+    _restore,
+    _check,
+    _forget,
+    _cat,
+    _unlock,
+    _version,
+    *INSPECTING,
+)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from becalm_engine.cli import show
+from becalm_engine.cli import inspect, search, show
 from becalm_engine.cli.output import Output, Watcher, size_text
 from becalm_engine.cli.session import Session, read_text
 from becalm_engine.commands import backup as backup_command
@@ -376,4 +376,9 @@ COMMANDS = {
     "cat": Command(cat, AccessReport),
     "unlock": Command(unlock),
     "version": Command(version),
+    "ls": Command(inspect.ls),
+    "dump": Command(inspect.dump),
+    "find": Command(search.find),
+    "diff": Command(inspect.diff),
+    "stats": Command(inspect.stats),
 }
