@@ -1,7 +1,7 @@
 """The flags of the commands that look into snapshots, and of those that change snapshots and keys."""
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from becalm_engine.commands import listing, stats
 
@@ -78,4 +78,68 @@ def _stats(add: Add) -> None:
     snapshot_filters(parser)
 
 
+def _key(add: Add) -> None:
+    parser = add("key", "Manage the passwords of a repository")
+    parser.add_argument("action", choices=["list", "add", "remove", "passwd"], help="what to do")
+    parser.add_argument("id", nargs="?", default="", metavar="ID", help="the key to remove")
+    parser.add_argument("--new-password-file", default="", metavar="FILE",
+                        help="read the new password from FILE (add, passwd)")  # fmt: skip
+    parser.add_argument("--user", default="", metavar="USER", help="user name to store with the new key")
+    parser.add_argument("--host", default="", metavar="HOST", help="host name to store with the new key")
+
+
+def _tag(add: Add) -> None:
+    parser = add("tag", "Change the tags of snapshots")
+    parser.add_argument("id", nargs="*", metavar="ID", help="only these snapshots")
+    parser.add_argument("--set", action="append", default=[], metavar="TAG[,TAG…]",
+                        help="replace all tags by these; an empty TAG removes all (may be repeated)")  # fmt: skip
+    parser.add_argument("--add", action="append", default=[], metavar="TAG[,TAG…]",
+                        help="add these tags (may be repeated)")  # fmt: skip
+    parser.add_argument("--remove", action="append", default=[], metavar="TAG[,TAG…]",
+                        help="remove these tags (may be repeated)")  # fmt: skip
+    snapshot_filters(parser)
+
+
+def define_copy(add: Add, environment: Mapping[str, str]) -> None:
+    """Add `copy`, whose defaults come from the environment."""
+    parser = add("copy", "Copy snapshots from another repository into this one")
+    parser.add_argument("id", nargs="*", metavar="ID", help="only these snapshots")
+    group = parser.add_argument_group("source repository")
+    for flag, name, metavar, text in (
+        ("repo", "REPOSITORY", "LOCATION", "copy from this repository"),
+        ("repository-file", "REPOSITORY_FILE", "FILE", "read its location from FILE"),
+        ("password-file", "PASSWORD_FILE", "FILE", "read its password from FILE"),
+        ("password-command", "PASSWORD_COMMAND", "COMMAND", "run COMMAND to get its password"),
+        ("key-hint", "KEY_HINT", "ID", "try this key of it first"),
+    ):
+        default = environment.get(f"RESTIC_FROM_{name}", "")
+        group.add_argument(f"--from-{flag}", default=default, metavar=metavar, help=text)
+    snapshot_filters(parser)
+
+
+def pattern_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags that leave files out by their names."""
+    for flags, metavar, text in (
+        (("-e", "--exclude"), "PATTERN", "leave out what fits PATTERN"),
+        (("--iexclude",), "PATTERN", "the same, ignoring case"),
+        (("--exclude-file",), "FILE", "read such patterns from FILE"),
+        (("--iexclude-file",), "FILE", "the same, ignoring case"),
+    ):
+        parser.add_argument(*flags, action="append", default=[], metavar=metavar, help=text)
+
+
+def _rewrite(add: Add) -> None:
+    parser = add("rewrite", "Write snapshots anew, without some files or with another host or time")
+    parser.add_argument("id", nargs="*", metavar="ID", help="only these snapshots")
+    pattern_flags(parser)
+    parser.add_argument("--new-host", default="", metavar="HOST", help="replace the host name")
+    parser.add_argument(
+        "--new-time", default="", metavar="TIME", help="replace the time, 'YYYY-MM-DD HH:MM:SS'"
+    )
+    parser.add_argument("--forget", action="store_true", help="remove the snapshots that were rewritten")
+    parser.add_argument("-n", "--dry-run", action="store_true", help="only say what would be done")
+    snapshot_filters(parser)
+
+
+CHANGING = (_key, _tag, _rewrite)
 INSPECTING = (_ls, _dump, _find, _diff, _stats)

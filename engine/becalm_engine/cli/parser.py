@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import Callable, Mapping
 
-from becalm_engine.cli.flags import INSPECTING, snapshot_filters
+from becalm_engine.cli.flags import CHANGING, INSPECTING, define_copy, pattern_flags, snapshot_filters
 
 _ENVIRONMENT = """\
 environment:
@@ -35,6 +35,7 @@ def build(environment: Mapping[str, str]) -> argparse.ArgumentParser:
 
     for define in _DEFINITIONS:
         define(add)
+    define_copy(add, environment)
     return parser
 
 
@@ -85,18 +86,7 @@ def _backup(add: _Add) -> None:
     parser.add_argument("source", nargs="*", metavar="PATH", help="what to back up")
     parser.add_argument("-H", "--host", default="", metavar="HOST", help="host name to store")
     parser.add_argument("--tag", action="append", default=[], metavar="TAG[,TAG…]", help="tag the snapshot")
-    for flag, text in (
-        ("--exclude", "leave out what fits PATTERN"),
-        ("--iexclude", "the same, ignoring case"),
-    ):
-        short = ["-e"] if flag == "--exclude" else []
-        parser.add_argument(*short, flag, action="append", default=[], metavar="PATTERN", help=text)
-    parser.add_argument(
-        "--exclude-file", action="append", default=[], metavar="FILE", help="read such patterns from FILE"
-    )
-    parser.add_argument(
-        "--iexclude-file", action="append", default=[], metavar="FILE", help="the same, ignoring case"
-    )
+    pattern_flags(parser)
     parser.add_argument(
         "--exclude-caches", action="store_true", help="leave out folders that hold a CACHEDIR.TAG"
     )
@@ -235,4 +225,5 @@ _DEFINITIONS = (
     _unlock,
     _version,
     *INSPECTING,
+    *CHANGING,
 )

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from becalm_engine.cli import inspect, search, show
+from becalm_engine.cli import change, inspect, search, show
+from becalm_engine.cli.options import pack_bytes, pattern_lines
 from becalm_engine.cli.output import Output, Watcher, size_text
 from becalm_engine.cli.session import Session, read_text
 from becalm_engine.commands import backup as backup_command
@@ -38,7 +39,6 @@ from becalm_engine.policy.patterns import Patterns
 from becalm_engine.policy.retention import UNLIMITED, Policy, Span
 from becalm_engine.repository import lock, reader, snapshots
 from becalm_engine.repository.repository import Repository, initialise
-from becalm_engine.repository.writer import DEFAULT_PACK_BYTES, MIB
 from becalm_engine.storage.base import FileKind
 from becalm_engine.volume import target
 
@@ -118,8 +118,8 @@ def backup(session: Session, output: Output, progress: Progress) -> Report:
 
 def _backup_options(session: Session) -> BackupOptions:
     arguments = session.arguments
-    excludes = [*arguments.exclude, *_pattern_lines(arguments.exclude_file)]
-    ignoring_case = [*arguments.iexclude, *_pattern_lines(arguments.iexclude_file)]
+    excludes = [*arguments.exclude, *pattern_lines(arguments.exclude_file)]
+    ignoring_case = [*arguments.iexclude, *pattern_lines(arguments.iexclude_file)]
     larger = arguments.exclude_larger_than
     return BackupOptions(
         sources=tuple(arguments.source),
@@ -140,23 +140,10 @@ def _backup_options(session: Session) -> BackupOptions:
         with_atime=arguments.with_atime,
         skip_if_unchanged=arguments.skip_if_unchanged,
         time_nanos=_time(arguments.time) if arguments.time else None,
-        pack_bytes=_pack_bytes(arguments.pack_size or session.environment.get("RESTIC_PACK_SIZE", "")),
+        pack_bytes=pack_bytes(session),
         workers=max(2, os.cpu_count() or 1),
         stdin_filename=arguments.stdin_filename,
     )
-
-
-def _pattern_lines(files: list[str]) -> list[str]:
-    lines = [line.strip() for file in files for line in read_text(file, "exclude").splitlines()]
-    return [line for line in lines if line and not line.startswith("#")]
-
-
-def _pack_bytes(mebibytes: str) -> int:
-    if mebibytes in ("", "0"):
-        return DEFAULT_PACK_BYTES
-    if not mebibytes.isdecimal() or not 4 <= int(mebibytes) <= 128:
-        raise UsageError(f"--pack-size {mebibytes} is not between 4 and 128 MiB")
-    return int(mebibytes) * MIB
 
 
 def _time(text: str) -> int:
@@ -381,4 +368,8 @@ COMMANDS = {
     "find": Command(search.find),
     "diff": Command(inspect.diff),
     "stats": Command(inspect.stats),
+    "key": Command(change.key),
+    "tag": Command(change.tag),
+    "copy": Command(change.copy),
+    "rewrite": Command(change.rewrite),
 }
