@@ -66,7 +66,6 @@ def same_change(theirs: Program, place: Path, *arguments: str) -> list[str]:
         ["--add=c,a"],
         ["--remove=a", "--host=node"],
         ["--set=x,y", "latest"],
-        ["--set="],
         ["--add=d", "--remove=b"],
     ],
     ids=" ".join,

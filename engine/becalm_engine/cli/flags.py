@@ -141,5 +141,12 @@ def _rewrite(add: Add) -> None:
     snapshot_filters(parser)
 
 
-CHANGING = (_key, _tag, _rewrite)
+def _generate(add: Add) -> None:
+    parser = add("generate", "Write completion scripts for shells")
+    for shell in ("bash", "zsh", "fish"):
+        parser.add_argument(f"--{shell}-completion", default="", metavar="FILE",
+                            help=f"write the script for {shell} to FILE; - for standard output")  # fmt: skip
+
+
+CHANGING = (_key, _tag, _rewrite, _generate)
 INSPECTING = (_ls, _dump, _find, _diff, _stats)

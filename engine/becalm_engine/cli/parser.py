@@ -4,12 +4,14 @@ import argparse
 from collections.abc import Callable, Mapping
 
 from becalm_engine.cli.flags import CHANGING, INSPECTING, define_copy, pattern_flags, snapshot_filters
+from becalm_engine.cli.manual import PAGES, Formatter, Page
 
 _ENVIRONMENT = """\
 environment:
   RESTIC_REPOSITORY, RESTIC_REPOSITORY_FILE             the repository, or a file that names it
   RESTIC_PASSWORD, RESTIC_PASSWORD_FILE, RESTIC_PASSWORD_COMMAND
   RESTIC_KEY_HINT, RESTIC_CACERT, RESTIC_COMPRESSION, RESTIC_PACK_SIZE, RESTIC_HOST, RESTIC_PROGRESS_FPS
+  RESTIC_FROM_…                                         the same for the source of a copy
   AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_DEFAULT_REGION, AWS_PROFILE …
   BECALM_REPORT                                         where to write a JSON report of the run
 
@@ -25,13 +27,24 @@ def build(environment: Mapping[str, str]) -> argparse.ArgumentParser:
         prog="becalm",
         description="Back up files into an encrypted, deduplicating repository in restic's format, and restore them.",
         epilog=_ENVIRONMENT,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=Formatter,
+        parents=[_global_flags(environment)],
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    shared = _global_flags(environment)
+    repeated = _global_flags(environment)
+    for action in repeated._actions:  # noqa: SLF001  argparse has no public way
+        action.default = argparse.SUPPRESS  # what was said before the command stays unless it is said again
 
     def add(name: str, text: str) -> argparse.ArgumentParser:
-        return commands.add_parser(name, help=text, description=text + ".", parents=[shared])
+        page = PAGES.get(name) or Page(f"{text}.", ())
+        return commands.add_parser(
+            name,
+            help=text,
+            description=page.description,
+            epilog=page.epilog if page.examples else None,
+            formatter_class=Formatter,
+            parents=[repeated],
+        )
 
     for define in _DEFINITIONS:
         define(add)

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from becalm_engine.cli import change, inspect, search, show
+from becalm_engine.cli.generate import generate
 from becalm_engine.cli.options import pack_bytes, pattern_lines
 from becalm_engine.cli.output import Output, Watcher, size_text
 from becalm_engine.cli.session import Session, read_text
@@ -372,4 +373,5 @@ COMMANDS = {
     "tag": Command(change.tag),
     "copy": Command(change.copy),
     "rewrite": Command(change.rewrite),
+    "generate": Command(generate),
 }

@@ -7,7 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from becalm_engine.repository.repository import open_repository
+from becalm_engine.storage.base import FileKind
+from becalm_engine.storage.local import LocalStorage
 from tests.engine.cli.conftest import Becalm, locks
+from tests.engine.repository.repositories import PASSWORD
 
 
 @pytest.fixture
@@ -79,6 +83,16 @@ def test_ls_exports_to_ncdu(becalm: Becalm, backed_up: Path) -> None:
 def test_ls_without_a_lock_and_with_filters(becalm: Becalm, backed_up: Path, repository: Path) -> None:
     assert "/sub/other" in becalm("ls", "latest", "--tag=first", "--no-lock").out
     assert locks(repository) == []
+
+
+def test_times_in_json_are_in_utc(becalm: Becalm, backed_up: Path, repository: Path) -> None:
+    opened = open_repository(LocalStorage(repository), PASSWORD)
+    tree = becalm("snapshots", "--json").messages[0][0]["tree"]
+    written = f'{{"time":"2027-01-02T03:04:05+01:00","tree":"{tree}","paths":["/x"]}}'
+    opened.save_document(FileKind.SNAPSHOT, written.encode())
+
+    assert becalm("ls", "latest", "--json").messages[0]["time"] == "2027-01-02T02:04:05Z"
+    assert "at 2027-01-02 03:04:05 +0100 " in becalm("ls", "latest").out
 
 
 # --- dump
@@ -241,7 +255,7 @@ def test_a_tree_that_is_damaged_is_1(
 @pytest.mark.parametrize(
     "arguments",
     [
-        ["ls", "00"],
+        ["ls", "zz"],
         ["ls", "latest:/nowhere"],
         ["ls", "latest", "relative"],
         ["ls", "latest", "--ncdu", "--reverse"],
@@ -250,9 +264,9 @@ def test_a_tree_that_is_damaged_is_1(
         ["find", "x", "--blob", "--tree"],
         ["find", "x", "--oldest=yesterday"],
         ["find", "x", "--oldest=2026-01-02", "--newest=2026-01-01"],
-        ["find", "x", "--snapshot=00"],
-        ["diff", "latest", "00"],
-        ["stats", "00"],
+        ["find", "x", "--snapshot=zz"],
+        ["diff", "latest", "zz"],
+        ["stats", "zz"],
         ["stats", "latest:/x"],
     ],
 )
