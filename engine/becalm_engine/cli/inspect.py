@@ -122,7 +122,7 @@ def _destination(target: str, output: Output, *, archive: bool) -> Iterator[Bina
         yield sys.stdout.buffer
         return
     try:
-        out = open(target, "wb")  # noqa: SIM115, PTH123  closed below; the name is the user's own
+        out = open(target, "wb", buffering=1 << 20)  # noqa: SIM115, PTH123  closed below; the name is the user's own
     except OSError as error:
         raise TargetError(f"cannot write {target}: {error.strerror}") from error
     with out:

@@ -56,6 +56,8 @@ class Finder:
         self._progress = progress
         self._patterns = Patterns(_positive(wanted.patterns), ignore_case=wanted.ignore_case)
         self._ways = _ways_to(wanted)
+        # what has no slash fits a last component, whatever is above it; paths take longer to make and to match
+        self._by_name = not any("/" in pattern for pattern in wanted.patterns)
         self._barren: set[bytes] = set()
         self._hits = 0
 
@@ -72,27 +74,29 @@ class Finder:
         for node in walk:
             self._progress.check()
             self._close(opened, walk.depth)
-            path = walk.path
             if walk.depth <= fitting_depth:
                 fitting_depth = 0
-            if not fitting_depth and self._patterns.match(os.fsdecode(path)):
+            if not fitting_depth and self._patterns.match(self._subject(walk, node)):
                 fitting_depth = walk.depth
             if fitting_depth and self._wanted.fits_time(node):
                 self._hits += 1
-                yield path, node
-            if node.type == DIR and not self._opens(node, path, opened, walk.depth, fits=fitting_depth > 0):
+                yield walk.path, node
+            if node.type == DIR and not self._opens(walk, node, opened, fits=fitting_depth > 0):
                 walk.skip()
         self._close(opened, 1)
 
-    def _opens(self, node: Node, path: bytes, opened: list[_Open], depth: int, *, fits: bool) -> bool:
+    def _subject(self, walk: Walk, node: Node) -> str:
+        return os.fsdecode(b"/" + node.name if self._by_name else walk.path)
+
+    def _opens(self, walk: Walk, node: Node, opened: list[_Open], *, fits: bool) -> bool:
         """Say whether something may be found in a directory, and note that it is entered."""
         assert node.subtree is not None
         place = _digest(opened[-1].place + node.name)
         key = _digest(place + node.subtree)
-        leads = fits or self._ways is None or self._ways.match(os.fsdecode(path))
+        leads = fits or self._ways is None or self._ways.match(os.fsdecode(walk.path))
         if key in self._barren or not leads:
             return False
-        opened.append(_Open(depth, place, key, self._hits))
+        opened.append(_Open(walk.depth, place, key, self._hits))
         return True
 
     def _close(self, opened: list[_Open], depth: int) -> None:

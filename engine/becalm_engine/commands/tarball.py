@@ -7,6 +7,7 @@ for bytes that are no UTF-8, of which GNU tar complains.
 import struct
 import tarfile
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 
 from becalm_engine.format.gotime import NANOS
 from becalm_engine.format.tree import CHARDEV, DEV, DIR, FIFO, FILE, SYMLINK, Node
@@ -40,7 +41,7 @@ def header(name: bytes, node: Node, size: int) -> bytes:
         name += b"/"
     records = b"".join(_record(key, value) for key, value in _extensions(name, node, size))
     block = _block(name, node, size)
-    return _extended(name, records) + block if records else block
+    return _extended(records) + block if records else block
 
 
 def padding(size: int) -> bytes:
@@ -143,8 +144,14 @@ def _record(key: bytes, value: bytes) -> bytes:
     return b"%d" % length + rest
 
 
-def _extended(name: bytes, records: bytes) -> bytes:
-    info = tarfile.TarInfo(_text((b"PaxHeaders/" + name.rstrip(b"/"))[:_NAME_BYTES]))
+def _extended(records: bytes) -> bytes:
+    return _extended_block(len(records)) + records + padding(len(records))
+
+
+@lru_cache(maxsize=256)
+def _extended_block(size: int) -> bytes:
+    """Return the block before extended records: it says how long they are, and nothing of the entry."""
+    info = tarfile.TarInfo("././@PaxHeader")
     info.type = tarfile.XHDTYPE
-    info.size = len(records)
-    return info.tobuf(tarfile.USTAR_FORMAT, "utf-8", "surrogateescape") + records + padding(len(records))
+    info.size = size
+    return info.tobuf(tarfile.USTAR_FORMAT)

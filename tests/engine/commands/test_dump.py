@@ -17,8 +17,11 @@ from becalm_engine.commands.progress import Progress
 from becalm_engine.commands.walk import subtree_at
 from becalm_engine.errors import DamagedError, StoppedError
 from becalm_engine.format.gotime import NANOS
+from becalm_engine.format.pack import BlobKind
 from becalm_engine.format.tree import DEV, FIFO, SOCKET, SYMLINK, Node
 from becalm_engine.ids import BlobID
+from becalm_engine.repository.writer import Writer
+from becalm_engine.storage.base import FileKind
 from tests.engine.commands.planted import folder, lose, node, plant, plant_content
 from tests.engine.commands.world import World
 
@@ -58,6 +61,40 @@ def test_blocks_of_zeros_are_not_read(world: World) -> None:
     dump_file(world.opened(), sparse, out, Progress())
 
     assert out.getvalue() == 3 * ZERO_BLOCK
+
+
+def test_neighbours_in_a_pack_are_read_in_one_go(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    contents = [b"%d" % number for number in range(300)]
+    with Writer(world.opened()) as writer:
+        blobs = [writer.save(BlobKind.DATA, content) for content in contents]
+    repository, reads = world.opened(), list[int]()
+    load = repository.storage.load_range
+
+    def counted(kind: FileKind, name: str, *, offset: int, length: int) -> bytes:
+        reads.append(length)
+        return load(kind, name, offset=offset, length=length)
+
+    monkeypatch.setattr(repository.storage, "load_range", counted)
+    out = io.BytesIO()
+    content = (*blobs, *blobs)
+
+    dump_file(repository, node(b"f", size=2 * len(b"".join(contents)), content=content), out, Progress())
+
+    assert out.getvalue() == 2 * b"".join(contents)
+    assert len(reads) <= 2
+
+
+def test_more_than_a_batch_comes_in_order(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("becalm_engine.commands.fetch._BATCH_PARTS", 3)
+    contents = [b"%d;" % number for number in range(20)]
+    with Writer(world.opened()) as writer:
+        blobs = [writer.save(BlobKind.DATA, content) for content in contents]
+    out = io.BytesIO()
+
+    whole = node(b"f", size=len(b"".join(contents)), content=tuple(blobs))
+    dump_file(world.opened(), whole, out, Progress())
+
+    assert out.getvalue() == b"".join(contents)
 
 
 def test_a_size_that_is_not_that_of_the_content_is_refused_before_anything_is_written(world: World) -> None:
