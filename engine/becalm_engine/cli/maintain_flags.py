@@ -5,41 +5,43 @@ from collections.abc import Callable
 
 
 def define(
-    commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
+    add: Callable[[str, str], argparse.ArgumentParser],
     shared: argparse.ArgumentParser,
     add_filters: Callable[[argparse.ArgumentParser], None],
 ) -> None:
-    """Add the commands to the parser; `shared` holds the flags that all commands have."""
-
-    def add(
-        place: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, text: str
-    ) -> argparse.ArgumentParser:
-        return place.add_parser(name, help=text, description=text + ".", parents=[shared])
-
-    prune = add(commands, "prune", "Remove data that no snapshot needs")
+    """Add the commands by `add`; `shared` holds the flags that all commands have."""
+    prune = add("prune", "Remove data that no snapshot needs")
     prune.add_argument("-n", "--dry-run", action="store_true", help="only say what would be done")
     add_prune_flags(prune)
+    _define_repair(add("repair", "Repair what is damaged"), shared, add_filters)
+    listing = add("list", "List the objects of a kind")
+    listing.add_argument("kind", choices=["packs", "index", "snapshots", "locks", "keys", "blobs"])
+    add("recover", "Make a snapshot of all directories that no snapshot holds")
 
-    text = "Repair what is damaged; says what will be lost before it is lost"
-    repair = commands.add_parser("repair", help=text, description=text + ".")
+
+def _define_repair(
+    repair: argparse.ArgumentParser,
+    shared: argparse.ArgumentParser,
+    add_filters: Callable[[argparse.ArgumentParser], None],
+) -> None:
     kinds = repair.add_subparsers(dest="what", metavar="WHAT", required=True)
-    index = add(kinds, "index", "Make the index agree with the packs that are there")
+
+    def add(name: str, text: str) -> argparse.ArgumentParser:
+        return kinds.add_parser(name, help=text, description=f"{text}.", parents=[shared])
+
+    index = add("index", "Make the index agree with the packs that are there")
     index.add_argument(
         "--read-all-packs", action="store_true", help="trust no index file, and read every pack"
     )
-    packs = add(kinds, "packs", "Save what is whole in damaged packs, and remove them")
+    packs = add("packs", "Save what is whole in damaged packs, and remove them")
     packs.add_argument(
         "id", nargs="+", metavar="ID", help="the packs, as `becalm check --read-data` names them"
     )
-    damaged = add(kinds, "snapshots", "Write snapshots again without the files that are lost")
+    damaged = add("snapshots", "Write snapshots again without the files that are lost")
     damaged.add_argument("id", nargs="*", metavar="ID", help="only these")
     damaged.add_argument("-n", "--dry-run", action="store_true", help="only say what would be lost")
     damaged.add_argument("--forget", action="store_true", help="remove the damaged snapshots afterwards")
     add_filters(damaged)
-
-    listing = add(commands, "list", "List the objects of a kind")
-    listing.add_argument("kind", choices=["packs", "index", "snapshots", "locks", "keys", "blobs"])
-    add(commands, "recover", "Make a snapshot of all directories that no snapshot holds")
 
 
 def add_prune_flags(parser: argparse.ArgumentParser) -> None:

@@ -4,12 +4,15 @@ import argparse
 from collections.abc import Callable, Mapping
 
 from becalm_engine.cli import maintain_flags
+from becalm_engine.cli.flags import CHANGING, INSPECTING, define_copy, pattern_flags, snapshot_filters
+from becalm_engine.cli.manual import PAGES, Formatter, Page
 
 _ENVIRONMENT = """\
 environment:
   RESTIC_REPOSITORY, RESTIC_REPOSITORY_FILE             the repository, or a file that names it
   RESTIC_PASSWORD, RESTIC_PASSWORD_FILE, RESTIC_PASSWORD_COMMAND
   RESTIC_KEY_HINT, RESTIC_CACERT, RESTIC_COMPRESSION, RESTIC_PACK_SIZE, RESTIC_HOST, RESTIC_PROGRESS_FPS
+  RESTIC_FROM_…                                         the same for the source of a copy
   AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_DEFAULT_REGION, AWS_PROFILE …
   BECALM_REPORT                                         where to write a JSON report of the run
 
@@ -25,17 +28,29 @@ def build(environment: Mapping[str, str]) -> argparse.ArgumentParser:
         prog="becalm",
         description="Back up files into an encrypted, deduplicating repository in restic's format, and restore them.",
         epilog=_ENVIRONMENT,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=Formatter,
+        parents=[_global_flags(environment)],
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    shared = _global_flags(environment)
+    repeated = _global_flags(environment)
+    for action in repeated._actions:  # noqa: SLF001  argparse has no public way
+        action.default = argparse.SUPPRESS  # what was said before the command stays unless it is said again
 
     def add(name: str, text: str) -> argparse.ArgumentParser:
-        return commands.add_parser(name, help=text, description=text + ".", parents=[shared])
+        page = PAGES.get(name) or Page(f"{text}.", ())
+        return commands.add_parser(
+            name,
+            help=text,
+            description=page.description,
+            epilog=page.epilog if page.examples else None,
+            formatter_class=Formatter,
+            parents=[repeated],
+        )
 
     for define in _DEFINITIONS:
         define(add)
-    maintain_flags.define(commands, shared, _filters)
+    define_copy(add, environment)
+    maintain_flags.define(add, repeated, snapshot_filters)
     return parser
 
 
@@ -75,15 +90,6 @@ def _global_flags(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     return flags
 
 
-def _filters(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("-H", "--host", action="append", default=[], metavar="HOST",
-                        help="only snapshots of HOST (may be repeated)")  # fmt: skip
-    parser.add_argument("--tag", action="append", default=[], metavar="TAG[,TAG…]",
-                        help="only snapshots with all of these tags (may be repeated)")  # fmt: skip
-    parser.add_argument("--path", action="append", default=[], metavar="PATH",
-                        help="only snapshots that hold PATH (may be repeated)")  # fmt: skip
-
-
 def _init(add: _Add) -> None:
     parser = add("init", "Make a new repository")
     parser.add_argument("--repository-version", default="stable", choices=["stable", "latest", "2"],
@@ -95,18 +101,7 @@ def _backup(add: _Add) -> None:
     parser.add_argument("source", nargs="*", metavar="PATH", help="what to back up")
     parser.add_argument("-H", "--host", default="", metavar="HOST", help="host name to store")
     parser.add_argument("--tag", action="append", default=[], metavar="TAG[,TAG…]", help="tag the snapshot")
-    for flag, text in (
-        ("--exclude", "leave out what fits PATTERN"),
-        ("--iexclude", "the same, ignoring case"),
-    ):
-        short = ["-e"] if flag == "--exclude" else []
-        parser.add_argument(*short, flag, action="append", default=[], metavar="PATTERN", help=text)
-    parser.add_argument(
-        "--exclude-file", action="append", default=[], metavar="FILE", help="read such patterns from FILE"
-    )
-    parser.add_argument(
-        "--iexclude-file", action="append", default=[], metavar="FILE", help="the same, ignoring case"
-    )
+    pattern_flags(parser)
     parser.add_argument(
         "--exclude-caches", action="store_true", help="leave out folders that hold a CACHEDIR.TAG"
     )
@@ -159,7 +154,7 @@ def _snapshots(add: _Add) -> None:
         "--latest", type=int, default=0, metavar="N", help="only the N newest of each host and paths"
     )
     parser.add_argument("-g", "--group-by", default="", metavar="GROUP", help="group by host, paths, tags")
-    _filters(parser)
+    snapshot_filters(parser)
 
 
 def _restore(add: _Add) -> None:
@@ -182,7 +177,7 @@ def _restore(add: _Add) -> None:
     )
     parser.add_argument("--verify", action="store_true", help="read everything back and compare")
     parser.add_argument("-n", "--dry-run", action="store_true", help="only say what would be restored")
-    _filters(parser)
+    snapshot_filters(parser)
 
 
 def _check(add: _Add) -> None:
@@ -217,7 +212,7 @@ def _forget(add: _Add) -> None:
     )
     parser.add_argument("--prune", action="store_true", help="prune afterwards, if a snapshot was removed")
     maintain_flags.add_prune_flags(parser)
-    _filters(parser)
+    snapshot_filters(parser)
 
 
 def _cat(add: _Add) -> None:
@@ -235,4 +230,17 @@ def _version(add: _Add) -> None:
     add("version", "Print the version")
 
 
-_DEFINITIONS = (_init, _backup, _commit, _snapshots, _restore, _check, _forget, _cat, _unlock, _version)
+_DEFINITIONS = (
+    _init,
+    _backup,
+    _commit,
+    _snapshots,
+    _restore,
+    _check,
+    _forget,
+    _cat,
+    _unlock,
+    _version,
+    *INSPECTING,
+    *CHANGING,
+)

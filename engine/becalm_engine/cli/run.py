@@ -7,7 +7,9 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from becalm_engine.cli import maintain, show
+from becalm_engine.cli import change, inspect, maintain, search, show
+from becalm_engine.cli.generate import generate
+from becalm_engine.cli.options import pattern_lines
 from becalm_engine.cli.output import Output, Watcher, size_text
 from becalm_engine.cli.session import Session, read_text
 from becalm_engine.cli.watching import watched
@@ -110,8 +112,8 @@ def backup(session: Session, output: Output, progress: Progress) -> Report:
 
 def _backup_options(session: Session) -> BackupOptions:
     arguments = session.arguments
-    excludes = [*arguments.exclude, *_pattern_lines(arguments.exclude_file)]
-    ignoring_case = [*arguments.iexclude, *_pattern_lines(arguments.iexclude_file)]
+    excludes = [*arguments.exclude, *pattern_lines(arguments.exclude_file)]
+    ignoring_case = [*arguments.iexclude, *pattern_lines(arguments.iexclude_file)]
     larger = arguments.exclude_larger_than
     return BackupOptions(
         sources=tuple(arguments.source),
@@ -136,11 +138,6 @@ def _backup_options(session: Session) -> BackupOptions:
         workers=max(2, os.cpu_count() or 1),
         stdin_filename=arguments.stdin_filename,
     )
-
-
-def _pattern_lines(files: list[str]) -> list[str]:
-    lines = [line.strip() for file in files for line in read_text(file, "exclude").splitlines()]
-    return [line for line in lines if line and not line.startswith("#")]
 
 
 def _time(text: str) -> int:
@@ -366,4 +363,14 @@ COMMANDS = {
     "repair": Command(maintain.repair),
     "list": Command(maintain.list_objects),
     "recover": Command(maintain.recover),
+    "ls": Command(inspect.ls),
+    "dump": Command(inspect.dump),
+    "find": Command(search.find),
+    "diff": Command(inspect.diff),
+    "stats": Command(inspect.stats),
+    "key": Command(change.key),
+    "tag": Command(change.tag),
+    "copy": Command(change.copy),
+    "rewrite": Command(change.rewrite),
+    "generate": Command(generate),
 }

@@ -62,6 +62,30 @@ def encode(snapshot: Snapshot) -> bytes:
     return gojson.document(to_document(snapshot))
 
 
+_ORDER = (
+    "time", "parent", "tree", "paths", "hostname", "username", "uid", "gid", "excludes", "tags", "original",
+    "program_version", "summary",
+)  # fmt: skip
+
+
+def edited(text: bytes, changes: Mapping[str, Any]) -> bytes:
+    """Return a snapshot's JSON with some fields set, or left out where they are empty.
+
+    Everything else stays as its writer put it: the zone of the time, by which retention counts days, and
+    fields that only other programs know.
+
+    Raises:
+        DamagedError: It is not a snapshot.
+    """
+    document = {**parse_object(text, "snapshot"), **changes}
+    kept = {key: value for key, value in document.items() if value or key not in changes or key == "paths"}
+    places = {key: place for place, key in enumerate(_ORDER)}
+    ordered = {key: kept[key] for key in sorted(kept, key=lambda key: places.get(key, len(places)))}
+    encoded = gojson.document(ordered)
+    decode(encoded)
+    return encoded
+
+
 def decode(text: bytes) -> Snapshot:
     """Return the snapshot in `text`.
 

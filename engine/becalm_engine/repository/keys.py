@@ -17,16 +17,24 @@ _MOST_KEYS = 20
 """restic tries as many; each costs a derivation."""
 
 
-def make_key(storage: Storage, master: Key, password: str, cost: key_file.ScryptCost) -> str:
-    """Store a key file that opens with `password`; return its name."""
+def make_key(
+    storage: Storage,
+    master: Key,
+    password: str,
+    cost: key_file.ScryptCost,
+    *,
+    user: str = "",
+    host: str = "",
+) -> str:
+    """Store a key file that opens with `password`; return its name. It says who made it and where."""
     made = key_file.make(
         master,
         password,
         salt=secrets.token_bytes(key_file.SALT_BYTES),
         iv=secrets.token_bytes(IV_BYTES),
         created_nanos=time.time_ns(),
-        username=username(),
-        hostname=socket.gethostname(),
+        username=user or username(),
+        hostname=host or socket.gethostname(),
         cost=cost,
     )
     encoded = key_file.encode(made)
@@ -36,7 +44,12 @@ def make_key(storage: Storage, master: Key, password: str, cost: key_file.Scrypt
 
 
 def find_key(storage: Storage, password: str, hint: str = "") -> Key:
-    """Return the master key, trying the hinted key first, then up to twenty others.
+    """Return the master key, trying the hinted key first, then up to twenty others."""
+    return find_named_key(storage, password, hint)[1]
+
+
+def find_named_key(storage: Storage, password: str, hint: str = "") -> tuple[str, Key]:
+    """Return the name of the key file that the password opens, and the master key in it.
 
     Raises:
         WrongPasswordError: None of them opens.
@@ -52,12 +65,12 @@ def find_key(storage: Storage, password: str, hint: str = "") -> Key:
     return found
 
 
-def _first_opened(storage: Storage, names: Iterable[str], password: str) -> Key | None:
+def _first_opened(storage: Storage, names: Iterable[str], password: str) -> tuple[str, Key] | None:
     """Try keys in turn. A broken key file must not keep the good ones from opening."""
     damage: DamagedError | None = None
     for name in names:
         try:
-            return key_file.unlock(key_file.decode(storage.load(FileKind.KEY, name)), password)
+            return name, key_file.unlock(key_file.decode(storage.load(FileKind.KEY, name)), password)
         except WrongPasswordError:
             continue
         except DamagedError as error:

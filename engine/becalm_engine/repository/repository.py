@@ -30,6 +30,7 @@ T = TypeVar("T")
 class Repository:
     """A repository whose master key is known. Safe to use from several threads.
 
+    `key_name` is the key file that the password opened.
     `guard` is called before a snapshot appears or goes; it raises if the lock that this needs was lost.
     """
 
@@ -44,6 +45,7 @@ class Repository:
         self.codec = Codec(self.compression.level or Compression.AUTO.level)
         self.index = BlobIndex()
         self.windows = Windows(storage)
+        self.key_name = ""
         self.guard: Callable[[], None] = lambda: None
 
     def without_index(self) -> "Repository":
@@ -145,9 +147,11 @@ def open_repository(
         sealed = storage.load(FileKind.CONFIG, CONFIG_NAME)
     except ObjectMissingError as error:
         raise RepositoryMissingError(f"no repository at {storage.location}: {error}") from error
-    key = keys.find_key(storage, password, key_hint)
+    key_name, key = keys.find_named_key(storage, password, key_hint)
     try:
         settings = config.decode(unseal(key, sealed))
     except DamagedError as error:
         raise DamagedError(f"config: {error}") from error
-    return Repository(storage, key, settings, compression)
+    repository = Repository(storage, key, settings, compression)
+    repository.key_name = key_name
+    return repository

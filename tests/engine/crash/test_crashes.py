@@ -13,9 +13,10 @@ import pytest
 
 from becalm_engine.commands.check import check
 from becalm_engine.commands.progress import Progress
-from becalm_engine.commands.walk import walk
+from becalm_engine.commands.walk import Walk
 from becalm_engine.errors import EngineError, RepositoryExistsError
 from becalm_engine.format.tree import Node
+from becalm_engine.ids import BlobID
 from becalm_engine.repository import snapshots
 from becalm_engine.repository.reader import load_blob
 from becalm_engine.storage.base import FileKind
@@ -30,7 +31,7 @@ from tests.engine.repository.repositories import PASSWORD
 from tests.engine.volume.picture import Entry, differences, picture
 
 Shape = tuple[frozenset[object], frozenset[tuple[FileKind, int]]]
-Content = dict[str, tuple[str, bytes]]
+Content = dict[bytes, tuple[str, bytes]]
 
 
 @pytest.fixture
@@ -79,13 +80,13 @@ def content_of(files: Files) -> dict[str, Content]:
     def content(node: Node) -> bytes:
         return b"".join(load_blob(repository, blob) for blob in node.content)
 
-    return {
-        stored.name: {
-            visit.path: (visit.node.type, content(visit.node))
-            for visit in walk(repository, stored.snapshot.tree)
-        }
-        for stored in every
-    }
+    def held(tree: BlobID) -> dict[bytes, tuple[str, bytes]]:
+        found, walk = {}, Walk(repository, tree)
+        for node in walk:
+            found[walk.path] = (node.type, content(node))
+        return found
+
+    return {stored.name: held(stored.snapshot.tree) for stored in every}
 
 
 def faults_of(files: Files) -> list[str]:

@@ -115,3 +115,25 @@ def test_changed_fields_are_read_or_called_damage(changes: dict[str, object]) ->
 @given(hostile.damage(VALID))
 def test_damage_is_called_damage(data: bytes) -> None:
     assert hostile.is_read_or_refused(format_.decode, data)
+
+
+def test_an_edited_snapshot_keeps_everything_else_as_it_was_written() -> None:
+    text = (
+        b'{"time":"2026-01-02T03:04:05.5+01:00","tree":"' + b"0" * 64 + b'","paths":["/x"],"hostname":"a",'
+        b'"tags":["t"],"label":"of another program","delete":{"After":1.5}}'
+    )
+
+    edited = format_.edited(text, {"tags": [], "hostname": "<b>", "original": "1" * 64, "parent": None})
+
+    assert edited == (
+        b'{"time":"2026-01-02T03:04:05.5+01:00","tree":"' + b"0" * 64 + b'","paths":["/x"],'
+        b'"hostname":"\\u003cb\\u003e","original":"' + b"1" * 64 + b'",'
+        b'"label":"of another program","delete":{"After":1.5}}'
+    )
+
+
+def test_an_edit_that_makes_no_snapshot_is_refused() -> None:
+    text = b'{"time":"2026-01-02T03:04:05Z","tree":"' + b"0" * 64 + b'","paths":["/x"]}'
+
+    with pytest.raises(DamagedError):
+        format_.edited(text, {"tree": "none"})

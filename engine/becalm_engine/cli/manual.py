@@ -1,0 +1,264 @@
+"""The manual: what each command is for, in a paragraph, and how it is typed."""
+
+import argparse
+import textwrap
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One command's page: paragraphs, which are wrapped unless they are indented, and command lines that parse."""
+
+    text: str
+    examples: tuple[str, ...]
+
+    @property
+    def description(self) -> str:
+        """The paragraphs as a terminal of 80 columns shows them."""
+        return "\n\n".join(map(_wrapped, self.text.split("\n\n")))
+
+    @property
+    def epilog(self) -> str:
+        """The examples as they stand below the flags."""
+        return "examples:\n" + "".join(f"  {example}\n" for example in self.examples)
+
+
+def _wrapped(paragraph: str) -> str:
+    return paragraph if paragraph.startswith(" ") else textwrap.fill(paragraph, 79)
+
+
+class Formatter(argparse.RawDescriptionHelpFormatter):
+    """Keeps paragraphs as they are, and flags, of which there are many, out of the line on usage."""
+
+    def add_usage(
+        self,
+        usage: str | None,
+        actions: Iterable[argparse.Action],
+        groups: Iterable[Any],
+        prefix: str | None = None,
+    ) -> None:
+        """Show only what must be given."""
+        needed = [action for action in actions if not action.option_strings or action.required]
+        super().add_usage(usage, needed, groups, prefix)
+
+
+PAGES = {
+    "init": Page(
+        "Make a new repository, encrypted by a password. Without that password nothing in it can be "
+        "read, by anybody. An existing repository is never overwritten.",
+        (
+            "becalm init --repo /srv/backup",
+            "becalm init --repo s3:https://s3.example.org/bucket/prefix -p password",
+        ),
+    ),
+    "backup": Page(
+        "Back up files and folders as a new snapshot. Only what has changed since the last snapshot of "
+        "the same host and paths is read, and only what the repository does not have is stored. A file "
+        "that cannot be read is reported, and the exit code is 3.",
+        (
+            "becalm backup /srv/data --tag nightly",
+            "becalm backup /home --exclude '*.tmp' --exclude-caches --one-file-system",
+            "becalm backup --stdin --stdin-filename dump.sql",
+        ),
+    ),
+    "commit": Page(
+        "Publish trees that `becalm backup --capture` has uploaded, as snapshots: all of them or none. "
+        "Before the first is written, every blob of every tree is found in the index.",
+        (
+            "becalm commit --plan plan.json",
+            "becalm commit --plan -",
+        ),
+    ),
+    "snapshots": Page(
+        "List the snapshots of the repository, all of them, those of some hosts, tags or paths, or "
+        "those that are named.",
+        (
+            "becalm snapshots",
+            "becalm snapshots --host db --latest 3",
+            "becalm snapshots --group-by host --json",
+        ),
+    ),
+    "restore": Page(
+        "Restore a snapshot, or a folder of one, into a folder. Files that are there already are "
+        "replaced unless --overwrite says otherwise; files that the snapshot does not have stay unless "
+        "--delete is given. No link is followed, and no name of the snapshot can lead out of the "
+        "target.",
+        (
+            "becalm restore latest --target /srv/restored",
+            "becalm restore latest:/srv/data --target /srv/data --delete",
+            "becalm restore 79766175 --target . --include '*.conf'",
+        ),
+    ),
+    "check": Page(
+        "Check that everything a restore would need is there and whole: packs, index, trees and files "
+        "of every snapshot. With --read-data every byte is read and compared with its hash.",
+        (
+            "becalm check",
+            "becalm check --read-data",
+        ),
+    ),
+    "forget": Page(
+        "Remove snapshots by a policy, applied to each group of host and paths by itself. A snapshot "
+        "stays if any rule keeps it. Only snapshots are removed; their data goes with the next prune.",
+        (
+            "becalm forget --keep-daily 7 --keep-weekly 5 --dry-run",
+            "becalm forget --tag nightly --keep-within 1y6m --keep-last 3",
+        ),
+    ),
+    "cat": Page(
+        "Print an internal object as it is stored, mostly JSON. The master key is never among them.",
+        (
+            "becalm cat config",
+            "becalm cat snapshot 79766175",
+        ),
+    ),
+    "unlock": Page(
+        "Remove locks that nobody has refreshed for half an hour, or whose process on this host is "
+        "gone. With --remove-all others are removed too: make sure first that nobody is at work.",
+        (
+            "becalm unlock",
+            "becalm unlock --remove-all",
+        ),
+    ),
+    "version": Page(
+        "Print the version.",
+        (
+            "becalm version",
+            "becalm version --json",
+        ),
+    ),
+    "ls": Page(
+        "List the files of a snapshot: all of them, or what is in the folders that are named. With "
+        "--recursive also what is deeper in these. A name that could steer the terminal is printed in "
+        "quotes.",
+        (
+            "becalm ls latest",
+            "becalm ls -l latest:/srv/data --sort size --reverse",
+            "becalm ls latest /srv/data --recursive --json",
+            "becalm ls latest --ncdu",
+        ),
+    ),
+    "dump": Page(
+        "Write a file of a snapshot to standard output, or a folder as a tar or zip archive. A tar "
+        "holds owners, times to the nanosecond, attributes and access lists; what an archive cannot "
+        "hold is said on standard error.",
+        (
+            "becalm dump latest /srv/data/dump.sql",
+            "becalm dump latest:/srv data --target data.tar",
+            "becalm dump latest / --archive zip --target all.zip",
+        ),
+    ),
+    "find": Page(
+        "Find files in snapshots by name, pattern or path, newest snapshots first; what lies below a "
+        "folder that fits, fits too. Or find where a blob, a tree or what lies in a pack is used.",
+        (
+            "becalm find '*.conf'",
+            "becalm find -l -i /srv/data/report.* --oldest 2026-01-01",
+            "becalm find --json --snapshot latest notes.txt",
+            "becalm find --blob 420f620f --show-pack-id",
+        ),
+    ),
+    "diff": Page(
+        "Show what differs from one snapshot to another. Each line begins with what has happened to a "
+        "file:\n\n"
+        "  +  it was added              M  its content was changed\n"
+        "  -  it was removed            T  its type was changed\n"
+        "  U  its metadata was changed (with --metadata)\n"
+        "  ?  its content was changed, and nothing else: the disk may be rotting",
+        (
+            "becalm diff 79766175 latest",
+            "becalm diff --metadata 79766175:/srv latest:/srv",
+        ),
+    ),
+    "stats": Page(
+        "Count the files and bytes of all snapshots, of those that fit, or of those that are named:\n\n"
+        "  restore-size       what a restore would write\n"
+        "  files-by-contents  each content once, whatever it is called\n"
+        "  blobs-per-file     each blob once for each path\n"
+        "  raw-data           each blob once, as it lies in the repository",
+        (
+            "becalm stats latest",
+            "becalm stats --mode raw-data --json",
+        ),
+    ),
+    "key": Page(
+        "Manage the passwords of a repository: list them, add one, remove one, or change the one in use "
+        "(passwd). All passwords open the same data. The one in use is never removed, and a new one is "
+        "tried before an old one goes. Whoever knew a password and took the key file may still read the "
+        "data: changing it is no new encryption.",
+        (
+            "becalm key list",
+            "becalm key add --new-password-file new --user ann --host laptop",
+            "becalm key passwd --new-password-file new",
+            "becalm key remove 79766175",
+        ),
+    ),
+    "tag": Page(
+        "Change the tags of all snapshots, of those that fit, or of those that are named. A changed "
+        "snapshot is a new file with a new id; it remembers the first one.",
+        (
+            "becalm tag --add keep,yearly 79766175",
+            "becalm tag --host db --remove test",
+            "becalm tag --set '' latest",
+        ),
+    ),
+    "copy": Page(
+        "Copy snapshots from another repository into this one, with everything they refer to. What is "
+        "here already is not copied again. The source is named by --from-repo and the other --from… "
+        "flags, or by RESTIC_FROM_REPOSITORY, RESTIC_FROM_REPOSITORY_FILE, RESTIC_FROM_PASSWORD, "
+        "RESTIC_FROM_PASSWORD_FILE, RESTIC_FROM_PASSWORD_COMMAND and RESTIC_FROM_KEY_HINT.",
+        (
+            "becalm copy --repo s3:https://s3.example.org/bucket --from-repo /srv/backup --from-password-file password",
+            "becalm copy --from-repo /srv/backup --host db latest",
+        ),
+    ),
+    "rewrite": Page(
+        "Write snapshots anew, without files that should never have been in them, or with another host "
+        "or time. The new ones stand beside the old ones, tagged `rewrite`; with --forget they take "
+        "their place. The data of what was left out goes with the next prune.",
+        (
+            "becalm rewrite --exclude secret.key --forget --dry-run",
+            "becalm rewrite --new-host db --new-time '2026-11-01 03:00:00' 79766175",
+        ),
+    ),
+    "generate": Page(
+        "Write a file that makes a shell complete becalm's commands and flags; - writes to standard output.",
+        (
+            "becalm generate --bash-completion /etc/bash_completion.d/becalm",
+            "becalm generate --zsh-completion /usr/local/share/zsh/site-functions/_becalm",
+            "becalm generate --fish-completion ~/.config/fish/completions/becalm.fish",
+        ),
+    ),
+    "prune": Page(
+        "Remove data that no snapshot needs any more. New packs and indexes are written before the old "
+        "ones are deleted, so it may be stopped at any time and run again. It needs the repository for "
+        "itself; a blob that is needed and missing makes it end before anything is deleted.",
+        (
+            "becalm prune --dry-run",
+            "becalm prune --max-unused 10% --max-repack-size 50G",
+        ),
+    ),
+    "repair": Page(
+        "Set right what `becalm check` has found, as far as that can be done: the index, then damaged "
+        "packs, then the snapshots that lack files. Each says what will be lost before it is lost.",
+        (
+            "becalm repair index",
+            "becalm repair packs 4f3c2a1b",
+            "becalm repair snapshots --dry-run",
+        ),
+    ),
+    "list": Page(
+        "List the names of all objects of a kind, one a line; of blobs, their kind and name.",
+        (
+            "becalm list snapshots",
+            "becalm list packs",
+        ),
+    ),
+    "recover": Page(
+        "Make one snapshot of all directories that no snapshot holds any more, for instance after a "
+        "snapshot was removed by mistake. It works until the next prune.",
+        ("becalm recover",),
+    ),
+}

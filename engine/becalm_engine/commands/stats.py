@@ -1,0 +1,161 @@
+"""`becalm stats`: how large snapshots are, counted in four ways."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from hashlib import blake2b
+
+from becalm_engine.commands.progress import Progress
+from becalm_engine.commands.walk import Walk
+from becalm_engine.errors import DamagedError
+from becalm_engine.format.crypto import OVERHEAD_BYTES
+from becalm_engine.format.tree import DIR, Node
+from becalm_engine.ids import BlobID
+from becalm_engine.repository.blob_index import Location
+from becalm_engine.repository.reader import load_tree
+from becalm_engine.repository.repository import Repository
+
+RESTORE_SIZE, FILES, BLOBS_PER_FILE, RAW_DATA = (
+    "restore-size", "files-by-contents", "blobs-per-file", "raw-data",
+)  # fmt: skip
+MODES = (RESTORE_SIZE, FILES, BLOBS_PER_FILE, RAW_DATA)
+
+
+@dataclass(slots=True)
+class Sizes:
+    """The sums. Sizes are bytes; the last four are known in mode raw-data only, and not in format 1."""
+
+    snapshots: int = 0
+    files: int = 0
+    blobs: int = 0
+    total: int = 0
+    uncompressed: int = 0
+    compressed_blobs: int = 0
+    compressed_blobs_plain: int = 0
+
+    @property
+    def ratio(self) -> float:
+        """How many bytes each stored byte of a compressed blob stands for."""
+        return self.compressed_blobs_plain / self.compressed_blobs if self.compressed_blobs else 0.0
+
+    @property
+    def progress_percent(self) -> float:
+        """How much of the data is compressed."""
+        return self.compressed_blobs_plain / self.uncompressed * 100 if self.uncompressed else 0.0
+
+    @property
+    def saving_percent(self) -> float:
+        """How much room compression saves."""
+        return (1 - self.total / self.uncompressed) * 100 if self.uncompressed else 0.0
+
+
+@dataclass(slots=True)
+class _Seen:
+    """What was counted already, over all snapshots."""
+
+    contents: set[bytes] = field(default_factory=set)
+    references: set[bytes] = field(default_factory=set)
+    files: set[bytes] = field(default_factory=set)
+
+
+def count(repository: Repository, roots: Iterable[BlobID], mode: str, progress: Progress) -> Sizes:
+    """Walk the trees of snapshots and count."""
+    if mode == RAW_DATA:
+        return _raw(repository, list(roots), progress)
+    sizes, seen = Sizes(), _Seen()
+    for root in roots:
+        sizes.snapshots += 1
+        if mode == RESTORE_SIZE:
+            _count_restored(repository, root, sizes, progress)
+        else:
+            _count_contents(repository, root, sizes, seen, mode, progress)
+    return sizes
+
+
+def _count_restored(repository: Repository, root: BlobID, sizes: Sizes, progress: Progress) -> None:
+    """Count what a restore writes: of hard links the first."""
+    linked: set[tuple[int, int]] = set()
+    for node in Walk(repository, root):
+        progress.check()
+        sizes.files += 1
+        identity = node.inode, node.device_id
+        if node.links != 1 and node.type != DIR and node.inode:
+            if identity in linked:
+                continue
+            linked.add(identity)
+        sizes.total += node.size
+
+
+def _count_contents(
+    repository: Repository, root: BlobID, sizes: Sizes, seen: _Seen, mode: str, progress: Progress
+) -> None:
+    """Count every content once, whatever it is called; restic counts empty ones as one more."""
+    walk = Walk(repository, root)
+    keys = [b""]
+    for node in walk:
+        progress.check()
+        del keys[walk.depth :]
+        key = _digest(keys[-1] + node.name)  # of the path, which may be far too long to keep
+        if node.type == DIR:
+            keys.append(key)
+        content = _digest(b"".join(node.content))
+        if content in seen.contents:
+            continue
+        seen.contents.add(content)
+        if mode == FILES:
+            sizes.files += 1
+            sizes.total += node.size
+        else:
+            _count_references(repository, node, key, sizes, seen)
+
+
+def _count_references(repository: Repository, node: Node, path: bytes, sizes: Sizes, seen: _Seen) -> None:
+    """Count each blob once for each path that refers to it."""
+    if node.content and path not in seen.files:
+        seen.files.add(path)
+        sizes.files += 1
+    for blob in node.content:
+        reference = _digest(path + blob)
+        if reference not in seen.references:
+            seen.references.add(reference)
+            sizes.total += _found(repository, blob).blob.content_bytes
+            sizes.blobs += 1
+
+
+def _raw(repository: Repository, roots: list[BlobID], progress: Progress) -> Sizes:
+    """Count each blob once, as it lies in the repository."""
+    sizes = Sizes(snapshots=len(roots))
+    for blob in _used(repository, roots, progress):
+        packed = _found(repository, blob).blob
+        sizes.blobs += 1
+        sizes.total += packed.stored_bytes
+        if repository.config.version > 1:
+            plain = packed.content_bytes + OVERHEAD_BYTES
+            sizes.uncompressed += plain
+            if packed.plain_bytes:
+                sizes.compressed_blobs += packed.stored_bytes
+                sizes.compressed_blobs_plain += plain
+    return sizes
+
+
+def _used(repository: Repository, roots: list[BlobID], progress: Progress) -> set[BlobID]:
+    used = set(roots)
+    waiting = list(used)
+    while waiting:
+        progress.check()
+        for node in load_tree(repository, waiting.pop()):
+            used.update(node.content)
+            if node.type == DIR and node.subtree is not None and node.subtree not in used:
+                used.add(node.subtree)
+                waiting.append(node.subtree)
+    return used
+
+
+def _found(repository: Repository, blob: BlobID) -> Location:
+    location = repository.index.find(blob)
+    if location is None:
+        raise DamagedError(f"blob {blob.hex()} is in no index")
+    return location
+
+
+def _digest(content: bytes) -> bytes:
+    return blake2b(content, digest_size=16).digest()
