@@ -14,16 +14,22 @@ Document = dict[str, Any]
 Render = Callable[..., list[Document]]
 
 
+def binary(name: str) -> Path:
+    """Return a program that the toolchain has built."""
+    caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    found = Path(os.environ.get("BECALM_CACHE") or caches / "becalm") / "bin" / name
+    if not found.exists():
+        pytest.fail(f"there is no {name} at {found}: run `make toolchain`")
+    return found
+
+
 @pytest.fixture(scope="session")
 def helm() -> Callable[..., "subprocess.CompletedProcess[str]"]:
-    """Runs helm, which the toolchain has built."""
-    caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    binary = Path(os.environ.get("BECALM_CACHE") or caches / "becalm") / "bin" / "helm"
-    if not binary.exists():
-        pytest.fail(f"there is no helm at {binary}: run `make toolchain`")
+    """Runs helm."""
+    program = binary("helm")
 
     def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
-        return subprocess.run([binary, *arguments], capture_output=True, text=True, check=False)
+        return subprocess.run([program, *arguments], capture_output=True, text=True, check=False)
 
     return run
 

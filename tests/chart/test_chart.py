@@ -9,6 +9,7 @@ import kubernetes.client
 import pytest
 import yaml
 
+from becalm_operator.handlers.watches import WATCHED, Watched
 from tests.chart.conftest import CHART, ROOT, Document, Render, of_kind
 
 Helm = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -96,6 +97,28 @@ def test_the_operator_may_touch_no_secret(render: Render, values: tuple[str, ...
         assert not {"secrets", "pods/exec", "serviceaccounts/token"} & set(rule["resources"])
 
 
+@pytest.mark.parametrize("watched", WATCHED, ids=lambda watched: watched.plural)
+def test_the_operator_may_list_and_watch_what_it_watches(render: Render, watched: Watched) -> None:
+    (role,) = [one for one in of_kind(render(), "ClusterRole") if one["metadata"]["name"] == "becalm-becalm"]
+
+    granted = {
+        verb
+        for rule in role["rules"]
+        if watched.group in rule["apiGroups"] and watched.plural in rule["resources"]
+        for verb in rule["verbs"]
+    }
+    assert {"list", "watch"} <= granted
+
+
+def test_a_role_of_a_namespace_allows_what_the_cluster_role_does(render: Render) -> None:
+    cluster_wide = next(
+        one for one in of_kind(render(), "ClusterRole") if one["metadata"]["name"] == "becalm-becalm"
+    )
+    for role in of_kind(render("watchNamespaces={shop,office}"), "Role"):
+        if role["metadata"]["namespace"] != "becalm":
+            assert role["rules"] == cluster_wide["rules"]
+
+
 def test_with_watched_namespaces_nothing_is_cluster_wide(render: Render) -> None:
     documents = render("watchNamespaces={shop,office}", "rbac.aggregateToUserRoles=false")
 
@@ -133,6 +156,35 @@ def test_uninstalling_starts_what_is_held_down_first(render: Render) -> None:
         "release",
         "--uninstall",
     ]
+
+
+def test_every_container_says_what_it_needs(render: Render) -> None:
+    """A namespace with a quota refuses a pod that does not, and the pod that releases the workloads must start."""
+    for pod in _pods(render()):
+        for container in pod["containers"]:
+            assert container["resources"]["requests"]
+            assert container["resources"]["limits"]["memory"]
+
+
+def test_every_setting_of_the_pod_reaches_both_pods(render: Render) -> None:
+    """Or the one that releases the workloads could not start where the operator does."""
+    pods = _pods(
+        render(
+            "nodeSelector.disk=ssd",
+            "tolerations[0].operator=Exists",
+            "imagePullSecrets[0].name=registry",
+            "priorityClassName=high",
+            "affinity.nodeAffinity.x=1",
+        )
+    )
+
+    assert len(pods) == 2
+    for pod in pods:
+        assert pod["nodeSelector"] == {"disk": "ssd"}
+        assert pod["tolerations"] == [{"operator": "Exists"}]
+        assert pod["imagePullSecrets"] == [{"name": "registry"}]
+        assert pod["priorityClassName"] == "high"
+        assert "affinity" in pod
 
 
 def test_the_crds_are_those_of_the_project_and_stay(render: Render) -> None:

@@ -8,6 +8,7 @@ from becalm_engine.commands.progress import Progress
 from becalm_engine.commands.walk import Walk
 from becalm_engine.errors import DamagedError
 from becalm_engine.format.crypto import OVERHEAD_BYTES
+from becalm_engine.format.pack import BlobKind
 from becalm_engine.format.tree import DIR, Node
 from becalm_engine.ids import BlobID
 from becalm_engine.repository.blob_index import Location
@@ -124,8 +125,8 @@ def _count_references(repository: Repository, node: Node, path: bytes, sizes: Si
 def _raw(repository: Repository, roots: list[BlobID], progress: Progress) -> Sizes:
     """Count each blob once, as it lies in the repository."""
     sizes = Sizes(snapshots=len(roots))
-    for blob in _used(repository, roots, progress):
-        packed = _found(repository, blob).blob
+    for kind, blob in _used(repository, roots, progress):
+        packed = _found_as(repository, kind, blob).blob
         sizes.blobs += 1
         sizes.total += packed.stored_bytes
         if repository.config.version > 1:
@@ -137,17 +138,24 @@ def _raw(repository: Repository, roots: list[BlobID], progress: Progress) -> Siz
     return sizes
 
 
-def _used(repository: Repository, roots: list[BlobID], progress: Progress) -> set[BlobID]:
-    used = set(roots)
-    waiting = list(used)
+def _used(repository: Repository, roots: list[BlobID], progress: Progress) -> set[tuple[BlobKind, BlobID]]:
+    """Return all blobs below the roots, as what they are needed for: a file may be the text of a directory."""
+    used = {(BlobKind.TREE, root) for root in roots}
+    waiting = list(dict.fromkeys(roots))
     while waiting:
         progress.check()
         for node in load_tree(repository, waiting.pop()):
-            used.update(node.content)
-            if node.type == DIR and node.subtree is not None and node.subtree not in used:
-                used.add(node.subtree)
+            used.update((BlobKind.DATA, blob) for blob in node.content)
+            if node.type == DIR and node.subtree is not None and (BlobKind.TREE, node.subtree) not in used:
+                used.add((BlobKind.TREE, node.subtree))
                 waiting.append(node.subtree)
     return used
+
+
+def _found_as(repository: Repository, kind: BlobKind, blob: BlobID) -> Location:
+    """Return where a blob lies as what it is needed for; a repository of former versions may hold it as the other."""
+    places = repository.index.find_all(blob)
+    return next((place for place in places if place.blob.kind is kind), None) or _found(repository, blob)
 
 
 def _found(repository: Repository, blob: BlobID) -> Location:

@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from becalm_operator.api.base import Duration, LocalReference, Metadata, Model, Name, Time
+from becalm_operator.api.base import Duration, LocalReference, Metadata, Model, Name, Pattern, Time
 from becalm_operator.api.conditions import Condition
 
 
@@ -36,6 +36,16 @@ class Phase(enum.StrEnum):
 
 
 WorkloadKind = Literal["Deployment", "StatefulSet"]
+
+
+def none_empty(field: str) -> str:
+    """Return the CEL rule that no pattern of an optional list is empty: movers refuse it, when all is stopped."""
+    return f"!has({field}) || {field}.all(p, p.size() > 0)"
+
+
+def each_named_once(field: str) -> str:
+    """Return the CEL rule that no workload stands twice in a list."""
+    return f"{field}.all(w, {field}.exists_one(o, o.kind == w.kind && o.name == w.name))"
 
 
 class WorkloadReference(Model):
@@ -71,7 +81,8 @@ class ClaimSelection(Model):
 class Paths(Model):
     """Which files of a claim to back up."""
 
-    exclude: Annotated[tuple[Annotated[str, Field(max_length=1024)], ...], Field(max_length=128)] = ()
+    rules: ClassVar = {none_empty("self.exclude"): "a pattern is empty"}
+    exclude: Annotated[tuple[Pattern, ...], Field(max_length=128)] = ()
     """Patterns to leave out, as in `restic backup --exclude`."""
     exclude_caches: bool = False
     """Leave out folders marked with a CACHEDIR.TAG."""
@@ -80,6 +91,9 @@ class Paths(Model):
 class Quiesce(Model):
     """How workloads are brought to a standstill."""
 
+    rules: ClassVar = {
+        "self.maxDowntime.matches('[1-9]')": "maxDowntime must be more than 0: workloads are started when it is over"
+    }
     drain_timeout: Duration = "5m"
     """How long their pods may take to end."""
     max_downtime: Duration = "30m"
@@ -96,11 +110,7 @@ class Guards(Model):
 class BackupSpec(Model):
     """Stop workloads, back up their claims at one point in time, start them again."""
 
-    rules: ClassVar = {
-        "self.workloads.all(w, self.workloads.exists_one(o, o.kind == w.kind && o.name == w.name))": (
-            "a workload is named twice"
-        ),
-    }
+    rules: ClassVar = {each_named_once("self.workloads"): "a workload is named twice"}
     repository_ref: LocalReference
     """The BackupRepository, of the same namespace."""
     workloads: Annotated[tuple[WorkloadReference, ...], Field(min_length=1, max_length=32)]

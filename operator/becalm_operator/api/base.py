@@ -8,7 +8,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializ
 from pydantic.alias_generators import to_camel
 
 _DURATION = re.compile(r"(\d+)(h|m|s)")
-DURATION_PATTERN = r"^([0-9]+(h|m|s))+$"
+DURATION_PATTERN = r"^([0-9]{1,7}(h|m|s))+$"
+"""With `_DURATION_LENGTH`, so short that no date overflows when a duration is added to it."""
+_DURATION_LENGTH = 32
 NAME_PATTERN = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
 
 
@@ -51,8 +53,9 @@ def parse_duration(text: str) -> timedelta:
 
 
 Time = Annotated[datetime, AfterValidator(to_utc), PlainSerializer(time_text, when_used="json")]
-Duration = Annotated[str, Field(pattern=DURATION_PATTERN, max_length=32)]
+Duration = Annotated[str, Field(pattern=DURATION_PATTERN, max_length=_DURATION_LENGTH)]
 Name = Annotated[str, Field(pattern=NAME_PATTERN, min_length=1, max_length=253)]
+Pattern = Annotated[str, Field(max_length=1024)]
 
 
 class LocalReference(Model):

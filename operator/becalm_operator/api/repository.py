@@ -20,9 +20,9 @@ class CertificatesReference(SecretKeyReference):
 class S3Storage(Model):
     """A bucket of an S3 server."""
 
-    endpoint: Annotated[str, Field(pattern=r"^https?://[^/]+$", max_length=253)] | None = None
+    endpoint: Annotated[str, Field(pattern=r"^https?://[^/@ ]+$", max_length=253)] | None = None
     """URL of the server; absent for AWS."""
-    bucket: Annotated[str, Field(min_length=3, max_length=63)]
+    bucket: Annotated[str, Field(pattern=r"^[A-Za-z0-9][-._A-Za-z0-9]+$", min_length=3, max_length=63)]
     """The bucket."""
     prefix: Annotated[str, Field(max_length=512)] = ""
     """A path in the bucket; repositories of several tenants need one each."""

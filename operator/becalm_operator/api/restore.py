@@ -4,10 +4,15 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from becalm_operator.api.backup import Quiesce, RunStatus, WorkloadReference
-from becalm_operator.api.base import Duration, LocalReference, Metadata, Model, Name
+from becalm_operator.api.backup import Quiesce, RunStatus, WorkloadReference, each_named_once, none_empty
+from becalm_operator.api.base import Duration, LocalReference, Metadata, Model, Name, Pattern
 
 _OneSource = "[has(self.backupName), has(self.snapshotID)].exists_one(x, x)"
+_EachClaimOnce = (
+    "self.targets.all(t, self.targets.exists_one(o,"
+    " (has(o.to) ? o.to : o.claim) == (has(t.to) ? t.to : t.claim)))"
+)
+_NamesAreUsed = "self.mode == 'List' || !has(self.names) || self.names.size() == 0"
 
 
 class RestoreSource(Model):
@@ -39,13 +44,18 @@ class RestoreTarget(Model):
 class RestorePaths(Model):
     """Which files to restore."""
 
-    include: Annotated[tuple[Annotated[str, Field(max_length=1024)], ...], Field(max_length=128)] = ()
+    rules: ClassVar = {none_empty("self.include"): "a pattern is empty"}
+    include: Annotated[tuple[Pattern, ...], Field(max_length=128)] = ()
     """Patterns of files to restore, as in `restic restore --include`; absent for all."""
 
 
 class RestoreWorkloads(Model):
     """Which workloads are stopped meanwhile."""
 
+    rules: ClassVar = {
+        _NamesAreUsed: "names are for mode List; Auto stops whoever mounts the target claims",
+        f"!has(self.names) || {each_named_once('self.names')}": "a workload is named twice",
+    }
     mode: Literal["Auto", "List"] = "Auto"
     """Auto stops whoever mounts the target claims; List stops the named ones and refuses if others do."""
     names: Annotated[tuple[WorkloadReference, ...], Field(max_length=32)] = ()
@@ -62,6 +72,7 @@ class RestoreQuiesce(Quiesce):
 class RestoreSpec(Model):
     """Stop the consumers of claims, restore their files, start them again."""
 
+    rules: ClassVar = {_EachClaimOnce: "two targets would be restored into one claim"}
     repository_ref: LocalReference
     """The BackupRepository, of the same namespace."""
     source: RestoreSource

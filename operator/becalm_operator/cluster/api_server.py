@@ -21,7 +21,7 @@ from becalm_operator.cluster.pages import all_pages
 from becalm_operator.cluster.port import KINDS, Key, R, Resource
 from becalm_operator.cluster.translate import translated
 from becalm_operator.cluster.workloads import Workloads
-from becalm_operator.errors import NotFoundError
+from becalm_operator.errors import NotFoundError, RefusedError
 from becalm_operator.manifests.jobs import Image
 from becalm_operator.plan.steps import (
     Action,
@@ -127,10 +127,14 @@ class ApiServer:
 
     async def _holder(self, namespace: str, holder: Holder) -> RunStatus | None:
         run: Backup | Restore | None
-        if holder.kind == Restore.kind:
-            run = await self._objects.load(Restore, namespace, holder.name)
-        else:
-            run = await self._objects.load(Backup, namespace, holder.name)
+        try:
+            if holder.kind == Restore.kind:
+                run = await self._objects.load(Restore, namespace, holder.name)
+            else:
+                run = await self._objects.load(Backup, namespace, holder.name)
+        except RefusedError:
+            # a run that this version cannot read counts as under way: the record's deadline decides
+            return RunStatus()
         return run.status if run is not None and run.metadata.uid == holder.uid else None
 
     async def _pods(self, namespace: str) -> Sequence[V1Pod]:

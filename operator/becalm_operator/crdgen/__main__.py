@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import yaml
@@ -18,19 +19,19 @@ _CHART_KEEP = """  {{- if .Values.crds.keep }}
 """
 
 
-def main() -> int:
+def main(words: Sequence[str]) -> int:
     """Write the files, or compare them; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m becalm_operator.crdgen", description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing; fail if a file is stale")
     parser.add_argument("--root", type=Path, default=Path.cwd(), help="the checkout")
-    arguments = parser.parse_args()
-    stale = [path for path, text in files(arguments.root).items() if not _is(path, text)]
-    for path in stale:
+    arguments = parser.parse_args(words)
+    stale = {path: text for path, text in files(arguments.root).items() if not _is(path, text)}
+    for path, text in stale.items():
         if arguments.check:
             print(f"{path} is stale: run `make generate`", file=sys.stderr)  # noqa: T201  a command's answer
         else:
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(files(arguments.root)[path])
+            path.write_text(text)
     return 1 if stale and arguments.check else 0
 
 
@@ -59,4 +60,4 @@ def _is(path: Path, text: str) -> bool:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

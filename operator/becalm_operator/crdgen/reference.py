@@ -3,16 +3,29 @@
 from collections.abc import Iterator
 from typing import Any
 
+from becalm_operator.api import names
+from becalm_operator.api.base import DURATION_PATTERN
 from becalm_operator.api.conditions import EXPLANATIONS
-from becalm_operator.api.names import API_VERSION
 from becalm_operator.crdgen.definitions import Definition
 from becalm_operator.crdgen.schema import Schema
 
 _HEAD = f"""# Reference
 
-All kinds are `{API_VERSION}` and live in a namespace. A Secret or claim is only ever taken from the object's own
+All kinds are `{names.API_VERSION}` and live in a namespace. A Secret or claim is only ever taken from the object's own
 namespace. This page is generated from the models in `operator/becalm_operator/api`.
+
+A duration is a text of hours, minutes and seconds, like `90s`, `5m` or `1h30m`. Below each kind stands what the API
+server refuses, in its words.
 """
+_MARKS = {
+    names.RECORD_ANNOTATION: "On a stopped workload: who stopped it, when, its replicas, the deadline, and the command "
+    "that undoes it by hand. It goes when the workload is started.",
+    names.PROBE_ANNOTATION: "On a BackupRepository: whenever you change its value, the repository is opened at once.",
+    names.SCHEDULE_LABEL: "On a Backup: the schedule that made it, and whose retention it is under.",
+    names.SCHEDULED_ANNOTATION: "On a Backup of a schedule: the time of the cron expression that it is for.",
+    names.FINALIZER: "The finalizer of a Backup or Restore that may hold workloads: deleting it starts them first.",
+}
+"""What people meet on objects, and may rely on."""
 
 
 def reference(definitions: tuple[Definition, ...]) -> str:
@@ -20,7 +33,7 @@ def reference(definitions: tuple[Definition, ...]) -> str:
     parts = [_HEAD]
     for definition in definitions:
         parts += _kind(definition)
-    return "\n".join([*parts, *_reasons()]) + "\n"
+    return "\n".join([*parts, *_reasons(), "", *_marks()]) + "\n"
 
 
 def _kind(definition: Definition) -> list[str]:
@@ -30,8 +43,8 @@ def _kind(definition: Definition) -> list[str]:
     for part in ("spec", "status"):
         rows = list(_rows(part, schema["properties"][part]))
         parts += ["| field | type | default | meaning |", "|---|---|---|---|", *rows, ""]
-    parts += [f"- {rule}" for rule in _rules(schema)]
-    return [*parts, ""]
+    rules = [f"- {rule}" for rule in dict.fromkeys(_rules(schema))]
+    return [*parts, *(["Refused:", "", *rules, ""] if rules else [])]
 
 
 def _rows(path: str, schema: Schema) -> Iterator[str]:
@@ -53,10 +66,24 @@ def _type(field: Schema) -> str:
     if "enum" in field:
         return " \\| ".join(f"`{value}`" for value in field["enum"])
     if field.get("type") == "array":
-        return f"list of {_type(field['items'])}"
+        return f"list of {_type(field['items'])}{_limits(field, 'Items')}"
     if "additionalProperties" in field:
-        return "map of strings"
-    return str(field.get("format") if field.get("format") == "date-time" else field.get("type", "object"))
+        return f"map of strings{_limits(field, 'Properties')}"
+    if field.get("pattern") == DURATION_PATTERN:
+        return "duration"
+    if field.get("format") == "date-time":
+        return "date-time"
+    return f"{field['type']}{_limits(field, 'imum')}"
+
+
+def _limits(field: Schema, what: str) -> str:
+    """Return how many there may be, or how large a number."""
+    least, most = field.get(f"min{what}"), field.get(f"max{what}")
+    if least is not None and most is not None:
+        return f" ({least} to {most})"
+    if least is not None:
+        return f" (≥ {least})"
+    return f" (≤ {most})" if most is not None else ""
 
 
 def _rules(schema: Schema) -> Iterator[str]:
@@ -71,3 +98,8 @@ def _reasons() -> list[str]:
     rows = [f"| `{reason.value}` | {text} |" for reason, text in EXPLANATIONS.items()]
     head = ["## Reasons", "", "Every condition, and a failed run's `status.reason`, gives one of these.", ""]
     return [*head, "| reason | meaning |", "|---|---|", *rows]
+
+
+def _marks() -> list[str]:
+    rows = [f"| `{name}` | {text} |" for name, text in _MARKS.items()]
+    return ["## Labels, annotations and the finalizer", "", "| name | meaning |", "|---|---|", *rows]

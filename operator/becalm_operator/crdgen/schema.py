@@ -23,6 +23,17 @@ _KEPT = (
     "type",
     "x-kubernetes-validations",
 )
+_TRANSLATED = (
+    "$defs",
+    "$ref",
+    "additionalProperties",
+    "anyOf",
+    "const",
+    "default",
+    "items",
+    "properties",
+    "title",
+)
 _CONDITIONS = "conditions"
 
 
@@ -31,6 +42,9 @@ def structural(model: type[Model], *, defaults: bool) -> Schema:
 
     With `defaults` the API server fills in plain values that the user leaves out. Lists and objects are not filled in:
     they would be noise in every object, and mean the same when absent.
+
+    Raises:
+        ValueError: The model says something that would be lost.
     """
     raw = model.model_json_schema(by_alias=True)
     return _Converter(raw.get("$defs", {}), defaults=defaults).convert(raw)
@@ -46,6 +60,9 @@ class _Converter:
     def convert(self, raw: Schema) -> Schema:
         """Return one schema with all that is below it."""
         raw = self._resolved(raw)
+        lost = raw.keys() - {*_KEPT, *_TRANSLATED}
+        if lost:
+            raise ValueError(f"{', '.join(sorted(lost))} of a model has no translation for a CRD: {raw}")
         made: Schema = {key: raw[key] for key in _KEPT if key in raw}
         if "const" in raw:
             made |= {"type": "string", "enum": [raw["const"]]}

@@ -76,6 +76,9 @@ def _preflight(restore: Restore, status: RestoreStatus, this: Run, owner: Owner,
     if state.failure:
         return Plan(failing(status, state.failure, world.now))
     claims = _written(restore)
+    if len(claims) < len(restore.spec.targets):
+        twice = Failure(Reason.CLAIM_IN_USE, "two targets name the same claim to restore into")
+        return Plan(failing(status, twice, world.now))
     preflight.refuse_unknown_claims(world, sorted(claims))
     targets = tuple(_target(restore, target, world) for target in restore.spec.targets)
     stopped = _to_stop(restore, world)

@@ -3,19 +3,21 @@
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 import yaml
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from becalm_operator.api.backup import Backup
+from becalm_operator.api.base import Model
 from becalm_operator.api.conditions import EXPLANATIONS, Reason
 from becalm_operator.api.repository import BackupRepository
 from becalm_operator.api.restore import Restore
 from becalm_operator.api.schedule import BackupSchedule
-from becalm_operator.crdgen.__main__ import files
+from becalm_operator.crdgen.__main__ import files, main
 from becalm_operator.crdgen.definitions import definitions
+from becalm_operator.crdgen.schema import structural
 
 ROOT = Path(__file__).resolve().parents[3]
 KINDS: dict[str, type[BaseModel]] = {
@@ -118,3 +120,32 @@ def _fits(value: Any, schema: dict[str, Any], path: str) -> None:
     if isinstance(value, list):
         for at, inner in enumerate(value):
             _fits(inner, schema["items"], f"{path}[{at}]")
+
+
+def test_a_limit_that_a_crd_cannot_say_is_not_lost_in_silence() -> None:
+    class Half(Model):
+        """Half of something."""
+
+        share: Annotated[int, Field(multiple_of=2)]
+        """How much."""
+
+    with pytest.raises(ValueError, match="multipleOf"):
+        structural(Half, defaults=True)
+
+
+@pytest.mark.parametrize("kind", SCHEMAS)
+def test_an_optional_field_is_no_null(kind: str) -> None:
+    for path, node in _nodes(SCHEMAS[kind], kind):
+        assert "nullable" not in node, path
+        assert node.get("default", "") is not None, path
+
+
+def test_the_check_tells_what_is_stale(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--check", "--root", str(tmp_path)]) == 1
+    assert capsys.readouterr().err.count("is stale") == len(files(tmp_path))
+
+    assert main(["--root", str(tmp_path)]) == 0
+    assert main(["--check", "--root", str(tmp_path)]) == 0
+
+    (tmp_path / "docs" / "reference.md").write_text("changed by hand")
+    assert main(["--check", "--root", str(tmp_path)]) == 1

@@ -1,0 +1,50 @@
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import TypeAdapter, ValidationError
+
+from becalm_operator.api.base import Duration, Time, parse_duration, time_text, to_utc
+from tests.operator.api.documents import SCHEMAS, fitting
+
+LATE = datetime(2999, 12, 31, 23, 59, 59, tzinfo=UTC)
+
+durations = fitting(SCHEMAS["BackupSchedule"]["properties"]["spec"]["properties"]["jitter"])
+moments = st.datetimes(
+    datetime(1900, 1, 2),  # noqa: DTZ001  Hypothesis adds the zone
+    datetime(2999, 12, 30),  # noqa: DTZ001
+    timezones=st.timezones(),
+)
+
+
+@given(st.integers(0, 999), st.integers(0, 9999), st.integers(0, 99999))
+def test_a_duration_is_the_sum_of_its_parts(hours: int, minutes: int, seconds: int) -> None:
+    wanted = timedelta(hours=hours, minutes=minutes, seconds=seconds)
+
+    assert parse_duration(f"{hours}h{minutes}m{seconds}s") == wanted
+    assert parse_duration(f"{seconds}s{hours}h{minutes}m") == wanted
+
+
+@given(durations)
+def test_no_duration_that_a_user_may_write_takes_a_date_out_of_range(duration: str) -> None:
+    assert LATE + parse_duration(duration) >= LATE
+
+
+@pytest.mark.parametrize("text", ["", "5", "5 m", "m", "1.5h", "-5m", "5d", "99999999h", "1h" * 17])
+def test_what_is_no_duration_is_refused(text: str) -> None:
+    with pytest.raises(ValidationError):
+        TypeAdapter[str](Duration).validate_python(text)
+
+
+@given(moments)
+def test_a_time_comes_back_from_its_text_in_whole_seconds_of_utc(moment: datetime) -> None:
+    read = TypeAdapter[datetime](Time).validate_python(time_text(moment))
+
+    assert read == to_utc(moment) == to_utc(read)
+    assert read.utcoffset() == timedelta(0)
+    assert timedelta(0) <= moment - read < timedelta(seconds=1)
+
+
+def test_a_time_without_a_zone_is_taken_as_utc() -> None:
+    assert to_utc(datetime(2026, 11, 27, 3, 0)) == datetime(2026, 11, 27, 3, 0, tzinfo=UTC)  # noqa: DTZ001
