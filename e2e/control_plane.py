@@ -10,9 +10,9 @@ from pathlib import Path
 from e2e import network
 from e2e.certificates import Authority, make_token_key
 from e2e.containers import Containers
-from e2e.paths import Places
+from e2e.paths import Places, SetUpError
 from e2e.processes import Processes
-from e2e.shell import succeeds
+from e2e.shell import run, succeeds
 
 NODE = "node1"
 _API = f"https://{network.ADDRESS}:6443"
@@ -174,13 +174,10 @@ class ControlPlane:
     def node_is_ready(self) -> bool:
         """Say whether the node takes pods."""
         path = "jsonpath={.status.conditions[?(@.type=='Ready')].status}"
-        return succeeds(
-            ["sh", "-c", f'[ "$({_quoted(self.kubectl("get", "node", NODE, "-o", path))})" = True ]']
-        )
-
-
-def _quoted(command: list[str]) -> str:
-    return " ".join("'" + word.replace("'", "'\\''") + "'" for word in command)
+        try:
+            return run(self.kubectl("get", "node", NODE, "-o", path), seconds=10) == "True"
+        except SetUpError:
+            return False
 
 
 def _write_secret(path: Path, text: str) -> None:

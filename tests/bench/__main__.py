@@ -1,11 +1,12 @@
 """`python -m tests.bench`: every tool does the same work on the same data, alternating."""
 
 import argparse
-import os
 import shutil
 import tempfile
 from collections import defaultdict
 from pathlib import Path
+
+from e2e.paths import places
 
 from tests.bench import datasets, measure, report, tools
 
@@ -83,8 +84,7 @@ def _arguments() -> argparse.Namespace:
 def main() -> None:
     """Measure, print the table, and write it to docs/benchmarks.md."""
     options = _arguments()
-    cache = Path(os.environ.get("BECALM_CACHE") or Path.home() / ".cache" / "becalm")
-    programs = tools.find([n for n in tools.NAMES if not options.tool or n in options.tool], cache)
+    programs = tools.find([n for n in tools.NAMES if not options.tool or n in options.tool], places().cache)
     with tempfile.TemporaryDirectory(prefix="becalm-bench-", dir=options.scratch) as folder:
         scratch = Path(folder)
         print("==> writing the data sets", flush=True)

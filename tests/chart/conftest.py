@@ -1,4 +1,3 @@
-import os
 import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -6,6 +5,7 @@ from typing import Any
 
 import pytest
 import yaml
+from e2e.paths import places
 
 ROOT = Path(__file__).resolve().parents[2]
 CHART = ROOT / "charts" / "becalm"
@@ -14,19 +14,10 @@ Document = dict[str, Any]
 Render = Callable[..., list[Document]]
 
 
-def binary(name: str) -> Path:
-    """Return a program that the toolchain has built."""
-    caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    found = Path(os.environ.get("BECALM_CACHE") or caches / "becalm") / "bin" / name
-    if not found.exists():
-        pytest.fail(f"there is no {name} at {found}: run `make toolchain`")
-    return found
-
-
 @pytest.fixture(scope="session")
 def helm() -> Callable[..., "subprocess.CompletedProcess[str]"]:
     """Runs helm."""
-    program = binary("helm")
+    program = places().binary("helm")
 
     def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
         return subprocess.run([program, *arguments], capture_output=True, text=True, check=False)

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 import yaml
+from e2e.paths import places
 
-from tests.chart.conftest import ROOT, Document, binary
+from tests.chart.conftest import ROOT, Document
 
 Check = Callable[[Document], "subprocess.CompletedProcess[str]"]
 
@@ -36,7 +37,7 @@ def check(tmp_path_factory: pytest.TempPathFactory) -> Check:
     location = f"-schema-location={folder}/{{{{.ResourceKind}}}}.json"
 
     def checked(document: Document) -> "subprocess.CompletedProcess[str]":
-        command = [str(binary("kubeconform")), "-strict", "-output=json", location, "-"]
+        command = [places().binary("kubeconform"), "-strict", "-output=json", location, "-"]
         return subprocess.run(
             command, input=yaml.safe_dump(document), capture_output=True, text=True, check=False
         )

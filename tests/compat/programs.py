@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pytest
+from e2e.paths import places
 
 PASSWORD = "tests have no secrets"
 VERSIONS = ("0.14", "0.18", "0.19")
@@ -68,11 +68,7 @@ class Program:
 
 def restic(version: str, repository: str | Path, cache: Path) -> Program:
     """Return restic of a version. A binary that is not there is a failure."""
-    caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    folder = Path(os.environ.get("BECALM_CACHE") or caches / "becalm")
-    binary = folder / "bin" / f"restic-{version}"
-    if not binary.exists():
-        pytest.fail(f"there is no restic at {binary}: run `make toolchain`")
+    binary = Path(places().binary(f"restic-{version}"))
     # What a cache holds would hide what is missing in the repository.
     return Program(binary, str(repository), {"RESTIC_CACHE_DIR": str(cache), "GOMAXPROCS": "2"})
 

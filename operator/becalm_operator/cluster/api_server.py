@@ -76,20 +76,24 @@ class ApiServer:
     # --- reading
 
     async def observe_run(self, run: Backup | Restore) -> World:
-        """Read the namespace of a run, all of it afresh and at once."""
+        """Read the namespace of a run, all of it afresh.
+
+        The order is a promise: Jobs are read before pods, and pods before their owners. A Job that is gone has
+        no pods left then, one that is over has what its pod said, and no pod is a stranger for being new.
+        """
         namespace, now = run.metadata.namespace, self._clock()
-        pods, owners, claims = await asyncio.gather(
-            self._pods(namespace), self._workloads.replica_set_owners(namespace), self._claims(namespace)
-        )
-        workloads, jobs, others = await asyncio.gather(
-            self._workloads.list(namespace, claims),
-            self._jobs.list(namespace, run.metadata.uid, now, pods),
-            self._other_runs(run),
-        )
-        repository, schedule, source = await asyncio.gather(
+        found, claims, repository, schedule, source = await asyncio.gather(
+            self._jobs.read(namespace, run.metadata.uid),
+            self._claims(namespace),
             self._objects.load(BackupRepository, namespace, run.spec.repository_ref.name),
             self._schedule_of(run),
             self._source_of(run),
+        )
+        pods, workloads, others = await asyncio.gather(
+            self._pods(namespace), self._workloads.list(namespace, claims), self._other_runs(run)
+        )
+        owners, jobs = await asyncio.gather(
+            self._workloads.replica_set_owners(namespace), self._jobs.states(namespace, found, pods, now)
         )
         return World(
             now=now,

@@ -33,17 +33,27 @@ class Jobs:
         self._batch = BatchV1Api(client)
         self._core = CoreV1Api(client)
 
-    async def list(
-        self, namespace: str, owner_uid: str, now: datetime, pods: Sequence[V1Pod] | None = None
-    ) -> dict[str, JobState]:
-        """Return the Jobs of one owner, by name. `pods` saves reading them if they are known."""
-        selector = f"{names.OWNER_UID_LABEL}={owner_uid}"
+    async def list(self, namespace: str, owner_uid: str, now: datetime) -> dict[str, JobState]:
+        """Return the Jobs of one owner, by name."""
+        found = await self.read(namespace, owner_uid)
+        with translated(f"listing pods of {namespace}"):
+            pods: Sequence[V1Pod] = await all_pages(
+                self._core.list_namespaced_pod, namespace, label_selector=_owned_by(owner_uid)
+            )
+        return await self.states(namespace, found, pods, now)
+
+    async def read(self, namespace: str, owner_uid: str) -> Sequence[V1Job]:
+        """Return the Jobs of one owner as they are."""
         with translated(f"listing Jobs of {namespace}"):
             found: Sequence[V1Job] = await all_pages(
-                self._batch.list_namespaced_job, namespace, label_selector=selector
+                self._batch.list_namespaced_job, namespace, label_selector=_owned_by(owner_uid)
             )
-            if pods is None:
-                pods = await all_pages(self._core.list_namespaced_pod, namespace, label_selector=selector)
+            return found
+
+    async def states(
+        self, namespace: str, found: Sequence[V1Job], pods: Sequence[V1Pod], now: datetime
+    ) -> dict[str, JobState]:
+        """Return what Jobs are like, by name, going by pods that were read after them."""
         hints = await self._hints(namespace, found, pods, now)
         states = [views.job_view(job, pods, hints) for job in found]
         return {state.name: state for state in states}
@@ -88,6 +98,10 @@ class Jobs:
                 )
         except NotFoundError:
             return
+
+
+def _owned_by(uid: str) -> str:
+    return f"{names.OWNER_UID_LABEL}={uid}"
 
 
 def _idle_job(job: V1Job, now: datetime) -> str:

@@ -23,11 +23,10 @@ from becalm_operator.manifests.jobs import COMMIT, FORGET, MOVER, Owner
 from becalm_operator.manifests.names import job_name
 from becalm_operator.plan import preflight, quantities, quiesce, run
 from becalm_operator.plan.outcome import Failure, cannot_start, failure_of, report_of
-from becalm_operator.plan.preflight import RefusalError
 from becalm_operator.plan.quiesce import Run
 from becalm_operator.plan.run import SOON, WAITING, WATCHING, changed, ended, entered, failing
 from becalm_operator.plan.steps import Action, ApplyJob, DeleteJob, Event, Plan
-from becalm_operator.plan.world import JobState, OtherRun, World
+from becalm_operator.plan.world import JobState, World
 
 _COMMIT_TRIES = 3
 
@@ -41,46 +40,26 @@ def decide(backup: Backup, world: World) -> BackupPlan:
     this = Run(holder, owner.namespace, backup.spec.quiesce)
     status = backup.status
     status = changed(status, workloads=quiesce.absorb(this, world, status.workloads))
-    plan = _step(backup, status, this, owner, world)
+    plan = run.guarded(
+        status,
+        this,
+        backup.metadata,
+        world,
+        using=Phase.CAPTURING,
+        phase=lambda: _PHASES[status.phase](backup, status, this, owner, world),
+    )
     return run.completed(
         plan, backup.status, owner, backup.metadata, backup.spec.repository_ref.name, world.now
     )
 
 
-def _step(backup: Backup, status: BackupStatus, this: Run, owner: Owner, world: World) -> BackupPlan:
-    given_up = run.given_up(status, this, backup.metadata, backup.kind, world.now)
-    if given_up is None and status.phase is Phase.CAPTURING:
-        given_up = run.without_repository(status, world)
-    if given_up:
-        return given_up
-    try:
-        return _PHASES[status.phase](backup, status, this, owner, world)
-    except RefusalError as refused:
-        return Plan(failing(status, refused.failure, world.now), again_seconds=SOON)
-
-
 def _pending(backup: Backup, status: BackupStatus, this: Run, owner: Owner, world: World) -> BackupPlan:
-    state = preflight.repository_state(world, backup.spec.repository_ref.name)
-    if state.failure:
-        return Plan(failing(status, state.failure, world.now))
-    if not state.ready:
-        return run.awaiting_repository(status, backup.metadata, state.message, world.now)
+    waiting = run.awaiting_repository(status, backup.metadata, world, backup.spec.repository_ref.name)
+    if waiting:
+        return waiting
     preflight.refuse_missing(world, backup.spec.workloads)
-    claims = preflight.resolve_claims(world, backup)
-    mine = OtherRun(
-        owner.name,
-        owner.uid,
-        started=False,
-        created=backup.metadata.creation_timestamp or world.now,
-        claims=frozenset(claims),
-        workloads=frozenset(str(reference) for reference in backup.spec.workloads),
-    )
-    first = run.waits_for(world.others, mine)
-    if first:
-        waiting = f"waiting for {first.name}, which works on the same"
-        return Plan(run.parked(status, waiting), again_seconds=WAITING)
-    begun = changed(entered(status, Phase.PREFLIGHT, world.now), start_time=to_utc(world.now))
-    return Plan(begun, again_seconds=SOON)
+    claims = frozenset(preflight.resolve_claims(world, backup))
+    return run.begun(status, backup.metadata, world, claims=claims, stopped=backup.spec.workloads)
 
 
 def _preflight(backup: Backup, status: BackupStatus, this: Run, owner: Owner, world: World) -> BackupPlan:

@@ -6,7 +6,6 @@ Pending ─ Preflight ─ Quiescing ─ Draining ─ Restoring ─ Resuming ─ 
 
 from becalm_engine.contract import RestoreReport
 from becalm_operator.api.backup import Phase, WorkloadReference
-from becalm_operator.api.base import to_utc
 from becalm_operator.api.conditions import Reason
 from becalm_operator.api.record import Holder
 from becalm_operator.api.restore import Restore, RestoreStatus, RestoreTarget, TargetStatus
@@ -17,9 +16,9 @@ from becalm_operator.plan import preflight, quiesce, run
 from becalm_operator.plan.outcome import Failure, cannot_start, failure_of, report_of
 from becalm_operator.plan.preflight import RefusalError
 from becalm_operator.plan.quiesce import Run
-from becalm_operator.plan.run import SOON, WAITING, WATCHING, changed, ended, entered, failing
+from becalm_operator.plan.run import SOON, WATCHING, changed, ended, entered, failing
 from becalm_operator.plan.steps import Action, ApplyJob, Plan
-from becalm_operator.plan.world import JobState, OtherRun, World
+from becalm_operator.plan.world import JobState, World
 
 RestorePlan = Plan[RestoreStatus]
 
@@ -31,44 +30,25 @@ def decide(restore: Restore, world: World) -> RestorePlan:
         Holder(kind=restore.kind, name=owner.name, uid=owner.uid), owner.namespace, restore.spec.quiesce
     )
     status = changed(restore.status, workloads=quiesce.absorb(this, world, restore.status.workloads))
-    plan = _step(restore, status, this, owner, world)
+    plan = run.guarded(
+        status,
+        this,
+        restore.metadata,
+        world,
+        using=Phase.RESTORING,
+        phase=lambda: _PHASES[status.phase](restore, status, this, owner, world),
+    )
     return run.completed(
         plan, restore.status, owner, restore.metadata, restore.spec.repository_ref.name, world.now
     )
 
 
-def _step(restore: Restore, status: RestoreStatus, this: Run, owner: Owner, world: World) -> RestorePlan:
-    given_up = run.given_up(status, this, restore.metadata, restore.kind, world.now)
-    if given_up is None and status.phase is Phase.RESTORING:
-        given_up = run.without_repository(status, world)
-    if given_up:
-        return given_up
-    try:
-        return _PHASES[status.phase](restore, status, this, owner, world)
-    except RefusalError as refused:
-        return Plan(failing(status, refused.failure, world.now))
-
-
 def _pending(restore: Restore, status: RestoreStatus, this: Run, owner: Owner, world: World) -> RestorePlan:
-    state = preflight.repository_state(world, restore.spec.repository_ref.name)
-    if state.failure:
-        return Plan(failing(status, state.failure, world.now))
-    if not state.ready:
-        return run.awaiting_repository(status, restore.metadata, state.message, world.now)
-    mine = OtherRun(
-        owner.name,
-        owner.uid,
-        started=False,
-        created=restore.metadata.creation_timestamp or world.now,
-        claims=_written(restore),
-        workloads=frozenset(str(reference) for reference in _to_stop(restore, world)),
-    )
-    first = run.waits_for(world.others, mine)
-    if first:
-        waiting = f"waiting for {first.name}, which works on the same"
-        return Plan(run.parked(status, waiting), again_seconds=WAITING)
-    begun = changed(entered(status, Phase.PREFLIGHT, world.now), start_time=to_utc(world.now))
-    return Plan(begun, again_seconds=SOON)
+    waiting = run.awaiting_repository(status, restore.metadata, world, restore.spec.repository_ref.name)
+    if waiting:
+        return waiting
+    stopped = _to_stop(restore, world)
+    return run.begun(status, restore.metadata, world, claims=_written(restore), stopped=stopped)
 
 
 def _preflight(restore: Restore, status: RestoreStatus, this: Run, owner: Owner, world: World) -> RestorePlan:

@@ -1,17 +1,18 @@
 """The part of the phase machine that Backup and Restore share: how a run moves, fails and ends."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from becalm_engine.contract import AccessReport
-from becalm_operator.api.backup import Phase, RunStatus, WorkloadStatus
+from becalm_operator.api.backup import Phase, RunStatus, WorkloadReference, WorkloadStatus
 from becalm_operator.api.base import Metadata, parse_duration, to_utc
 from becalm_operator.api.conditions import Reason
 from becalm_operator.manifests.jobs import ACCESS, Owner, access_job
 from becalm_operator.manifests.names import job_name
-from becalm_operator.plan import conditions, quantities, quiesce
+from becalm_operator.plan import conditions, preflight, quantities, quiesce
 from becalm_operator.plan.outcome import Failure, cannot_start, failure_of, report_of
+from becalm_operator.plan.preflight import RefusalError
 from becalm_operator.plan.quiesce import Run
 from becalm_operator.plan.steps import Action, ApplyJob, DeleteJob, Event, Plan, RequestProbe
 from becalm_operator.plan.world import JobState, OtherRun, World
@@ -91,13 +92,64 @@ def parked(status: S, message: str) -> S:
     return changed(status, phase=Phase.PENDING, message=message)
 
 
-def awaiting_repository(status: S, metadata: Metadata, message: str, now: datetime) -> Plan[S]:
-    """Return the plan of a run whose repository is not Ready yet. It does not stand in others' way for ever."""
-    since = metadata.creation_timestamp or now
-    if now - since > _REPOSITORY_PATIENCE:
-        failure = Failure(Reason.REPOSITORY_NOT_READY, f"gave up after {_REPOSITORY_PATIENCE}: {message}")
+def awaiting_repository(status: S, metadata: Metadata, world: World, name: str) -> Plan[S] | None:
+    """Return the plan of a run whose repository is not Ready; None once it is.
+
+    A repository that never comes does not keep the run in others' way for ever.
+    """
+    state, now = preflight.repository_state(world, name), world.now
+    if state.ready:
+        return None
+    failure = state.failure
+    if failure is None and now - (metadata.creation_timestamp or now) > _REPOSITORY_PATIENCE:
+        gave_up = f"gave up after {_REPOSITORY_PATIENCE}: {state.message}"
+        failure = Failure(Reason.REPOSITORY_NOT_READY, gave_up)
+    if failure is not None:
         return Plan(failing(status, failure, now))
-    return Plan(parked(status, message), again_seconds=WAITING)
+    return Plan(parked(status, state.message), again_seconds=WAITING)
+
+
+def begun(
+    status: S,
+    metadata: Metadata,
+    world: World,
+    *,
+    claims: frozenset[str],
+    stopped: Iterable[WorkloadReference],
+) -> Plan[S]:
+    """Pending: begin, unless another run on the same claims or workloads goes first."""
+    mine = OtherRun(
+        metadata.name,
+        metadata.uid,
+        started=False,
+        created=metadata.creation_timestamp or world.now,
+        claims=claims,
+        workloads=frozenset(str(reference) for reference in stopped),
+    )
+    first = waits_for(world.others, mine)
+    if first:
+        waiting = f"waiting for {first.name}, which works on the same"
+        return Plan(parked(status, waiting), again_seconds=WAITING)
+    started = changed(entered(status, Phase.PREFLIGHT, world.now), start_time=to_utc(world.now))
+    return Plan(started, again_seconds=SOON)
+
+
+def guarded(
+    status: S, run: Run, metadata: Metadata, world: World, *, using: Phase, phase: Callable[[], Plan[S]]
+) -> Plan[S]:
+    """Return what `phase` decides, unless the run must not go on or `phase` refuses.
+
+    `using` is the phase in which workloads are down and the repository is worked on.
+    """
+    given = given_up(status, run, metadata, run.holder.kind, world.now)
+    if given is None and status.phase is using:
+        given = without_repository(status, world)
+    if given:
+        return given
+    try:
+        return phase()
+    except RefusalError as refused:
+        return Plan(failing(status, refused.failure, world.now), again_seconds=SOON)
 
 
 def given_up(status: S, run: Run, metadata: Metadata, kind: str, now: datetime) -> Plan[S] | None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from e2e.paths import places
 
 _STARTING_SECONDS = 20.0
 
@@ -45,7 +46,13 @@ def serving(folder: Path) -> Iterator[S3Server]:
     server = S3Server(_free_port(), secrets.token_hex(8), secrets.token_hex(16), folder / "buckets")
     server.folder.mkdir()
     environment = {**os.environ, "ROOT_ACCESS_KEY": server.access_key, "ROOT_SECRET_KEY": server.secret_key}
-    command = [str(_binary()), "--port", f"127.0.0.1:{server.port}", "posix", str(server.folder)]
+    command = [
+        places().binary("versitygw"),
+        "--port",
+        f"127.0.0.1:{server.port}",
+        "posix",
+        str(server.folder),
+    ]
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
     try:
@@ -54,15 +61,6 @@ def serving(folder: Path) -> Iterator[S3Server]:
     finally:
         process.terminate()
         process.wait()
-
-
-def _binary() -> Path:
-    caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    cache = Path(os.environ.get("BECALM_CACHE") or caches / "becalm")
-    binary = cache / "bin" / "versitygw"
-    if not binary.exists():
-        pytest.fail(f"there is no S3 server at {binary}: run `make toolchain`")
-    return binary
 
 
 def _free_port() -> int:
