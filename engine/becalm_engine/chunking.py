@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from becalm_engine.ids import Buffer
+
 if TYPE_CHECKING:
     from pyfastcdc import FastCDC
 
@@ -23,16 +25,17 @@ ZERO_BLOCK = bytes(512 * 1024)
 
 _PROBE_BYTES = 4096
 _PROBE_STRIDE = len(ZERO_BLOCK) // 2
-_LOOKAHEAD_BYTES = MAX_BYTES + len(ZERO_BLOCK)
-WINDOW_BYTES = 32 * 1024 * 1024
+_LEAST_WINDOW_BYTES = 64 * 1024
+WINDOW_BYTES = 16 * 1024 * 1024
+"""How much of a stream is in memory at once; its chunks keep it there until they are stored."""
 
-Read = Callable[[int], bytes]
-"""Returns up to so many bytes of a stream, and none at its end."""
+Read = Callable[[memoryview], int]
+"""Reads a stream into a buffer, and returns how many bytes it gave; 0 only at its end."""
 
 SkipHole = Callable[[], int]
 """Passes over the hole of a sparse file that the stream stands at, and returns its length; 0 if there is none."""
 
-_Cuts = Generator[bytes | memoryview, None, int]
+_Cuts = Generator[Buffer, None, int]
 """Yields chunks, and returns where the next one begins."""
 
 
@@ -51,46 +54,55 @@ class Chunker:
     def __init__(self, seed: int) -> None:
         self._seed = seed
 
-    def cut(self, read: Read, skip_hole: SkipHole | None = None) -> Iterator[bytes | memoryview]:
+    def cut(
+        self, read: Read, skip_hole: SkipHole | None = None, *, expected_bytes: int = WINDOW_BYTES
+    ) -> Iterator[Buffer]:
         """Yield the chunks of a stream in order; a zero block is the object `ZERO_BLOCK` itself.
 
-        A chunk may be a view of a window of `WINDOW_BYTES`, which lives as long as the view. With `skip_hole`,
-        long holes are not read; the chunks are the same.
+        A chunk may be a view of a window of up to `WINDOW_BYTES`, which lives as long as the view. With
+        `skip_hole`, long holes are not read; the chunks are the same. A stream that is longer or shorter than
+        expected only costs a little more.
         """
         # its import takes longer than ours, and most commands cut nothing
         from pyfastcdc import FastCDC  # noqa: PLC0415
 
         cutter = FastCDC(AVERAGE_BYTES, min_size=MIN_BYTES, max_size=MAX_BYTES, seed=self._seed)
-        rest, ended = b"", False
+        rest, ended = memoryview(b""), False
         while not ended:
             if skip_hole is not None and _is_zero(rest):
                 blocks, left = divmod(len(rest) + skip_hole(), len(ZERO_BLOCK))
                 yield from itertools.repeat(ZERO_BLOCK, blocks)
-                rest = bytes(left)
-            window, ended = _filled(rest, read)
+                rest = memoryview(bytes(left))
+            # one byte more than there should be shows the end without another window
+            size = len(rest) + max(expected_bytes + 1, _LEAST_WINDOW_BYTES)
+            window, ended = _filled(rest, read, min(size, WINDOW_BYTES))
+            expected_bytes -= len(window) - len(rest)
             at = yield from _cut_window(cutter, window, ended=ended)
-            rest = window[at:]
+            rest = memoryview(window)[at:]
 
 
-def _is_zero(part: bytes) -> bool:
+def _is_zero(part: memoryview) -> bool:
     """Say whether there are only zeros in a part: looks at its ends first, which are seldom zero."""
-    return not part or (part[0] == part[-1] == 0 and part.count(0) == len(part))
+    return not part or (part[0] == part[-1] == 0 and bytes(part).count(0) == len(part))
 
 
-def _filled(rest: bytes, read: Read) -> tuple[bytes, bool]:
-    """Return `rest` and what follows it, up to a window, and whether the stream has ended."""
-    parts, size = [rest] if rest else [], len(rest)
-    while size < WINDOW_BYTES and (part := read(WINDOW_BYTES - size)):
-        parts.append(part)
-        size += len(part)
-    # one part needs no copy: most files are smaller than a window
-    return parts[0] if len(parts) == 1 else b"".join(parts), size < WINDOW_BYTES
+def _filled(rest: memoryview, read: Read, size: int) -> tuple[bytearray, bool]:
+    """Return a window of `rest` and what follows it, and whether the stream has ended."""
+    window, length, ended = bytearray(size), len(rest), False
+    window[:length] = rest
+    with memoryview(window) as view:
+        while length < size and not ended:
+            more = read(view[length:])
+            length, ended = length + more, not more
+    del window[length:]
+    return window, ended
 
 
-def _cut_window(cutter: "FastCDC", window: bytes, *, ended: bool) -> _Cuts:
+def _cut_window(cutter: "FastCDC", window: bytearray, *, ended: bool) -> _Cuts:
     """Yield the chunks that no later byte can change."""
-    at = 0
-    while at < len(window) and (ended or at + _LOOKAHEAD_BYTES <= len(window)):
+    at, before = 0, -1
+    while before < at < len(window):
+        before = at
         zeros = _next_zero_block(window, at)
         if zeros == at:
             yield ZERO_BLOCK
@@ -102,15 +114,19 @@ def _cut_window(cutter: "FastCDC", window: bytes, *, ended: bool) -> _Cuts:
 
 
 def _cut_segment(cutter: "FastCDC", window: memoryview, at: int, end: int, *, known_end: bool) -> _Cuts:
+    """Yield the chunks up to `end`. Where that is only the window's end, the last ones may go on after it.
+
+    A cut depends on the bytes before it alone, unless a run of zeros begins there that cannot be told yet.
+    """
     for chunk in cutter.cut_buf(window[at:end]):
-        if not known_end and at + _LOOKAHEAD_BYTES > len(window):
+        if not known_end and at + chunk.length + len(ZERO_BLOCK) > len(window):
             break
         yield window[at : at + chunk.length]
         at += chunk.length
     return at
 
 
-def _next_zero_block(window: bytes, start: int) -> int:
+def _next_zero_block(window: bytearray, start: int) -> int:
     """Find where the first run of zeros begins that is at least a zero block long, or the window's end.
 
     Such a run covers at least one probe whole, so looking at the probes alone misses none.
@@ -124,7 +140,7 @@ def _next_zero_block(window: bytes, start: int) -> int:
     return len(window)
 
 
-def _run_start(window: bytes, lowest: int, at: int) -> int:
+def _run_start(window: bytearray, lowest: int, at: int) -> int:
     """Walk back from a zero at `at` to the first zero of its run, not below `lowest`."""
     step = _PROBE_BYTES
     while step:

@@ -13,13 +13,16 @@ FileID = NewType("FileID", bytes)
 ID_BYTES = 32
 HEX_CHARS = 64
 
+Buffer = bytes | bytearray | memoryview
+"""Bytes wherever they lie."""
 
-def blob_id(plaintext: bytes | bytearray | memoryview) -> BlobID:
+
+def blob_id(plaintext: Buffer) -> BlobID:
     """Return the id of a blob: the SHA-256 of its plaintext."""
     return BlobID(hashlib.sha256(plaintext).digest())
 
 
-def stored_id(stored: bytes | bytearray | memoryview) -> bytes:
+def stored_id(stored: Buffer) -> bytes:
     """Return the name of a stored file: the SHA-256 of its stored bytes."""
     return hashlib.sha256(stored).digest()
 

@@ -78,7 +78,7 @@ def _global_flags(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     group.add_argument("--compression", default=environment.get("RESTIC_COMPRESSION", "auto"),
                        metavar="MODE", help="off, fastest, auto, better or max (default: auto)")  # fmt: skip
     group.add_argument("--pack-size", default="", metavar="MIB",
-                       help="aim for packs of so many MiB, 4 to 128 (default: 32)")  # fmt: skip
+                       help="aim for packs of so many MiB, 4 to 128 (default: 16)")  # fmt: skip
     group.add_argument("-o", "--option", action="append", default=[], metavar="KEY=VALUE",
                        help="s3.region, s3.bucket-lookup, s3.storage-class, s3.connections")  # fmt: skip
     output = flags.add_argument_group("output")

@@ -5,7 +5,8 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
+from io import BufferedReader
+from typing import Any, cast
 
 from becalm_engine.cli import change, inspect, maintain, search, show
 from becalm_engine.cli.generate import generate
@@ -83,9 +84,9 @@ def backup(session: Session, output: Output, progress: Progress) -> Report:
     """Capture, and unless only that is asked for, commit."""
     arguments = session.arguments
     options = replace(_backup_options(session), estimate=Watcher.wanted(output))
-    read = sys.stdin.buffer.read if arguments.stdin else None
-    if read and arguments.source:
+    if arguments.stdin and arguments.source:
         raise UsageError("--stdin takes no paths")
+    read = cast("BufferedReader", sys.stdin.buffer).readinto if arguments.stdin else None
 
     def report_error(path: str, during: str, reason: str) -> None:
         output.warn(f"error: {path}: {reason}")

@@ -12,13 +12,13 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from becalm_engine.chunking import MIN_BYTES, ZERO_BLOCK, Chunker, Read, SkipHole
+from becalm_engine.chunking import MIN_BYTES, WINDOW_BYTES, ZERO_BLOCK, Chunker, Read, SkipHole
 from becalm_engine.commands.progress import Progress
 from becalm_engine.commands.sources import Exclusion, Folder
 from becalm_engine.errors import EngineError
 from becalm_engine.format.pack import BlobKind
 from becalm_engine.format.tree import DIR, FILE, SOCKET, Node, encode_node, encode_tree
-from becalm_engine.ids import BlobID, blob_id
+from becalm_engine.ids import BlobID, Buffer, blob_id
 from becalm_engine.policy.parent import ChangeRules, is_unchanged
 from becalm_engine.repository.reader import load_tree
 from becalm_engine.repository.repository import Repository
@@ -27,7 +27,7 @@ from becalm_engine.volume.metadata import node_of
 from becalm_engine.volume.scan import Found, list_directory, open_file, skip_hole
 
 _INLINE_BYTES = 64 * 1024
-_MOST_CHUNKS_UNDER_WAY = 32
+_MOST_CHUNKS_UNDER_WAY = 8
 _MOST_FOLDERS_UNDER_WAY = 512
 
 
@@ -224,7 +224,10 @@ class Archiver:
                     return self._store_whole(first, contents)
                 os.lseek(handle, 0, os.SEEK_SET)  # it has grown, or came in pieces
             return self._store_chunks(
-                lambda size: os.read(handle, size), contents, skip_hole=lambda: skip_hole(handle)
+                lambda place: os.readv(handle, [place]),
+                contents,
+                skip_hole=lambda: skip_hole(handle),
+                expected_bytes=os.fstat(handle).st_size,
             )
         finally:
             os.close(handle)
@@ -238,10 +241,14 @@ class Archiver:
         return len(content)
 
     def _store_chunks(
-        self, read: Read, contents: "list[BlobID | Future[BlobID]]", skip_hole: SkipHole | None = None
+        self,
+        read: Read,
+        contents: "list[BlobID | Future[BlobID]]",
+        skip_hole: SkipHole | None = None,
+        expected_bytes: int = WINDOW_BYTES,
     ) -> int:
         size = 0
-        for chunk in self._chunker.cut(read, skip_hole):
+        for chunk in self._chunker.cut(read, skip_hole, expected_bytes=expected_bytes):
             self._progress.check()
             size += len(chunk)
             self._progress.bytes_done += len(chunk)
@@ -262,13 +269,13 @@ class Archiver:
         finally:
             self._workers.shutdown(wait=True, cancel_futures=True)
 
-    def _submitted(self, chunk: bytes | memoryview) -> "Future[BlobID]":
+    def _submitted(self, chunk: Buffer) -> "Future[BlobID]":
         self._room.acquire()
         future = self._workers.submit(self._save_chunk, chunk)
         future.add_done_callback(lambda _: self._room.release())
         return future
 
-    def _save_chunk(self, chunk: bytes | memoryview) -> BlobID:
+    def _save_chunk(self, chunk: Buffer) -> BlobID:
         return self._writer.save(BlobKind.DATA, chunk)
 
     def _keep_bounded(self) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 
-from becalm_engine.chunking import Chunker, seed_of
+from becalm_engine.chunking import Chunker, Read, seed_of
 from becalm_engine.commands import sources as source_tree
 from becalm_engine.commands.archive import Archiver
 from becalm_engine.commands.estimate import estimated
@@ -71,7 +71,7 @@ def capture(
     *,
     progress: Progress,
     report: Reporter,
-    read: Callable[[int], bytes] | None = None,
+    read: Read | None = None,
 ) -> Captured:
     """Upload the sources, or what `read` gives, and index it. The repository's index must be loaded."""
     started = time.time_ns()
@@ -123,7 +123,7 @@ def _parent(
     return StoredSnapshot(*chosen) if chosen else None
 
 
-def _store_stream(archiver: Archiver, writer: Writer, filename: str, read: Callable[[int], bytes]) -> BlobID:
+def _store_stream(archiver: Archiver, writer: Writer, filename: str, read: Read) -> BlobID:
     name = os.fsencode(filename.lstrip("/"))
     if not name or b"/" in name:
         raise UsageError(f"--stdin-filename {filename!r} is not a plain file name")

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 
 from becalm_engine.commands.progress import Progress
 from becalm_engine.errors import DamagedError, EngineError
-from becalm_engine.format.crypto import unseal
 from becalm_engine.format.names import quote
 from becalm_engine.format.pack import (
     LENGTH_BYTES,
@@ -126,7 +125,7 @@ def _faults_of_bytes(repository: Repository, pack: PackID, blobs: list[PackedBlo
     if stored_id(data) != pack:
         return ["its content has another hash than its name"]
     span = header_range(pack_bytes=len(data), tail=data[-LENGTH_BYTES:])
-    listed = decode_header(unseal(repository.key, data[span.start : span.stop]))
+    listed = decode_header(repository.envelope.unseal(data[span.start : span.stop]))
     if sorted(listed, key=lambda b: b.offset) != blobs:
         return ["its header lists other blobs than the index"]
     view, faults = memoryview(data), []

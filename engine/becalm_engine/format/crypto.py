@@ -7,7 +7,7 @@
 """
 
 import hmac
-from collections.abc import Sequence
+import threading
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.ciphers.modes import CTR, ECB
 from cryptography.hazmat.primitives.poly1305 import Poly1305
 
 from becalm_engine.errors import DamagedError
+from becalm_engine.ids import Buffer
 
 IV_BYTES = 16
 TAG_BYTES = 16
@@ -44,35 +45,55 @@ class Key:
         return self.encrypt + self.mac_k + self.mac_r
 
 
-def seal(key: Key, plaintext: bytes | bytearray | memoryview, *, iv: bytes) -> bytes:
-    """Encrypt and authenticate. `iv` is 16 random bytes, never used twice with one key."""
-    return seal_with_pad(key, plaintext, iv=iv, pad=mac_pads(key, (iv,))[0])
+class Envelope(threading.local):
+    """Seals and opens with one key.
+
+    Each thread has cipher objects of its own, for good: making one costs more than to seal a small blob.
+    """
+
+    def __init__(self, key: Key) -> None:
+        self._mac_r = key.mac_r
+        # counter mode is its own inverse
+        self._stream = Cipher(AES(key.encrypt), CTR(bytes(IV_BYTES))).encryptor()
+        self._block = Cipher(AES(key.mac_k), ECB()).encryptor()  # noqa: S305  one block, as the format has it
+
+    def seal(self, plaintext: Buffer, *, iv: bytes) -> bytes:
+        """Encrypt and authenticate. `iv` is 16 random bytes, never used twice with one key."""
+        self._stream.reset_nonce(iv)
+        ciphertext = self._stream.update(plaintext)
+        return b"".join((iv, ciphertext, self._tag(iv, ciphertext)))
+
+    def seal_into(self, plaintext: Buffer, place: memoryview, *, iv: bytes) -> None:
+        """Seal into a place that is `OVERHEAD_BYTES` longer than the plaintext."""
+        place[:IV_BYTES] = iv
+        self._stream.reset_nonce(iv)
+        self._stream.update_into(plaintext, place[IV_BYTES:-TAG_BYTES])
+        place[-TAG_BYTES:] = self._tag(iv, place[IV_BYTES:-TAG_BYTES])
+
+    def unseal(self, sealed: bytes | memoryview) -> bytes:
+        """Authenticate, then decrypt.
+
+        Raises:
+            DamagedError: It was changed, is too short, or was sealed with another key.
+        """
+        if len(sealed) < OVERHEAD_BYTES:
+            raise DamagedError(f"{len(sealed)} bytes are too short for anything sealed")
+        view = memoryview(sealed)
+        iv, ciphertext = bytes(view[:IV_BYTES]), view[IV_BYTES:-TAG_BYTES]
+        if not hmac.compare_digest(self._tag(iv, ciphertext), view[-TAG_BYTES:]):
+            raise DamagedError("the message authentication code is wrong")
+        self._stream.reset_nonce(iv)
+        return self._stream.update(ciphertext)
+
+    def _tag(self, iv: bytes, ciphertext: bytes | memoryview) -> bytes:
+        return Poly1305.generate_tag(self._mac_r + self._block.update(iv), ciphertext)
 
 
-def seal_with_pad(key: Key, plaintext: bytes | bytearray | memoryview, *, iv: bytes, pad: bytes) -> bytes:
-    """Seal as `seal` does, with the pad that `mac_pads` made for `iv`."""
-    ciphertext = Cipher(AES(key.encrypt), CTR(iv)).encryptor().update(plaintext)
-    tag = Poly1305.generate_tag(key.mac_r + pad, ciphertext)
-    return b"".join((iv, ciphertext, tag))
-
-
-def mac_pads(key: Key, ivs: Sequence[bytes]) -> list[bytes]:
-    """Return the one-time pad of each IV. One call for many: a cipher object costs more than a block."""
-    blocks = Cipher(AES(key.mac_k), ECB()).encryptor().update(b"".join(ivs))  # noqa: S305
-    return [blocks[at : at + IV_BYTES] for at in range(0, len(blocks), IV_BYTES)]
+def seal(key: Key, plaintext: Buffer, *, iv: bytes) -> bytes:
+    """Seal one thing; see `Envelope.seal`."""
+    return Envelope(key).seal(plaintext, iv=iv)
 
 
 def unseal(key: Key, sealed: bytes | memoryview) -> bytes:
-    """Authenticate, then decrypt.
-
-    Raises:
-        DamagedError: It was changed, is too short, or was sealed with another key.
-    """
-    if len(sealed) < OVERHEAD_BYTES:
-        raise DamagedError(f"{len(sealed)} bytes are too short for anything sealed")
-    view = memoryview(sealed)
-    iv, ciphertext = bytes(view[:IV_BYTES]), view[IV_BYTES:-TAG_BYTES]
-    expected = Poly1305.generate_tag(key.mac_r + mac_pads(key, (iv,))[0], ciphertext)
-    if not hmac.compare_digest(expected, view[-TAG_BYTES:]):
-        raise DamagedError("the message authentication code is wrong")
-    return Cipher(AES(key.encrypt), CTR(iv)).decryptor().update(ciphertext)
+    """Open one thing; see `Envelope.unseal`."""
+    return Envelope(key).unseal(sealed)

@@ -116,6 +116,11 @@ def header_entry_bytes(*, compressed: bool) -> int:
     return _COMPRESSED_ENTRY.size if compressed else _PLAIN_ENTRY.size
 
 
+def header_bytes(count: int) -> int:
+    """Return how long the end of a pack of so many blobs is at most: its sealed header and the length of that."""
+    return count * _COMPRESSED_ENTRY.size + OVERHEAD_BYTES + LENGTH_BYTES
+
+
 def expected_size(blobs: Sequence[PackedBlob]) -> int:
     """Return how long a pack of these blobs must be."""
     header = sum(header_entry_bytes(compressed=bool(blob.plain_bytes)) for blob in blobs)

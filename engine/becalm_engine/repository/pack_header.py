@@ -1,7 +1,6 @@
 """Reads what a pack says of itself, for those who cannot ask the index."""
 
 from becalm_engine.errors import DamagedError
-from becalm_engine.format.crypto import unseal
 from becalm_engine.format.pack import LENGTH_BYTES, PackedBlob, decode_header, expected_size, header_range
 from becalm_engine.ids import PackID
 from becalm_engine.repository.repository import Repository
@@ -33,7 +32,7 @@ def checked_header(
 ) -> list[PackedBlob]:
     """Return the blobs that a sealed header lists, which must fill a pack of this length."""
     try:
-        blobs = decode_header(unseal(repository.key, sealed))
+        blobs = decode_header(repository.envelope.unseal(sealed))
     except DamagedError as error:
         raise DamagedError(f"pack {pack.hex()}: {error}") from error
     if expected_size(blobs) != size_bytes:

@@ -1,77 +1,122 @@
-"""Collects sealed blobs into packs. Holds no thread and does no I/O.
+"""Gives blobs their places in packs. Holds no thread and does no I/O.
 
 Blobs go at random to one of two open packs: an observer of the store then sees sums of blob sizes, never the
 sequence that would fingerprint a known file (eprint 2025/532, 2025/558).
+
+A pack is one buffer in which places are reserved in turn and filled at once by several threads. Buffers are used
+again and again: fresh memory costs more than what is done with it.
 """
 
 import secrets
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 
-from becalm_engine.format.crypto import IV_BYTES, Key, seal
-from becalm_engine.format.pack import BlobKind, PackedBlob, encode_header, encode_length
+from becalm_engine.chunking import MAX_BYTES
+from becalm_engine.format.crypto import IV_BYTES, Envelope
+from becalm_engine.format.pack import (
+    BlobKind,
+    PackedBlob,
+    encode_header,
+    encode_length,
+    header_bytes,
+)
 from becalm_engine.ids import BlobID
 
 _OPEN_PACKS = 2
 _MOST_BLOBS = 20_000
+_LARGE_BYTES = MAX_BYTES + 64 * 1024
+"""No chunk of a file is longer once it is sealed, however badly it compresses; the tree of a huge directory may be."""
+_HEADER_BYTES = header_bytes(_MOST_BLOBS)
 
 
-@dataclass(slots=True)
 class OpenPack:
-    """A pack that still takes blobs: sealed parts and what the header will say of them."""
+    """A pack that still takes blobs, and what its header will say of them."""
 
-    parts: list[bytes] = field(default_factory=list)
-    blobs: list[PackedBlob] = field(default_factory=list)
-    size_bytes: int = 0
+    def __init__(self, buffer: bytearray) -> None:
+        self.buffer = buffer
+        self.blobs: list[PackedBlob] = []
+        self.size_bytes = 0
+        self.unfilled = 0
+        self.is_full = False
 
-    def add(self, blob: BlobID, kind: BlobKind, sealed: bytes, plain_bytes: int) -> None:
-        """Append a sealed blob. `plain_bytes` is 0 for one that is not compressed."""
-        self.blobs.append(PackedBlob(blob, kind, self.size_bytes, len(sealed), plain_bytes))
-        self.parts.append(sealed)
-        self.size_bytes += len(sealed)
+    def reserve(self, blob: BlobID, kind: BlobKind, stored_bytes: int, plain_bytes: int) -> memoryview:
+        """Return the place of the next blob. `plain_bytes` is 0 for one that is not compressed."""
+        start = self.size_bytes
+        self.blobs.append(PackedBlob(blob, kind, start, stored_bytes, plain_bytes))
+        self.size_bytes += stored_bytes
+        self.unfilled += 1
+        return memoryview(self.buffer)[start : self.size_bytes]
 
-    def merge(self, other: "OpenPack") -> None:
-        """Append all blobs of another pack."""
-        for blob, part in zip(other.blobs, other.parts, strict=True):
-            self.add(blob.id, blob.kind, part, blob.plain_bytes)
+    def content(self, blob: PackedBlob) -> memoryview:
+        """Return the sealed bytes of one of its blobs."""
+        return memoryview(self.buffer)[blob.offset : blob.offset + blob.stored_bytes]
 
-    def finish(self, key: Key) -> bytes:
-        """Return the bytes of the pack."""
-        header = seal(key, encode_header(self.blobs), iv=secrets.token_bytes(IV_BYTES))
-        return b"".join((*self.parts, header, encode_length(len(header))))
+    def takes(self, size_bytes: int, count: int) -> bool:
+        """Say whether there is room for so many more bytes and blobs."""
+        header = header_bytes(len(self.blobs) + count)
+        return self.size_bytes + size_bytes + header <= len(self.buffer)
+
+    def finish(self, envelope: Envelope) -> memoryview:
+        """Add the header, and return the bytes of the pack."""
+        header = envelope.seal(encode_header(self.blobs), iv=secrets.token_bytes(IV_BYTES))
+        end = header + encode_length(len(header))
+        whole = memoryview(self.buffer)[: self.size_bytes + len(end)]
+        whole[self.size_bytes :] = end
+        return whole
 
 
 class Packer:
-    """Spreads the blobs of one kind over open packs, and gives those that are full to `full`."""
+    """Spreads the blobs of one kind over open packs. Its caller sees to it that calls follow one another."""
 
     def __init__(
-        self,
-        kind: BlobKind,
-        pack_bytes: int,
-        full: Callable[[OpenPack], None],
-        choose: Callable[[int], int] = secrets.randbelow,
+        self, kind: BlobKind, pack_bytes: int, choose: Callable[[int], int] = secrets.randbelow
     ) -> None:
         self._kind = kind
         self._pack_bytes = pack_bytes
-        self._full = full
         self._choose = choose
-        self._open = [OpenPack() for _ in range(_OPEN_PACKS)]
+        self._buffer_bytes = pack_bytes + _LARGE_BYTES + _HEADER_BYTES
+        self._buffers: list[bytearray] = []
+        self._open: list[OpenPack | None] = [None] * _OPEN_PACKS
 
-    def add(self, blob: BlobID, sealed: bytes, plain_bytes: int) -> None:
-        """Take a sealed blob; calls `full` when that completes a pack."""
+    def reserve(self, blob: BlobID, stored_bytes: int, plain_bytes: int) -> tuple[OpenPack, memoryview]:
+        """Return a place for a sealed blob, and its pack. Once the place is filled, `filled` wants to know."""
+        if stored_bytes > _LARGE_BYTES:
+            pack = OpenPack(bytearray(stored_bytes + header_bytes(1)))
+            pack.is_full = True
+            return pack, pack.reserve(blob, self._kind, stored_bytes, plain_bytes)
         at = self._choose(_OPEN_PACKS)
-        pack = self._open[at]
-        pack.add(blob, self._kind, sealed, plain_bytes)
-        if pack.size_bytes >= self._pack_bytes or len(pack.blobs) >= _MOST_BLOBS:
-            self._open[at] = OpenPack()
-            self._full(pack)
+        pack = self._open[at] or OpenPack(self._buffers.pop() if self._buffers else self._new_buffer())
+        place = pack.reserve(blob, self._kind, stored_bytes, plain_bytes)
+        pack.is_full = pack.size_bytes >= self._pack_bytes or len(pack.blobs) >= _MOST_BLOBS
+        self._open[at] = None if pack.is_full else pack
+        return pack, place
 
-    def flush(self) -> None:
-        """Give away what is open; leftovers that fit together become one pack."""
-        packs = sorted((pack for pack in self._open if pack.blobs), key=lambda pack: pack.size_bytes)
-        self._open = [OpenPack() for _ in range(_OPEN_PACKS)]
-        if len(packs) == _OPEN_PACKS and sum(pack.size_bytes for pack in packs) <= 1.5 * self._pack_bytes:
-            packs[1].merge(packs[0])
-            packs = packs[1:]
-        for pack in packs:
-            self._full(pack)
+    def filled(self, pack: OpenPack) -> bool:
+        """Note that a place of a pack is filled; say whether the pack is complete now."""
+        pack.unfilled -= 1
+        return pack.is_full and not pack.unfilled
+
+    def flush(self) -> Sequence[OpenPack]:
+        """Give away what is open, all of it filled; leftovers that fit together become one pack."""
+        packs = sorted((pack for pack in self._open if pack), key=lambda pack: pack.size_bytes)
+        self._open = [None] * _OPEN_PACKS
+        if len(packs) == _OPEN_PACKS and self._fit_together(*packs):
+            return [_merged(*packs)]
+        return packs
+
+    def give_back(self, pack: OpenPack) -> None:
+        """Take the buffer of a pack that is stored. May be called by any thread."""
+        if len(pack.buffer) == self._buffer_bytes:
+            self._buffers.append(pack.buffer)
+
+    def _new_buffer(self) -> bytearray:
+        return bytearray(self._buffer_bytes)
+
+    def _fit_together(self, smaller: OpenPack, larger: OpenPack) -> bool:
+        size = smaller.size_bytes + larger.size_bytes
+        return size <= 1.5 * self._pack_bytes and larger.takes(smaller.size_bytes, len(smaller.blobs))
+
+
+def _merged(smaller: OpenPack, larger: OpenPack) -> OpenPack:
+    for blob in smaller.blobs:
+        larger.reserve(blob.id, blob.kind, blob.stored_bytes, blob.plain_bytes)[:] = smaller.content(blob)
+    return larger

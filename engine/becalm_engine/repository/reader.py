@@ -4,7 +4,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from becalm_engine.errors import DamagedError, EngineError, StorageError
-from becalm_engine.format.crypto import unseal
 from becalm_engine.format.pack import BlobKind, PackedBlob
 from becalm_engine.format.tree import Node, decode_tree
 from becalm_engine.ids import BlobID, PackID, blob_id
@@ -57,7 +56,7 @@ def open_blob(repository: Repository, packed: PackedBlob, stored: bytes | memory
         DamagedError: Any of it fails.
     """
     try:
-        content = unseal(repository.key, stored)
+        content = repository.envelope.unseal(stored)
         if packed.plain_bytes:
             plain_bytes = min(packed.plain_bytes, MAX_BLOB_BYTES)
             content = repository.codec.decompress(content, plain_bytes=plain_bytes)

@@ -14,7 +14,7 @@ from becalm_engine.errors import (
 from becalm_engine.format import config, index_file
 from becalm_engine.format.compression import Codec, Compression, unwrap_document, wrap_document
 from becalm_engine.format.config import Config
-from becalm_engine.format.crypto import IV_BYTES, KEY_BYTES, Key, seal, unseal
+from becalm_engine.format.crypto import IV_BYTES, KEY_BYTES, Envelope, Key, seal, unseal
 from becalm_engine.format.key_file import ScryptCost
 from becalm_engine.ids import PackID, stored_id
 from becalm_engine.repository import keys
@@ -42,6 +42,7 @@ class Repository:
         self.config = settings
         # version 1 knows no compression
         self.compression = compression if settings.version > 1 else Compression.OFF
+        self.envelope = Envelope(key)
         self.codec = Codec(self.compression.level or Compression.AUTO.level)
         self.index = BlobIndex()
         self.windows = Windows(storage)
@@ -64,14 +65,14 @@ class Repository:
         if stored_id(stored).hex() != name:
             raise DamagedError(f"{kind.value}/{name} has other content than its name says")
         try:
-            return unwrap_document(unseal(self.key, stored), self.codec)
+            return unwrap_document(self.envelope.unseal(stored), self.codec)
         except DamagedError as error:
             raise DamagedError(f"{kind.value}/{name}: {error}") from error
 
     def save_document(self, kind: FileKind, text: bytes) -> str:
         """Store the JSON of an index, snapshot or lock; return its name."""
         wrapped = wrap_document(text, self.codec, version=self.config.version)
-        stored = seal(self.key, wrapped, iv=secrets.token_bytes(IV_BYTES))
+        stored = self.envelope.seal(wrapped, iv=secrets.token_bytes(IV_BYTES))
         name = stored_id(stored).hex()
         self.storage.save(kind, name, stored)
         return name

@@ -14,15 +14,15 @@ from typing import Self
 from becalm_engine.errors import EngineError, UsageError
 from becalm_engine.format import index_file
 from becalm_engine.format.compression import Compression
-from becalm_engine.format.crypto import IV_BYTES, seal
+from becalm_engine.format.crypto import IV_BYTES, OVERHEAD_BYTES
 from becalm_engine.format.pack import BlobKind, PackedBlob
-from becalm_engine.ids import BlobID, PackID, blob_id, stored_id
+from becalm_engine.ids import BlobID, Buffer, PackID, blob_id, stored_id
 from becalm_engine.repository.packer import OpenPack, Packer
 from becalm_engine.repository.repository import Repository
 from becalm_engine.storage.base import FileKind
 
 MIB = 1024 * 1024
-DEFAULT_PACK_BYTES = 32 * MIB
+DEFAULT_PACK_BYTES = 16 * MIB
 _TREE_PACK_BYTES = 8 * MIB
 _FULL_INDEX_BLOBS = 50_000
 _INDEX_SECONDS = 300.0
@@ -60,11 +60,11 @@ class Writer:
         # What waits for an upload is memory: as many packs as can be under way, and one more.
         self._room = threading.BoundedSemaphore(min(connections, 4) + 1)
         self._packers = {
-            BlobKind.DATA: Packer(BlobKind.DATA, pack_bytes, self._upload),
-            BlobKind.TREE: Packer(BlobKind.TREE, min(pack_bytes, _TREE_PACK_BYTES), self._upload),
+            BlobKind.DATA: Packer(BlobKind.DATA, pack_bytes),
+            BlobKind.TREE: Packer(BlobKind.TREE, min(pack_bytes, _TREE_PACK_BYTES)),
         }
 
-    def save(self, kind: BlobKind, content: bytes | memoryview) -> BlobID:
+    def save(self, kind: BlobKind, content: Buffer) -> BlobID:
         """Store a blob unless the repository has it; return its id.
 
         Raises:
@@ -74,30 +74,29 @@ class Writer:
         self.save_as(blob, kind, content)
         return blob
 
-    def save_as(self, blob: BlobID, kind: BlobKind, content: bytes | memoryview) -> bool:
+    def save_as(self, blob: BlobID, kind: BlobKind, content: Buffer) -> bool:
         """Store a blob whose id is known; say whether it is new to the repository."""
         self.check()
         with self._changing:
             if (kind, blob) in self._pending or self._repository.index.holds(kind, blob):
                 return False
             self._pending.add((kind, blob))
-        sealed, plain_bytes = self._sealed(content)
-        with self._changing:
-            self._count(kind, len(content), len(sealed))
-            self._packers[kind].add(blob, sealed, plain_bytes)
+        self._pack(blob, kind, content)
         return True
 
-    def put(self, blob: BlobID, kind: BlobKind, content: bytes | memoryview) -> None:
+    def put(self, blob: BlobID, kind: BlobKind, content: Buffer) -> None:
         """Store a blob whose id is known, also if the repository has it."""
-        sealed, plain_bytes = self._sealed(content)
-        self.put_sealed(PackedBlob(blob, kind, 0, len(sealed), plain_bytes), sealed)
+        self.check()
+        self._pack(blob, kind, content)
 
     def put_sealed(self, packed: PackedBlob, sealed: bytes) -> None:
         """Store a blob as it lies in another pack, also if the repository has it."""
         self.check()
         with self._changing:
             self._count(packed.kind, packed.content_bytes, len(sealed))
-            self._packers[packed.kind].add(packed.id, sealed, packed.plain_bytes)
+            pack, place = self._packers[packed.kind].reserve(packed.id, len(sealed), packed.plain_bytes)
+        place[:] = sealed
+        self._filled(packed.kind, pack)
 
     def check(self) -> None:
         """Raise what an upload failed with."""
@@ -107,8 +106,9 @@ class Writer:
     def flush(self) -> None:
         """Upload what is open, wait for all uploads, and write the index of them."""
         with self._changing:
-            for packer in self._packers.values():
-                packer.flush()
+            packs = [(kind, pack) for kind, packer in self._packers.items() for pack in packer.flush()]
+        for kind, pack in packs:
+            self._upload(kind, pack)
         self._uploads.shutdown(wait=True)
         self._uploads = ThreadPoolExecutor(self._repository.storage.connections, thread_name_prefix="upload")
         self._save_index()
@@ -131,13 +131,25 @@ class Writer:
         finally:
             self._uploads.shutdown(wait=True)
 
-    def _sealed(self, content: bytes | memoryview) -> tuple[bytes, int]:
-        repository = self._repository
-        iv = secrets.token_bytes(IV_BYTES)
+    def _pack(self, blob: BlobID, kind: BlobKind, content: Buffer) -> None:
+        """Compress a blob, and seal it into its place."""
+        repository, plain_bytes = self._repository, len(content)
         if repository.compression is Compression.OFF or not content:
-            return seal(repository.key, content, iv=iv), 0
-        packed = repository.codec.compress(content)
-        return seal(repository.key, packed, iv=iv), len(content)
+            packed, stated_bytes = content, 0
+        else:
+            packed, stated_bytes = repository.codec.compress(content), plain_bytes
+        stored_bytes = len(packed) + OVERHEAD_BYTES
+        with self._changing:
+            self._count(kind, plain_bytes, stored_bytes)
+            pack, place = self._packers[kind].reserve(blob, stored_bytes, stated_bytes)
+        repository.envelope.seal_into(packed, place, iv=secrets.token_bytes(IV_BYTES))
+        self._filled(kind, pack)
+
+    def _filled(self, kind: BlobKind, pack: OpenPack) -> None:
+        with self._changing:
+            complete = self._packers[kind].filled(pack)
+        if complete:
+            self._upload(kind, pack)
 
     def _count(self, kind: BlobKind, plain_bytes: int, stored_bytes: int) -> None:
         if kind is BlobKind.TREE:
@@ -147,22 +159,22 @@ class Writer:
         self.added.plain_bytes += plain_bytes
         self.added.stored_bytes += stored_bytes
 
-    def _upload(self, pack: OpenPack) -> None:
+    def _upload(self, kind: BlobKind, pack: OpenPack) -> None:
         """Hand a full pack to an uploading thread; waits while too many are under way."""
         self._room.acquire()
         try:
-            self._uploads.submit(self._uploaded, pack).add_done_callback(self._finished)
+            self._uploads.submit(self._uploaded, kind, pack).add_done_callback(self._finished)
         except BaseException:
             self._room.release()
             raise
 
-    def _uploaded(self, pack: OpenPack) -> None:
+    def _uploaded(self, kind: BlobKind, pack: OpenPack) -> None:
         if self._failed is not None:
             return
-        data = pack.finish(self._repository.key)
-        pack.parts.clear()
+        data = pack.finish(self._repository.envelope)
         name = PackID(stored_id(data))
         self._repository.storage.save(FileKind.PACK, name.hex(), data)
+        self._packers[kind].give_back(pack)
         self._uploaded_pack(name, pack.blobs)
 
     def _uploaded_pack(self, name: PackID, blobs: list[PackedBlob]) -> None:

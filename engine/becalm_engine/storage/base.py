@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
+from becalm_engine.ids import Buffer
+
 
 class FileKind(enum.Enum):
     """The kinds of file in a repository; the value is the folder (for the config: the file)."""
@@ -50,10 +52,11 @@ class Storage(Protocol):
         """Make the place for a new repository, if it is not there. Repeatable."""
         ...
 
-    def save(self, kind: FileKind, name: str, data: bytes, *, only_if_absent: bool = False) -> None:
+    def save(self, kind: FileKind, name: str, data: Buffer, *, only_if_absent: bool = False) -> None:
         """Store a file as a whole or not at all; when it returns, the file survives a crash.
 
-        With `only_if_absent` an existing file is an error, as far as the place can tell.
+        `data` is the caller's again then. With `only_if_absent` an existing file is an error, as far as the
+        place can tell.
         """
         ...
 

@@ -18,7 +18,7 @@ from becalm_engine.errors import (
     StorageError,
     StorageFullError,
 )
-from becalm_engine.ids import is_name
+from becalm_engine.ids import Buffer, is_name
 from becalm_engine.storage.base import FileKind, StoredFile
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -46,7 +46,7 @@ class LocalStorage:
             for number in range(256):
                 (self._folder / FileKind.PACK.value / f"{number:02x}").mkdir(mode=0o700, exist_ok=True)
 
-    def save(self, kind: FileKind, name: str, data: bytes, *, only_if_absent: bool = False) -> None:
+    def save(self, kind: FileKind, name: str, data: Buffer, *, only_if_absent: bool = False) -> None:
         path = self._path(kind, name)
         with _translated(f"save {path}"):
             temporary = path.with_name(f"{path.name}-tmp-{secrets.token_hex(8)}")
@@ -57,7 +57,7 @@ class LocalStorage:
                 temporary.unlink(missing_ok=True)
             _sync_folder(path.parent)
 
-    def _write(self, path: Path, data: bytes) -> None:
+    def _write(self, path: Path, data: Buffer) -> None:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         bits = self._bits()
         try:

@@ -4,7 +4,7 @@ import threading
 from collections.abc import Iterator
 
 from becalm_engine.errors import ObjectMissingError, RepositoryExistsError, StorageError
-from becalm_engine.ids import is_name
+from becalm_engine.ids import Buffer, is_name
 from becalm_engine.storage.base import FileKind, StoredFile
 
 
@@ -21,7 +21,7 @@ class MemoryStorage:
     def create(self) -> None:
         """There is always room."""
 
-    def save(self, kind: FileKind, name: str, data: bytes, *, only_if_absent: bool = False) -> None:
+    def save(self, kind: FileKind, name: str, data: Buffer, *, only_if_absent: bool = False) -> None:
         with self._changing:
             if only_if_absent and (kind, name) in self.files:
                 raise RepositoryExistsError(f"{kind.value} already exists in {self.location}")

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 from becalm_engine.errors import StorageError
+from becalm_engine.ids import Buffer
 from becalm_engine.storage.base import FileKind, Storage, StoredFile
 
 _FIRST_DELAY_SECONDS = 0.5
@@ -55,7 +56,7 @@ class RetryingStorage:
     def create(self) -> None:
         self._repeated(self._storage.create)
 
-    def save(self, kind: FileKind, name: str, data: bytes, *, only_if_absent: bool = False) -> None:
+    def save(self, kind: FileKind, name: str, data: Buffer, *, only_if_absent: bool = False) -> None:
         if only_if_absent:
             self._storage.save(kind, name, data, only_if_absent=True)
         else:

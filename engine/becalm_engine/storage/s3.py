@@ -26,7 +26,7 @@ from becalm_engine.errors import (
     StorageFullError,
     StorageUnavailableError,
 )
-from becalm_engine.ids import is_name
+from becalm_engine.ids import Buffer, is_name
 from becalm_engine.storage.base import FileKind, StoredFile
 from becalm_engine.storage.location import S3Location, StorageOptions
 
@@ -74,16 +74,16 @@ class S3Storage:
             with _translated(f"create bucket {bucket}"):
                 self._client.create_bucket(Bucket=bucket)
 
-    def save(self, kind: FileKind, name: str, data: bytes, *, only_if_absent: bool = False) -> None:
+    def save(self, kind: FileKind, name: str, data: Buffer, *, only_if_absent: bool = False) -> None:
         key = self._key(kind, name)
         if only_if_absent:
             self._save_new(key, data)
             return
         with _translated(f"save {key}"):
             extra = self._extra_arguments if kind is FileKind.PACK else {}
-            self._client.put_object(Bucket=self._location.bucket, Key=key, Body=data, **extra)  # type: ignore[arg-type]  # the storage class is any string that the server knows
+            self._client.put_object(Bucket=self._location.bucket, Key=key, Body=bytes(data), **extra)  # type: ignore[arg-type]  # the storage class is any string that the server knows
 
-    def _save_new(self, key: str, data: bytes) -> None:
+    def _save_new(self, key: str, data: Buffer) -> None:
         """Save with a condition where the server knows it; elsewhere look first, which is all one can do."""
         bucket = self._location.bucket
         with _translated(f"look for {key}"):
@@ -91,14 +91,14 @@ class S3Storage:
                 raise RepositoryExistsError(f"{key} already exists in bucket {bucket}")
         with _translated(f"save {key}"):
             try:
-                self._client.put_object(Bucket=bucket, Key=key, Body=data, IfNoneMatch="*")
+                self._client.put_object(Bucket=bucket, Key=key, Body=bytes(data), IfNoneMatch="*")
             except ClientError as error:
                 code = _code(error)
                 if code in _EXISTS:
                     raise RepositoryExistsError(f"{key} already exists in bucket {bucket}") from error
                 if code not in _NO_CONDITIONS:
                     raise
-                self._client.put_object(Bucket=bucket, Key=key, Body=data)
+                self._client.put_object(Bucket=bucket, Key=key, Body=bytes(data))
 
     def _exists(self, key: str) -> bool:
         try:

@@ -277,14 +277,20 @@ def _dies_at(number: int) -> Callable[[FileKind, str], StorageFullError | None]:
 
 
 def test_standard_input_is_stored_as_one_file(world: World, place: Path) -> None:
-    pieces = [b"first ", b"second", b""]
+    pieces = [b"first ", b"second"]
+
+    def read(place: memoryview) -> int:
+        piece = pieces.pop(0) if pieces else b""
+        place[: len(piece)] = piece
+        return len(piece)
+
     repository = world.opened()
     captured = capture(
         repository,
         BackupOptions(hostname="node", stdin_filename="dump.sql"),
         progress=Progress(),
         report=lambda *_: None,
-        read=lambda _: pieces.pop(0),
+        read=read,
     )
 
     world.restore(captured.tree, place)

@@ -2,6 +2,7 @@ import pytest
 
 from becalm_engine.commands.keys import add_key, change_password, list_keys, remove_key
 from becalm_engine.errors import DamagedError, LockedError, UsageError, WrongPasswordError
+from becalm_engine.ids import Buffer
 from becalm_engine.repository.repository import Repository, open_repository
 from becalm_engine.storage.base import FileKind
 from becalm_engine.storage.memory import MemoryStorage
@@ -54,7 +55,7 @@ class Forgetful(MemoryStorage):
 
     forgets = False
 
-    def save(self, kind: FileKind, name: str, data: bytes, *, only_if_absent: bool = False) -> None:
+    def save(self, kind: FileKind, name: str, data: Buffer, *, only_if_absent: bool = False) -> None:
         super().save(kind, name, b"" if self.forgets else data, only_if_absent=only_if_absent)
 
 

@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
+from becalm_engine.ids import Buffer
 from becalm_engine.storage.base import FileKind, StoredFile
 from becalm_engine.storage.memory import MemoryStorage
 
@@ -31,7 +32,7 @@ class CrashingStorage:
     def create(self) -> None:
         self._step(self._storage.create)
 
-    def save(self, kind: FileKind, name: str, data: bytes, *, only_if_absent: bool = False) -> None:
+    def save(self, kind: FileKind, name: str, data: Buffer, *, only_if_absent: bool = False) -> None:
         self._step(lambda: self._storage.save(kind, name, data, only_if_absent=only_if_absent))
 
     def load(self, kind: FileKind, name: str) -> bytes:

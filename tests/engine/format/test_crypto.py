@@ -1,9 +1,11 @@
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from becalm_engine.errors import DamagedError
-from becalm_engine.format.crypto import OVERHEAD_BYTES, Key, mac_pads, seal, seal_with_pad, unseal
+from becalm_engine.format.crypto import OVERHEAD_BYTES, Envelope, Key, seal, unseal
 from tests.engine import strategies
 from tests.engine.format import hostile
 
@@ -70,13 +72,35 @@ def test_what_is_sealed_opens_again(key: Key, iv: bytes, plaintext: bytes) -> No
     assert len(sealed) == len(plaintext) + OVERHEAD_BYTES
 
 
-@given(strategies.keys, st.lists(strategies.ivs, min_size=1, max_size=5))
-def test_pads_made_at_once_seal_as_pads_made_one_by_one(key: Key, ivs: list[bytes]) -> None:
-    pads = mac_pads(key, ivs)
+@given(strategies.keys, st.lists(st.tuples(strategies.ivs, st.binary(max_size=100)), min_size=1, max_size=5))
+def test_one_envelope_seals_and_opens_one_after_the_other(key: Key, many: list[tuple[bytes, bytes]]) -> None:
+    envelope = Envelope(key)
 
-    sealed = [seal_with_pad(key, b"blob", iv=iv, pad=pad) for iv, pad in zip(ivs, pads, strict=True)]
+    sealed = [envelope.seal(plaintext, iv=iv) for iv, plaintext in many]
 
-    assert sealed == [seal(key, b"blob", iv=iv) for iv in ivs]
+    assert sealed == [seal(key, plaintext, iv=iv) for iv, plaintext in many]
+    assert [envelope.unseal(one) for one in sealed] == [plaintext for _, plaintext in many]
+
+
+@given(strategies.keys, strategies.ivs, st.binary(max_size=100))
+def test_sealing_into_a_place_touches_nothing_beside_it(key: Key, iv: bytes, plaintext: bytes) -> None:
+    length = len(plaintext) + OVERHEAD_BYTES
+    around = bytearray(b"#" * (length + 20))
+
+    Envelope(key).seal_into(plaintext, memoryview(around)[10 : 10 + length], iv=iv)
+
+    assert around == b"#" * 10 + seal(key, plaintext, iv=iv) + b"#" * 10
+
+
+def test_threads_do_not_disturb_each_other() -> None:
+    envelope = Envelope(KEY)
+    texts = [bytes([number]) * 50_000 for number in range(64)]
+    ivs = [bytes([number]) * 16 for number in range(64)]
+
+    with ThreadPoolExecutor(4) as pool:
+        sealed = list(pool.map(lambda text, iv: envelope.seal(text, iv=iv), texts, ivs))
+
+    assert sealed == [seal(KEY, text, iv=iv) for text, iv in zip(texts, ivs, strict=True)]
 
 
 @given(st.integers(0, len(SEALED) * 8 - 1))

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from becalm_engine.errors import StorageError
+from becalm_engine.ids import Buffer
 from becalm_engine.storage.base import FileKind
 from becalm_engine.storage.memory import MemoryStorage
 
@@ -17,7 +18,7 @@ class FaultyStorage(MemoryStorage):
         self.on_save: Fault = lambda _kind, _name: None
         self.on_load: Fault = lambda _kind, _name: None
 
-    def save(self, kind: FileKind, name: str, data: bytes, *, only_if_absent: bool = False) -> None:
+    def save(self, kind: FileKind, name: str, data: Buffer, *, only_if_absent: bool = False) -> None:
         error = self.on_save(kind, name)
         if error is not None:
             raise error

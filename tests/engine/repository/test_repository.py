@@ -15,7 +15,7 @@ from becalm_engine.errors import (
 from becalm_engine.format import snapshot
 from becalm_engine.format.compression import Compression
 from becalm_engine.format.config import is_irreducible
-from becalm_engine.ids import stored_id
+from becalm_engine.ids import Buffer, stored_id
 from becalm_engine.repository import keys
 from becalm_engine.repository.repository import initialise, open_repository
 from becalm_engine.storage.base import CONFIG_NAME, FileKind
@@ -66,7 +66,7 @@ class TestInitialise:
         class Racing(MemoryStorage):
             """Somebody else's config appears between the look and the write."""
 
-            def save(self, kind: FileKind, name: str, data: bytes, *, only_if_absent: bool = False) -> None:
+            def save(self, kind: FileKind, name: str, data: Buffer, *, only_if_absent: bool = False) -> None:
                 if kind is FileKind.CONFIG:
                     initialise(winner, "theirs", cost=CHEAP)
                     self.files.update(winner.files)

@@ -15,7 +15,7 @@ from becalm_engine.errors import (
 from becalm_engine.format import index_file
 from becalm_engine.format.compression import Compression
 from becalm_engine.format.pack import BlobKind
-from becalm_engine.ids import PackID, blob_id, stored_id
+from becalm_engine.ids import Buffer, PackID, blob_id, stored_id
 from becalm_engine.repository import writer as writer_module
 from becalm_engine.repository.packer import OpenPack
 from becalm_engine.repository.reader import load_blob, open_blob
@@ -174,7 +174,7 @@ def test_packs_are_stored_before_the_index_that_lists_them() -> None:
     class Ordered(MemoryStorage):
         """Refuses an index that lists what is not stored yet."""
 
-        def save(self, kind: FileKind, name: str, data: bytes, *, only_if_absent: bool = False) -> None:
+        def save(self, kind: FileKind, name: str, data: Buffer, *, only_if_absent: bool = False) -> None:
             super().save(kind, name, data, only_if_absent=only_if_absent)
             if kind is FileKind.INDEX:
                 assert indexed(repository) <= packs_of(repository)
@@ -284,7 +284,7 @@ def test_waiting_packs_are_bounded() -> None:
     class Slow(MemoryStorage):
         """Uploads wait until the test lets them go on."""
 
-        def save(self, kind: FileKind, name: str, data: bytes, *, only_if_absent: bool = False) -> None:
+        def save(self, kind: FileKind, name: str, data: Buffer, *, only_if_absent: bool = False) -> None:
             if kind is FileKind.PACK:
                 waiting.release()
                 assert going_on.wait(timeout=10)

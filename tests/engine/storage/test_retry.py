@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from becalm_engine.errors import ObjectMissingError, StorageDeniedError, StorageError, StorageUnavailableError
+from becalm_engine.ids import Buffer
 from becalm_engine.storage.base import CONFIG_NAME, FileKind, Storage, StoredFile
 from becalm_engine.storage.memory import MemoryStorage
 from becalm_engine.storage.retry import RetryingStorage
@@ -45,7 +46,7 @@ class FailingStorage(MemoryStorage):
     def create(self) -> None:
         self._fail()
 
-    def save(self, kind: FileKind, name: str, data: bytes, *, only_if_absent: bool = False) -> None:
+    def save(self, kind: FileKind, name: str, data: Buffer, *, only_if_absent: bool = False) -> None:
         self._fail()
         super().save(kind, name, data, only_if_absent=only_if_absent)
 
