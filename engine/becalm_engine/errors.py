@@ -12,6 +12,7 @@
     ├── IncompleteError             3   some source files could not be read
     ├── TargetError                 1   some files could not be restored
     ├── StoppedError              130   a signal ended the work at a sound state
+    ├── WorkerLostError             1   retryable; a process that worked for this one was killed
     └── StorageError                1
         ├── ObjectMissingError          an object that should be there is not
         ├── StorageDeniedError          credentials do not allow it
@@ -84,6 +85,12 @@ class StoppedError(EngineError):
     """A signal ended the work. What was uploaded is kept for the next run."""
 
     exit_code = 130
+    retryable = True
+
+
+class WorkerLostError(EngineError):
+    """A process that worked for this one has gone. What was uploaded is kept for the next run."""
+
     retryable = True
 
 

@@ -15,10 +15,10 @@ from becalm_engine.cli.output import Output, Watcher, size_text
 from becalm_engine.cli.session import Session, read_text
 from becalm_engine.cli.watching import watched
 from becalm_engine.commands import backup as backup_command
+from becalm_engine.commands import capacity, sources
 from becalm_engine.commands import check as check_command
 from becalm_engine.commands import commit as commit_command
 from becalm_engine.commands import forget as forget_command
-from becalm_engine.commands import sources
 from becalm_engine.commands.backup import BackupOptions, Captured
 from becalm_engine.commands.progress import Progress
 from becalm_engine.commands.restore import RestoreOptions, Restorer
@@ -137,6 +137,7 @@ def _backup_options(session: Session) -> BackupOptions:
         time_nanos=_time(arguments.time) if arguments.time else None,
         pack_bytes=session.pack_bytes(),
         workers=max(2, os.cpu_count() or 1),
+        processes=capacity.processes(),
         stdin_filename=arguments.stdin_filename,
     )
 

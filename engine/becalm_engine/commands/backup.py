@@ -1,36 +1,44 @@
 """`becalm backup`: capture sources, then commit a snapshot. The halves can be run apart."""
 
+import contextlib
 import os
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 from becalm_engine.chunking import Chunker, Read, seed_of
 from becalm_engine.commands import sources as source_tree
-from becalm_engine.commands.archive import Archiver
-from becalm_engine.commands.estimate import estimated
+from becalm_engine.commands.archive import Alone, Archiver, Reporter, Stores
+from becalm_engine.commands.archive_crew import ArchiveMembers, archive_crew
+from becalm_engine.commands.estimate import estimated, is_large, slots_for
+from becalm_engine.commands.files import FileStore
+from becalm_engine.commands.folder import FolderRules, FolderStore, Tally
 from becalm_engine.commands.progress import Progress
-from becalm_engine.commands.sources import Exclusion
+from becalm_engine.commands.sources import Exclusion, Folder
 from becalm_engine.contract import CaptureReport, summary_of
 from becalm_engine.errors import UsageError
 from becalm_engine.format import gotime
-from becalm_engine.format.pack import BlobKind
 from becalm_engine.format.snapshot import Snapshot
-from becalm_engine.format.tree import FILE, Node, encode_node, encode_tree
+from becalm_engine.format.tree import FILE, Node, encode_node
 from becalm_engine.ids import BlobID, FileID, parse_id
 from becalm_engine.policy.parent import ChangeRules, choose_parent
 from becalm_engine.repository import snapshots
+from becalm_engine.repository.claims import Claims
 from becalm_engine.repository.keys import username
 from becalm_engine.repository.repository import Repository
 from becalm_engine.repository.snapshots import StoredSnapshot
-from becalm_engine.repository.writer import DEFAULT_PACK_BYTES, Writer
+from becalm_engine.repository.writer import DEFAULT_PACK_BYTES, Added, Writer
 
 
 @dataclass(frozen=True, slots=True)
 class BackupOptions:
-    """What to back up, and how. `time_nanos` None means now; `estimate` counts ahead, for those who watch."""
+    """What to back up, and how.
+
+    `time_nanos` None means now; `estimate` counts ahead, for those who watch; `processes` above 1 lets so many
+    share the work if there is much of it, each with `workers` threads.
+    """
 
     sources: tuple[str, ...] = ()
     hostname: str = ""
@@ -45,8 +53,14 @@ class BackupOptions:
     time_nanos: int | None = None
     pack_bytes: int = DEFAULT_PACK_BYTES
     workers: int = 2
+    processes: int = 1
     stdin_filename: str = ""
     estimate: bool = False
+
+    @property
+    def folder_rules(self) -> FolderRules:
+        """How directories are stored."""
+        return FolderRules(self.exclusion, self.rules, self.with_atime)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +73,6 @@ class Captured:
     paths: tuple[str, ...]
     time_nanos: int
     report: CaptureReport
-
-
-Reporter = Callable[[str, str, str], None]
-"""Told of each file that could not be read: its path, what was being done, and the reason."""
 
 
 def capture(
@@ -79,26 +89,15 @@ def capture(
     paths = ("/" + options.stdin_filename.lstrip("/"),) if read else source_tree.stored_paths(options.sources)
     parent = _parent(repository, options, hostname, paths)
     root = None if read else source_tree.arrange(options.sources)
-    chunker = Chunker(seed_of(repository.key.to_bytes()))
     with Writer(repository, pack_bytes=options.pack_bytes) as writer:
-        archiver = Archiver(
-            repository,
-            writer,
-            chunker,
-            exclusion=options.exclusion,
-            rules=options.rules,
-            progress=progress,
-            report=report,
-            with_atime=options.with_atime,
-            workers=options.workers,
-        )
+        run = _Run(repository, writer, options, progress, report)
         if root is not None:
             counting = estimated(root, options.exclusion, progress) if options.estimate else nullcontext()
             with counting:
-                tree = archiver.store(root, parent.snapshot.tree if parent else None)
+                tree = run.store(root, parent.snapshot.tree if parent else None)
         else:
             assert read is not None
-            tree = _store_stream(archiver, writer, options.stdin_filename, read)
+            tree = run.store_stream(read)
         progress.check()
     return Captured(
         tree=tree,
@@ -106,8 +105,73 @@ def capture(
         hostname=hostname,
         paths=paths,
         time_nanos=options.time_nanos or started,
-        report=_report(archiver, writer, tree, parent, started),
+        report=_report(run, writer.added, tree, parent, started),
     )
+
+
+class _Run:
+    """The stores of one backup: in this process, or in several if there is enough for them to do."""
+
+    def __init__(
+        self,
+        repository: Repository,
+        writer: Writer,
+        options: BackupOptions,
+        progress: Progress,
+        report: Reporter,
+    ) -> None:
+        self.tally = Tally()
+        self.unreadable: list[str] = []
+        self._repository = repository
+        self._writer = writer
+        self._options = options
+        self._progress = progress
+        self._report = report
+        self._chunker = Chunker(seed_of(repository.key.to_bytes()))
+        self._files = FileStore(writer, self._chunker, progress, threads=options.workers)
+        self._folders = FolderStore(repository, writer, self._files, options.folder_rules, progress)
+
+    def store(self, root: Folder, parent: BlobID | None) -> BlobID:
+        """Store the sources, and return the id of the tree that holds them."""
+        with contextlib.closing(self._files):
+            if self._options.processes > 1 and is_large(root):
+                return self._store_by_crew(root, parent)
+            return self._archive(Alone(self._folders), root, parent)
+
+    def _store_by_crew(self, root: Folder, parent: BlobID | None) -> BlobID:
+        members = ArchiveMembers(
+            self._repository,
+            self._chunker,
+            self._options.folder_rules,
+            Claims(slots_for(root)),
+            self._options.pack_bytes,
+            self._options.workers,
+        )
+        with archive_crew(self._options.processes, members, self._progress) as crew:
+            tree = self._archive(crew, root, parent)
+            for left in crew.last():
+                self._writer.take(left.packs)
+                self._writer.added.add(left.added)
+        return tree
+
+    def _archive(self, stores: Stores, root: Folder, parent: BlobID | None) -> BlobID:
+        archiver = Archiver(self._folders, stores, self._progress, self._report)
+        self.tally, self.unreadable = archiver.tally, archiver.unreadable
+        return archiver.store(root, parent)
+
+    def store_stream(self, read: Read) -> BlobID:
+        """Store a stream as one file, and return the id of the tree that holds it."""
+        filename = self._options.stdin_filename
+        name = os.fsencode(filename.lstrip("/"))
+        if not name or b"/" in name:
+            raise UsageError(f"--stdin-filename {filename!r} is not a plain file name")
+        with contextlib.closing(self._files):
+            blobs, size = self._files.store_stream(read)
+        now, owner = time.time_ns(), (os.getuid(), os.getgid())
+        node = Node(name, FILE, 0o644, now, now, now, *owner, size=size, content=tuple(blobs))
+        self.tally.files_new += 1
+        self.tally.bytes_processed += size
+        return self._folders.save_tree([encode_node(node)])
 
 
 def _parent(
@@ -123,24 +187,12 @@ def _parent(
     return StoredSnapshot(*chosen) if chosen else None
 
 
-def _store_stream(archiver: Archiver, writer: Writer, filename: str, read: Read) -> BlobID:
-    name = os.fsencode(filename.lstrip("/"))
-    if not name or b"/" in name:
-        raise UsageError(f"--stdin-filename {filename!r} is not a plain file name")
-    blobs, size = archiver.store_stream(read)
-    now = time.time_ns()
-    node = Node(name, FILE, 0o644, now, now, now, os.getuid(), os.getgid(), size=size, content=tuple(blobs))
-    archiver.tally.files_new += 1
-    archiver.tally.bytes_processed += size
-    return writer.save(BlobKind.TREE, encode_tree([encode_node(node)]))
-
-
 def _report(
-    archiver: Archiver, writer: Writer, tree: BlobID, parent: StoredSnapshot | None, started: int
+    run: _Run, added: Added, tree: BlobID, parent: StoredSnapshot | None, started: int
 ) -> CaptureReport:
-    tally, added = archiver.tally, writer.added
+    tally = run.tally
     return CaptureReport(
-        exit_code=3 if tally.unreadable else 0,
+        exit_code=3 if run.unreadable else 0,
         tree=tree.hex(),
         parent=parent.name if parent else "",
         files_new=tally.files_new,
@@ -156,8 +208,8 @@ def _report(
         bytes_added_packed=added.stored_bytes,
         started_at=gotime.encode(started),
         ended_at=gotime.encode(time.time_ns()),
-        unreadable_count=len(tally.unreadable),
-        unreadable=tuple(path for path, _ in tally.unreadable[:50]),
+        unreadable_count=len(run.unreadable),
+        unreadable=tuple(run.unreadable[:50]),
     )
 
 

@@ -6,9 +6,14 @@ import stat
 import threading
 from collections.abc import Iterator
 
+from becalm_engine.chunking import MIN_BYTES
 from becalm_engine.commands.progress import Progress
-from becalm_engine.commands.sources import Exclusion, Folder
-from becalm_engine.volume.scan import list_directory
+from becalm_engine.commands.sources import Exclusion, Folder, leaves
+from becalm_engine.volume.scan import Found, list_directory, open_directory
+
+_FEWEST_SLOTS, _MOST_SLOTS = 1 << 14, 1 << 21
+_MANY_FILES = 1000
+_MANY_BYTES = 64 * 1024 * 1024
 
 
 @contextlib.contextmanager
@@ -24,6 +29,27 @@ def estimated(root: Folder, exclusion: Exclusion, progress: Progress) -> Iterato
     finally:
         ended.set()
         thread.join()
+
+
+def is_large(root: Folder) -> bool:
+    """Say whether there is so much below the sources that several processes are worth their start."""
+    count = size = 0
+    for length in _sizes(root, Exclusion()):
+        count, size = count + 1, size + length
+        if count >= _MANY_FILES or size >= _MANY_BYTES:
+            return True
+    return False
+
+
+def slots_for(root: Folder) -> int:
+    """Return how many slots keep the blobs of the sources apart: by what their file systems hold, within limits."""
+    return min(max(sum(map(_slots_of, leaves(root))), _FEWEST_SLOTS), _MOST_SLOTS)
+
+
+def _slots_of(path: bytes) -> int:
+    about = os.statvfs(path)
+    used_bytes = (about.f_blocks - about.f_bfree) * about.f_frsize
+    return 2 * (max(0, about.f_files - about.f_ffree) + used_bytes // MIN_BYTES)
 
 
 def _count(root: Folder, exclusion: Exclusion, progress: Progress, ended: threading.Event) -> None:
@@ -48,11 +74,21 @@ def _sizes(root: Folder, exclusion: Exclusion) -> Iterator[int]:
             elif folder.leaf:
                 folders.append(folder.path)
     while folders:
+        folder_path = folders.pop()
         with contextlib.suppress(OSError):
-            for found in list_directory(folders.pop())[0]:
-                if exclusion.excludes(found, os.fsdecode(found.path)):
+            for name, about in _listed(folder_path):
+                path = os.path.join(folder_path, name)
+                if exclusion and exclusion.excludes(path, about):
                     continue
-                if stat.S_ISDIR(found.stat.st_mode):
-                    folders.append(found.path)
-                elif stat.S_ISREG(found.stat.st_mode):
-                    yield found.stat.st_size
+                if stat.S_ISDIR(about.st_mode):
+                    folders.append(path)
+                elif stat.S_ISREG(about.st_mode):
+                    yield about.st_size
+
+
+def _listed(path: bytes) -> list[Found]:
+    handle = open_directory(path)
+    try:
+        return list_directory(handle)[0]
+    finally:
+        os.close(handle)

@@ -3,12 +3,12 @@
 import os
 import re
 import stat
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from becalm_engine.errors import SourceMissingError, UsageError
 from becalm_engine.policy.patterns import Patterns
-from becalm_engine.volume.scan import Found, has_marker, is_cache_directory
+from becalm_engine.volume.scan import has_marker, is_cache_directory
 
 
 @dataclass(slots=True)
@@ -65,6 +65,16 @@ def _add(root: Folder, source: bytes) -> None:
         folder.path = path or b"."
 
 
+def leaves(root: Folder) -> Iterator[bytes]:
+    """Yield the paths of the sources themselves."""
+    waiting = [root]
+    while waiting:
+        folder = waiting.pop()
+        waiting += folder.children.values()
+        if folder.leaf:
+            yield folder.path
+
+
 def stored_paths(sources: Iterable[str]) -> tuple[str, ...]:
     """Return the absolute paths that a snapshot names."""
     return tuple(sorted({os.path.abspath(source) for source in sources}))
@@ -72,7 +82,7 @@ def stored_paths(sources: Iterable[str]) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Exclusion:
-    """What is left out below a source."""
+    """What is left out below a source; false if that is nothing. `one_file_system` leaves mount points empty."""
 
     patterns: Patterns = field(default_factory=lambda: Patterns(()))
     ignoring_case: Patterns = field(default_factory=lambda: Patterns(()))
@@ -81,21 +91,30 @@ class Exclusion:
     larger_than_bytes: int | None = None
     one_file_system: bool = False
 
-    def excludes(self, found: Found, path: str) -> bool:
-        """Say whether an entry is left out."""
-        if self.patterns and self.patterns.match(path):
-            return True
-        if self.ignoring_case and self.ignoring_case.match(path):
-            return True
-        mode = found.stat.st_mode
-        if stat.S_ISREG(mode):
-            return self.larger_than_bytes is not None and found.stat.st_size > self.larger_than_bytes
-        return stat.S_ISDIR(mode) and self._excludes_directory(found)
+    def __bool__(self) -> bool:
+        return bool(
+            self.patterns
+            or self.ignoring_case
+            or self.caches
+            or self.markers
+            or self.larger_than_bytes is not None
+        )
 
-    def _excludes_directory(self, found: Found) -> bool:
-        if self.caches and is_cache_directory(found.path):
+    def excludes(self, path: bytes, found: os.stat_result) -> bool:
+        """Say whether an entry is left out."""
+        text = os.fsdecode(path)
+        if self.patterns and self.patterns.match(text):
             return True
-        return any(has_marker(found.path, name, header) for name, header in self.markers)
+        if self.ignoring_case and self.ignoring_case.match(text):
+            return True
+        if stat.S_ISREG(found.st_mode):
+            return self.larger_than_bytes is not None and found.st_size > self.larger_than_bytes
+        return stat.S_ISDIR(found.st_mode) and self._excludes_directory(path)
+
+    def _excludes_directory(self, path: bytes) -> bool:
+        if self.caches and is_cache_directory(path):
+            return True
+        return any(has_marker(path, name, header) for name, header in self.markers)
 
 
 def parse_marker(text: str) -> tuple[bytes, bytes]:

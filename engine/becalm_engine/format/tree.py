@@ -80,34 +80,74 @@ def unix_mode(flags: int) -> int:
     return mode
 
 
-def encode_node(node: Node) -> str:
-    """Return the JSON of one node: restic's fields in restic's order."""
-    flags = go_mode(node.type, node.mode)
-    parts = [
-        f'{{"name":{string(quote(node.name))},"type":"{node.type}"',
+def json_name(name: bytes) -> str:
+    """Return a file's name as the JSON string that stands for it in a tree."""
+    return string(quote(name))
+
+
+def encode_owner(uid: int, gid: int, user: str, group: str) -> str:
+    """Return the fields that say whose a file is."""
+    named = f',"user":{string(user)}' if user else ""
+    return f',"uid":{uid},"gid":{gid}{named}' + (f',"group":{string(group)}' if group else "")
+
+
+def encode_head(
+    kind: str,
+    name: str,
+    mode: int,
+    times: tuple[int, int, int],
+    owner: str,
+    numbers: tuple[int, int, int, int],
+) -> str:
+    """Return the beginning of a node's JSON, up to all that `lstat` says: restic's fields in restic's order.
+
+    `name` is the JSON string (`json_name`), `mode` as in `Node`; times are of modification, access and change;
+    owner comes from `encode_owner`; numbers are inode, device, size and links.
+    """
+    mtime, atime, ctime = times
+    inode, device_id, size, links = numbers
+    modified = gotime.encode(mtime)
+    accessed = modified if atime == mtime else gotime.encode(atime)
+    changed = modified if ctime == mtime else gotime.encode(ctime)
+    flags = go_mode(kind, mode)
+    parts = (
+        f'{{"name":{name},"type":"{kind}"',
         f',"mode":{flags}' if flags else "",
-        f',"mtime":"{gotime.encode(node.mtime)}","atime":"{gotime.encode(node.atime)}"',
-        f',"ctime":"{gotime.encode(node.ctime)}","uid":{node.uid},"gid":{node.gid}',
-        f',"user":{string(node.user)}' if node.user else "",
-        f',"group":{string(node.group)}' if node.group else "",
-        f',"inode":{node.inode}' if node.inode else "",
-        f',"device_id":{node.device_id}' if node.device_id else "",
-        f',"size":{node.size}' if node.size else "",
-        f',"links":{node.links}' if node.links and node.type in _LINKED_TYPES else "",
+        f',"mtime":"{modified}","atime":"{accessed}","ctime":"{changed}"',
+        owner,
+        f',"inode":{inode}' if inode else "",
+        f',"device_id":{device_id}' if device_id else "",
+        f',"size":{size}' if size else "",
+        f',"links":{links}' if links and kind in _LINKED_TYPES else "",
+    )
+    return "".join(parts)
+
+
+def encode_content(blobs: Iterable[BlobID]) -> str:
+    """Return the field that says what a file consists of."""
+    return ',"content":[' + ",".join([f'"{blob.hex()}"' for blob in blobs]) + "]"
+
+
+def encode_node(node: Node) -> str:
+    """Return the JSON of one node."""
+    head = encode_head(
+        node.type,
+        json_name(node.name),
+        node.mode,
+        (node.mtime, node.atime, node.ctime),
+        encode_owner(node.uid, node.gid, node.user, node.group),
+        (node.inode, node.device_id, node.size, node.links),
+    )
+    parts = [
+        head,
         _link_text(node.link_target) if node.link_target else "",
-        _xattrs_text(node.xattrs) if node.xattrs else "",
+        encode_xattrs(node.xattrs),
         f',"device":{node.device}' if node.device else "",
-        _content_text(node),
+        encode_content(node.content) if node.type == FILE else ',"content":null',
         f',"subtree":"{node.subtree.hex()}"' if node.subtree is not None else "",
         "}",
     ]
     return "".join(parts)
-
-
-def _content_text(node: Node) -> str:
-    if node.type != FILE:
-        return ',"content":null'
-    return ',"content":[' + ",".join([f'"{blob.hex()}"' for blob in node.content]) + "]"
 
 
 def _link_text(target: bytes) -> str:
@@ -118,7 +158,10 @@ def _link_text(target: bytes) -> str:
         return f',"linktarget":{shown},"linktarget_raw":"{base64.b64encode(target).decode()}"'
 
 
-def _xattrs_text(xattrs: Iterable[tuple[str, bytes]]) -> str:
+def encode_xattrs(xattrs: Iterable[tuple[str, bytes]]) -> str:
+    """Return the field of extended attributes, or nothing if there are none."""
+    if not xattrs:
+        return ""
     items = (
         f'{{"name":{string(name)},"value":"{base64.b64encode(value).decode()}"}}' for name, value in xattrs
     )
@@ -128,6 +171,15 @@ def _xattrs_text(xattrs: Iterable[tuple[str, bytes]]) -> str:
 def encode_tree(nodes: Iterable[str]) -> bytes:
     """Return the bytes of a tree of encoded nodes, which the caller has put in order."""
     return f'{{"nodes":[{",".join(nodes)}]}}\n'.encode()
+
+
+def decode_node(text: str) -> Node:
+    """Return one node from its JSON.
+
+    Raises:
+        DamagedError: It is none.
+    """
+    return _node(parse_object(text.encode("utf-8", "surrogatepass"), "tree"))
 
 
 def decode_tree(text: bytes) -> list[Node]:

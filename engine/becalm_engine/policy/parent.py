@@ -37,10 +37,12 @@ def is_unchanged(node: Node, before: Node, rules: ChangeRules) -> bool:
         and (rules.ignore_ctime or node.ctime == before.ctime)
         and (rules.ignore_inode or node.inode == before.inode)
     )
-    if not same or rules.hot_since_nanos is None:
-        return same
-    latest = max(node.mtime, node.ctime)
-    return latest + _SETTLED_NANOS < rules.hot_since_nanos
+    return same and is_settled(node.mtime, node.ctime, rules)
+
+
+def is_settled(mtime: int, ctime: int, rules: ChangeRules) -> bool:
+    """Say whether a file that has these times in the parent, too, cannot have changed since it was read for that."""
+    return rules.hot_since_nanos is None or max(mtime, ctime) + _SETTLED_NANOS < rules.hot_since_nanos
 
 
 def choose_parent(

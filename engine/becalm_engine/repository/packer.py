@@ -64,15 +64,26 @@ class OpenPack:
         return whole
 
 
+class _Chance:
+    """Draws numbers below a power of two, from random bytes that are fetched many at a time."""
+
+    def __init__(self) -> None:
+        self._drawn = iter(b"")
+
+    def __call__(self, below: int) -> int:
+        for drawn in self._drawn:
+            return drawn % below
+        self._drawn = iter(secrets.token_bytes(256))
+        return self(below)
+
+
 class Packer:
     """Spreads the blobs of one kind over open packs. Its caller sees to it that calls follow one another."""
 
-    def __init__(
-        self, kind: BlobKind, pack_bytes: int, choose: Callable[[int], int] = secrets.randbelow
-    ) -> None:
+    def __init__(self, kind: BlobKind, pack_bytes: int, choose: Callable[[int], int] | None = None) -> None:
         self._kind = kind
         self._pack_bytes = pack_bytes
-        self._choose = choose
+        self._choose = choose or _Chance()
         self._buffer_bytes = pack_bytes + _LARGE_BYTES + _HEADER_BYTES
         self._buffers: list[bytearray] = []
         self._open: list[OpenPack | None] = [None] * _OPEN_PACKS

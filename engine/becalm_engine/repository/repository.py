@@ -1,6 +1,7 @@
 """An open repository: its config, its key, and the documents in it."""
 
 import secrets
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -54,6 +55,13 @@ class Repository:
         bare = Repository(self.storage, self.key, self.config, self.compression)
         bare.guard = self.guard
         return bare
+
+    def forked(self, stop: threading.Event) -> "Repository":
+        """Return what a forked copy of this process is to use; the index is the one that was loaded before."""
+        copy = Repository(self.storage.forked(stop), self.key, self.config, self.compression)
+        copy.index = self.index
+        copy.key_name = self.key_name
+        return copy
 
     def load_document(self, kind: FileKind, name: str) -> bytes:
         """Return the JSON of an index, snapshot or lock.

@@ -6,6 +6,7 @@ The order of writes is the contract: packs, then index files that list them, and
 import secrets
 import threading
 import time
+from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from types import TracebackType
@@ -15,8 +16,9 @@ from becalm_engine.errors import EngineError, UsageError
 from becalm_engine.format import index_file
 from becalm_engine.format.compression import Compression
 from becalm_engine.format.crypto import IV_BYTES, OVERHEAD_BYTES
-from becalm_engine.format.pack import BlobKind, PackedBlob
+from becalm_engine.format.pack import BlobKind, PackedBlob, decode_header, encode_header
 from becalm_engine.ids import BlobID, Buffer, PackID, blob_id, stored_id
+from becalm_engine.repository.claims import Claims
 from becalm_engine.repository.packer import OpenPack, Packer
 from becalm_engine.repository.repository import Repository
 from becalm_engine.storage.base import FileKind
@@ -25,6 +27,9 @@ MIB = 1024 * 1024
 DEFAULT_PACK_BYTES = 16 * MIB
 _TREE_PACK_BYTES = 8 * MIB
 _FULL_INDEX_BLOBS = 50_000
+_MOST_UPLOADS = 4
+_SMALL = 4
+"""A part of a full pack that is worth one of its own, where several processes leave one each."""
 _INDEX_SECONDS = 300.0
 """What is not indexed is lost to the next run if this one is killed."""
 
@@ -38,6 +43,17 @@ class Added:
     plain_bytes: int = 0
     stored_bytes: int = 0
 
+    def add(self, other: "Added") -> None:
+        """Add what another writer has added."""
+        self.data_blobs += other.data_blobs
+        self.tree_blobs += other.tree_blobs
+        self.plain_bytes += other.plain_bytes
+        self.stored_bytes += other.stored_bytes
+
+
+OpenedPack = tuple[bytes, bytes]
+"""A pack that is not uploaded: its header's plaintext, and its sealed blobs."""
+
 
 class Writer:
     """Adds blobs to a repository. `save` may be called from several threads.
@@ -46,8 +62,17 @@ class Writer:
     far as it is possible, so that the next run finds what this one has uploaded.
     """
 
-    def __init__(self, repository: Repository, *, pack_bytes: int = DEFAULT_PACK_BYTES) -> None:
+    def __init__(
+        self,
+        repository: Repository,
+        *,
+        pack_bytes: int = DEFAULT_PACK_BYTES,
+        claims: Claims | None = None,
+        most_uploads: int = _MOST_UPLOADS,
+    ) -> None:
         self.added = Added()
+        self._claims = claims
+        self._pack_bytes = pack_bytes
         self._repository = repository
         self._changing = threading.Lock()
         self._indexing = threading.Lock()
@@ -58,7 +83,7 @@ class Writer:
         connections = repository.storage.connections
         self._uploads = ThreadPoolExecutor(connections, thread_name_prefix="upload")
         # What waits for an upload is memory: as many packs as can be under way, and one more.
-        self._room = threading.BoundedSemaphore(min(connections, 4) + 1)
+        self._room = threading.BoundedSemaphore(min(connections, most_uploads) + 1)
         self._packers = {
             BlobKind.DATA: Packer(BlobKind.DATA, pack_bytes),
             BlobKind.TREE: Packer(BlobKind.TREE, min(pack_bytes, _TREE_PACK_BYTES)),
@@ -81,6 +106,8 @@ class Writer:
             if (kind, blob) in self._pending or self._repository.index.holds(kind, blob):
                 return False
             self._pending.add((kind, blob))
+        if kind is BlobKind.DATA and self._claims is not None and not self._claims.claim(blob):
+            return False
         self._pack(blob, kind, content)
         return True
 
@@ -94,9 +121,34 @@ class Writer:
         self.check()
         with self._changing:
             self._count(packed.kind, packed.content_bytes, len(sealed))
+        self._put(packed, sealed)
+
+    def _put(self, packed: PackedBlob, sealed: Buffer) -> None:
+        with self._changing:
             pack, place = self._packers[packed.kind].reserve(packed.id, len(sealed), packed.plain_bytes)
         place[:] = sealed
         self._filled(packed.kind, pack)
+
+    def hand_over(self) -> list[OpenedPack]:
+        """Upload what is open, but give away what would make a small pack: for `take` of another writer."""
+        given = []
+        for kind, packer in self._packers.items():
+            with self._changing:
+                packs = packer.flush()
+            for pack in packs:
+                if pack.size_bytes >= self._pack_bytes // _SMALL:
+                    self._upload(kind, pack)
+                else:
+                    given.append(
+                        (encode_header(pack.blobs), bytes(memoryview(pack.buffer)[: pack.size_bytes]))
+                    )
+        return given
+
+    def take(self, packs: Iterable[OpenedPack]) -> None:
+        """Store what another writer has handed over, and counted."""
+        for header, content in packs:
+            for blob in decode_header(header):
+                self._put(blob, memoryview(content)[blob.offset : blob.offset + blob.stored_bytes])
 
     def check(self) -> None:
         """Raise what an upload failed with."""

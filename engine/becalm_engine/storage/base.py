@@ -1,6 +1,7 @@
 """The port to wherever a repository lies, and what each of its methods promises."""
 
 import enum
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
@@ -74,6 +75,10 @@ class Storage(Protocol):
 
     def delete(self, kind: FileKind, name: str) -> None:
         """Remove a file; one that is not there is no error."""
+        ...
+
+    def forked(self, stop: threading.Event) -> "Storage":
+        """Return what a forked copy of this process is to use; it gives up retrying once `stop` is set."""
         ...
 
     def close(self) -> None:

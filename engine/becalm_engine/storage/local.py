@@ -8,6 +8,7 @@ import errno
 import os
 import secrets
 import stat
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -117,6 +118,9 @@ class LocalStorage:
         path = self._path(kind, name)
         with _translated(f"delete {path}"):
             path.unlink(missing_ok=True)
+
+    def forked(self, stop: threading.Event) -> "LocalStorage":  # noqa: ARG002  it never waits
+        return self
 
     def close(self) -> None:
         """Nothing is held open."""

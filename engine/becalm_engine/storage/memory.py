@@ -48,5 +48,8 @@ class MemoryStorage:
         with self._changing:
             self.files.pop((kind, name), None)
 
+    def forked(self, stop: threading.Event) -> "MemoryStorage":
+        raise NotImplementedError("processes do not share this memory")
+
     def close(self) -> None:
         """Nothing is held open."""

@@ -75,6 +75,10 @@ class RetryingStorage:
     def delete(self, kind: FileKind, name: str) -> None:
         self._repeated(lambda: self._storage.delete(kind, name))
 
+    def forked(self, stop: threading.Event) -> "RetryingStorage":
+        # whoever hears of retries does so in the process that was forked; a copy has nobody to tell
+        return RetryingStorage(self._storage.forked(stop), limit_seconds=self._limit_seconds, stop=stop)
+
     def close(self) -> None:
         self._storage.close()
 

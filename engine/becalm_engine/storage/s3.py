@@ -2,6 +2,7 @@
 
 import contextlib
 import ssl
+import threading
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Literal
 
@@ -57,6 +58,7 @@ class S3Storage:
 
     def __init__(self, location: S3Location, options: StorageOptions) -> None:
         self._location = location
+        self._options = options
         self._client = _client(location, options)
         self._extra_arguments = {"StorageClass": options.storage_class} if options.storage_class else {}
         self.connections = options.connections
@@ -138,6 +140,9 @@ class S3Storage:
         key = self._key(kind, name)
         with _translated(f"delete {key}"), contextlib.suppress(ObjectMissingError):
             self._client.delete_object(Bucket=self._location.bucket, Key=key)
+
+    def forked(self, stop: threading.Event) -> "S3Storage":  # noqa: ARG002  it does not repeat anything
+        return S3Storage(self._location, self._options)  # two processes cannot speak on one connection
 
     def close(self) -> None:
         self._client.close()

@@ -11,7 +11,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from becalm_engine.format.tree import CHARDEV, DEV, DIR, FIFO, FILE, SOCKET, SYMLINK, Node
+from becalm_engine.format.tree import (
+    CHARDEV,
+    DEV,
+    DIR,
+    FIFO,
+    FILE,
+    SOCKET,
+    SYMLINK,
+    Node,
+    encode_head,
+    encode_owner,
+)
 
 _TYPES = {
     stat.S_IFREG: FILE,
@@ -59,17 +70,39 @@ def node_of(name: bytes, found: os.stat_result, path: bytes, *, with_atime: bool
     return node
 
 
-def read_xattrs(path: bytes) -> tuple[tuple[str, bytes], ...]:
-    """Return a file's extended attributes in the file system's own order, as restic does; often there are none."""
+def file_head(name: str, found: os.stat_result, size: int, *, with_atime: bool = False) -> str:
+    """Return the beginning of the JSON of a regular file's node; `name` is a JSON string already."""
+    modified = found.st_mtime_ns
+    return encode_head(
+        FILE,
+        name,
+        stat.S_IMODE(found.st_mode),
+        (modified, found.st_atime_ns if with_atime else modified, found.st_ctime_ns),
+        _owner(found.st_uid, found.st_gid),
+        (found.st_ino, found.st_dev, size, found.st_nlink),
+    )
+
+
+def read_xattrs(path: bytes | int) -> tuple[tuple[str, bytes], ...]:
+    """Return the extended attributes of an open file, or of a path, which is not followed; often there are none.
+
+    They come in the file system's own order, as restic takes them.
+    """
+    follow = isinstance(path, int)
     try:
-        names = os.listxattr(path, follow_symlinks=False)
+        names = os.listxattr(path, follow_symlinks=follow)
     except OSError as error:
         if error.errno in _NO_XATTRS:
             return ()
         raise
     if not names:
         return ()
-    return tuple((name, os.getxattr(path, name, follow_symlinks=False)) for name in names)
+    return tuple((name, os.getxattr(path, name, follow_symlinks=follow)) for name in names)
+
+
+@lru_cache(maxsize=4096)
+def _owner(uid: int, gid: int) -> str:
+    return encode_owner(uid, gid, _user_name(uid), _group_name(gid))
 
 
 @lru_cache(maxsize=4096)

@@ -3,51 +3,77 @@
 import errno
 import os
 import stat
-from dataclasses import dataclass
+
+Found = tuple[bytes, os.stat_result]
+"""The name of an entry of a directory, and what `lstat` said of it."""
+
+_LONGEST_PATH_BYTES = 4096 - 256
+"""What is longer is walked; a name of 255 bytes fits behind what is not."""
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
-    """One entry of a directory and what `lstat` said of it."""
+def open_directory(path: bytes) -> int:
+    """Open a directory to be read, and return its descriptor. Paths may be longer than the system takes at once.
 
-    name: bytes
-    path: bytes
-    stat: os.stat_result
+    Raises:
+        OSError: It cannot be opened, or has become something else.
+    """
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    if len(path) < _LONGEST_PATH_BYTES:
+        return _opened(path, flags)
+    start, rest = (b"/", path[1:]) if path.startswith(b"/") else (b".", path)
+    handle = os.open(start, flags)
+    for name in rest.split(b"/"):
+        try:
+            inside = _opened(name, flags, handle)
+        finally:
+            os.close(handle)
+        handle = inside
+    return handle
 
 
-def list_directory(path: bytes) -> tuple[list[Found], list[tuple[bytes, OSError]]]:
-    """Return the entries of a directory by raw name, and those that could not be looked at.
+def list_directory(folder: int) -> tuple[list[Found], list[tuple[bytes, OSError]]]:
+    """Return the entries of an open directory by raw name, and those that could not be looked at.
 
     Raises:
         OSError: The directory itself cannot be read.
     """
     found: list[Found] = []
     failed: list[tuple[bytes, OSError]] = []
-    with os.scandir(path) as entries:
+    with os.scandir(folder) as entries:
         for entry in entries:
+            name = os.fsencode(entry.name)
             try:
-                found.append(Found(entry.name, entry.path, entry.stat(follow_symlinks=False)))
+                found.append((name, entry.stat(follow_symlinks=False)))
             except OSError as error:
-                failed.append((entry.path, error))
-    found.sort(key=lambda entry: entry.name)
+                failed.append((name, error))
+    found.sort()
     return found, failed
 
 
-def open_file(path: bytes) -> int:
-    """Open a regular file for reading and return its descriptor.
+def path_below(folder: int, name: bytes) -> bytes:
+    """Return a short path to an entry of an open directory, for calls that take no descriptor."""
+    return b"/proc/self/fd/%d/%b" % (folder, name)
+
+
+def open_file(path: bytes, folder: int | None = None) -> tuple[int, int]:
+    """Open a regular file for reading, and return its descriptor and its length in bytes.
 
     Raises:
         OSError: It cannot be opened, or has become something else than a file.
     """
-    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-    try:
-        handle = os.open(path, flags | os.O_NOATIME)
-    except PermissionError:
-        handle = os.open(path, flags)  # only a file's owner may leave its access time alone
-    if not stat.S_ISREG(os.fstat(handle).st_mode):
+    handle = _opened(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, folder)
+    found = os.fstat(handle)
+    if not stat.S_ISREG(found.st_mode):
         os.close(handle)
         raise OSError(0, "it is no longer a regular file")
-    return handle
+    return handle, found.st_size
+
+
+def _opened(path: bytes, flags: int, folder: int | None = None) -> int:
+    try:
+        return os.open(path, flags | os.O_NOATIME, dir_fd=folder)
+    except PermissionError:
+        return os.open(path, flags, dir_fd=folder)  # only an owner may leave the access time alone
 
 
 def skip_hole(handle: int) -> int:
@@ -73,7 +99,7 @@ def is_cache_directory(path: bytes) -> bool:
 def has_marker(path: bytes, name: bytes, header: bytes) -> bool:
     """Say whether a directory holds a file `name` that begins with `header`."""
     try:
-        handle = open_file(os.path.join(path, name))
+        handle, _ = open_file(os.path.join(path, name))
     except OSError:
         return False
     try:

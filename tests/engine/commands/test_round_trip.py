@@ -95,7 +95,7 @@ def test_what_has_not_changed_is_not_read_again(
 ) -> None:
     sources.write_odd(place / "source")
     first = world.backup(place / "source")
-    monkeypatch.setattr("becalm_engine.commands.archive.open_file", None)
+    monkeypatch.setattr("becalm_engine.commands.folder.open_file", None)
 
     second = world.backup(place / "source")
 

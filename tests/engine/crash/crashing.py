@@ -47,6 +47,9 @@ class CrashingStorage:
     def delete(self, kind: FileKind, name: str) -> None:
         self._step(lambda: self._storage.delete(kind, name))
 
+    def forked(self, stop: threading.Event) -> "CrashingStorage":
+        raise NotImplementedError("processes do not share this memory")
+
     def close(self) -> None:
         """Nothing is held open."""
 

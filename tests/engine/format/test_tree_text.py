@@ -3,9 +3,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from becalm_engine.errors import DamagedError
-from becalm_engine.format.tree import DIR, Node, decode_tree, encode_node, encode_tree
-from becalm_engine.format.tree_text import without
+from becalm_engine.format.tree import DIR, Node, decode_node, decode_tree, encode_node, encode_tree, json_name
+from becalm_engine.format.tree_text import texts_by_name, without
 from becalm_engine.ids import BlobID
+from tests.engine import strategies
 
 OLD, NEW = BlobID(b"\1" * 32), BlobID(b"\2" * 32)
 FOREIGN = (
@@ -65,3 +66,28 @@ def test_dropping_nodes_is_the_same_as_encoding_the_others(names: dict[bytes, bo
     text = without(encode_tree(map(encode_node, nodes)), dropped, {})
 
     assert decode_tree(text) == [node for position, node in enumerate(nodes) if position not in dropped]
+
+
+def test_nodes_are_found_by_name_as_they_stand_there() -> None:
+    first, _, second = FOREIGN[len(b'{"nodes":[') : -len(b"]}\n")].decode().partition("},")
+
+    assert texts_by_name(FOREIGN) == {'"a"': first + "}", '"b"': second}
+    assert texts_by_name(b'{"nodes":[]}\n') == {}
+
+
+@given(st.lists(strategies.nodes(), max_size=6, unique_by=lambda node: node.name))
+def test_every_node_of_a_tree_is_found_whatever_it_holds(nodes: list[Node]) -> None:
+    texts = {json_name(node.name): encode_node(node) for node in nodes}
+
+    found = texts_by_name(encode_tree(texts.values()))
+
+    assert found == texts
+    assert [decode_node(text) for text in found.values()] == decode_tree(encode_tree(texts.values()))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [b"", b"{}", b'{ "nodes":[]}\n', FOREIGN[:-1], b'{"nodes":[{"type":"dir","name":"a"}]}\n', b"\xff" * 40],
+)
+def test_a_tree_that_is_laid_out_otherwise_has_nothing_to_be_found(text: bytes) -> None:
+    assert texts_by_name(text) == {}

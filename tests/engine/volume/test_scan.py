@@ -1,4 +1,5 @@
 import os
+import stat
 from pathlib import Path
 
 import pytest
@@ -13,17 +14,46 @@ def test_a_directory_is_listed_by_raw_name_and_links_are_not_followed(tmp_path: 
         Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name)).touch()
     (tmp_path / "c").symlink_to("/nowhere")
 
-    found, failed = scan.list_directory(os.fsencode(tmp_path))
+    handle = scan.open_directory(os.fsencode(tmp_path))
 
-    assert [one.name for one in found] == [b"a", b"b", b"c", b"\xff"]
+    found, failed = scan.list_directory(handle)
+
+    os.close(handle)
+    assert [name for name, _ in found] == [b"a", b"b", b"c", b"\xff"]
+    assert stat.S_ISLNK(found[2][1].st_mode)
     assert failed == []
+
+
+def test_a_directory_of_any_depth_is_opened(tmp_path: Path) -> None:
+    path, handle = os.fsencode(tmp_path), os.open(tmp_path, os.O_RDONLY)
+    for _ in range(50):
+        name = b"d" * 200
+        os.mkdir(name, dir_fd=handle)
+        inside = os.open(name, os.O_RDONLY, dir_fd=handle)
+        os.close(handle)
+        path, handle = path + b"/" + name, inside
+    os.close(os.open("file", os.O_CREAT | os.O_WRONLY, dir_fd=handle))
+    os.close(handle)
+
+    opened = scan.open_directory(path)
+
+    assert [name for name, _ in scan.list_directory(opened)[0]] == [b"file"]
+    os.close(opened)
+
+
+def test_a_link_is_no_directory(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path)
+
+    with pytest.raises(OSError):
+        scan.open_directory(os.fsencode(tmp_path / "link"))
 
 
 def test_a_file_is_opened_without_touching_its_access_time(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     os.utime(tmp_path / "file", ns=(1, 10**18))
 
-    handle = scan.open_file(os.fsencode(tmp_path / "file"))
+    handle, size = scan.open_file(os.fsencode(tmp_path / "file"))
+    assert size == 1
     os.read(handle, 1)
     os.close(handle)
 
@@ -36,14 +66,15 @@ def test_a_file_of_somebody_else_is_opened_all_the_same(
     (tmp_path / "file").write_text("x")
     opened = os.open
 
-    def refusing(path: bytes, flags: int) -> int:
+    def refusing(path: bytes, flags: int, dir_fd: int | None = None) -> int:
         if flags & os.O_NOATIME:
             raise PermissionError(1, "Operation not permitted")
-        return opened(path, flags)
+        return opened(path, flags, dir_fd=dir_fd)
 
     monkeypatch.setattr(os, "open", refusing)
 
-    handle = scan.open_file(os.fsencode(tmp_path / "file"))
+    handle, size = scan.open_file(os.fsencode(tmp_path / "file"))
+    assert size == 1
 
     assert os.read(handle, 1) == b"x"
     os.close(handle)

@@ -1,0 +1,326 @@
+"""Stores what lies directly in one directory. What is below its directories is somebody else's task.
+
+A file counts as unchanged if the parent snapshot has the very same text about it, all but the content: nothing
+is decoded then. Only what differs is looked at more closely.
+"""
+
+import os
+import stat
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from becalm_engine.commands.files import Content, FileStore, settled
+from becalm_engine.commands.progress import Progress
+from becalm_engine.commands.sources import Exclusion
+from becalm_engine.errors import DamagedError, EngineError
+from becalm_engine.format.pack import BlobKind
+from becalm_engine.format.tree import (
+    DIR,
+    SOCKET,
+    Node,
+    decode_node,
+    encode_content,
+    encode_node,
+    encode_tree,
+    encode_xattrs,
+    json_name,
+)
+from becalm_engine.format.tree_text import texts_by_name
+from becalm_engine.ids import BlobID, blob_id, parse_id
+from becalm_engine.policy.parent import ChangeRules, is_settled, is_unchanged
+from becalm_engine.repository.reader import load_blob
+from becalm_engine.repository.repository import Repository
+from becalm_engine.repository.writer import Writer
+from becalm_engine.volume.metadata import file_head, node_of, read_xattrs
+from becalm_engine.volume.scan import Found, list_directory, open_directory, open_file, path_below
+
+_CONTENT = ',"content":['
+
+
+@dataclass(slots=True)
+class Tally:
+    """What a backup has seen."""
+
+    files_new: int = 0
+    files_changed: int = 0
+    files_unmodified: int = 0
+    dirs_new: int = 0
+    dirs_changed: int = 0
+    dirs_unmodified: int = 0
+    bytes_processed: int = 0
+
+    def add(self, other: "Tally") -> None:
+        """Add what another has seen."""
+        for name in self.__slots__:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+
+
+@dataclass(slots=True)
+class FolderTask:
+    """A directory to store, and the tree that the parent snapshot has of it."""
+
+    path: bytes
+    before: BlobID | None
+
+
+@dataclass(slots=True)
+class Subfolder:
+    """A directory in a directory. `text` is the JSON of its node, but for the subtree and the last brace."""
+
+    position: int
+    name: bytes
+    text: str
+    before: BlobID | None
+    is_mount_point: bool = False
+
+    def node_text(self, tree: BlobID) -> str:
+        """Return the JSON of its node."""
+        return f'{self.text},"subtree":"{tree.hex()}"}}'
+
+
+@dataclass(slots=True)
+class StoredFolder:
+    """What became of a directory: its tree, or if there are directories in it, what its tree will consist of."""
+
+    tree: BlobID | None = None
+    texts: list[str] = field(default_factory=list)
+    folders: list[Subfolder] = field(default_factory=list)
+    tally: Tally = field(default_factory=Tally)
+    unreadable: list[tuple[bytes, str, str]] = field(default_factory=list)
+    """Paths, what was being done, and why it failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class FolderRules:
+    """How directories are stored."""
+
+    exclusion: Exclusion
+    changes: ChangeRules
+    with_atime: bool = False
+
+
+@dataclass(slots=True)
+class _Visit:
+    """An open directory, what the parent snapshot says of its entries, and which contents are still being stored."""
+
+    path: bytes
+    handle: int
+    before: dict[str, str]
+    stored: StoredFolder
+    pending: list[tuple[int, str, Content]] = field(default_factory=list)
+
+    def failed(self, name: bytes, during: str, error: OSError) -> None:
+        """Note an entry that cannot be stored."""
+        self.stored.unreadable.append(_failure(os.path.join(self.path, name), during, error))
+
+
+class FolderStore:
+    """Stores directories through one writer."""
+
+    def __init__(
+        self,
+        repository: Repository,
+        writer: Writer,
+        files: FileStore,
+        rules: FolderRules,
+        progress: Progress,
+    ) -> None:
+        self._repository = repository
+        self._writer = writer
+        self._files = files
+        self._rules = rules
+        self._progress = progress
+
+    def store(self, task: FolderTask) -> StoredFolder:
+        """Store the files of a directory; its tree, too, if there are no directories in it."""
+        stored = StoredFolder()
+        before, text_before = self._before(task.before)
+        try:
+            handle = open_directory(task.path)
+        except OSError as error:
+            stored.unreadable.append(_failure(task.path, "scan", error))
+        else:
+            try:
+                self._visit(_Visit(task.path, handle, before, stored))
+            finally:
+                os.close(handle)
+        if not stored.folders:
+            stored.tree = self.save_tree(stored.texts, task.before, text_before)
+            stored.texts = []
+        return stored
+
+    def store_alone(self, path: bytes, before: str | None) -> StoredFolder:
+        """Store one entry of a directory, whose node is `before` in the parent snapshot."""
+        folder, name = os.path.split(path)
+        visit = _Visit(folder, -1, {json_name(name): before} if before else {}, StoredFolder())
+        try:
+            visit.handle = os.open(folder or b".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError as error:
+            visit.failed(name, "scan", error)
+            return visit.stored
+        try:
+            self._entry(visit, (name, os.stat(name, dir_fd=visit.handle, follow_symlinks=False)))
+            _settle(visit)
+        except OSError as error:
+            visit.failed(name, "scan", error)
+        finally:
+            os.close(visit.handle)
+        return visit.stored
+
+    def texts_before(self, tree: BlobID | None) -> dict[str, str]:
+        """Return the JSON of each node of a tree, by its name; nothing if the tree is not there."""
+        return self._before(tree)[0]
+
+    def save_tree(self, texts: list[str], before: BlobID | None = None, text_before: bytes = b"") -> BlobID:
+        """Store the tree of nodes that are texts; one that is as before is there already."""
+        content = encode_tree(texts)
+        if before is not None and content == text_before:
+            return before
+        tree = blob_id(content)
+        self._writer.save_as(tree, BlobKind.TREE, content)
+        return tree
+
+    def _before(self, tree: BlobID | None) -> tuple[dict[str, str], bytes]:
+        """Return what the parent snapshot has of a directory; a broken tree means reading all again."""
+        if tree is None:
+            return {}, b""
+        try:
+            text = load_blob(self._repository, tree)
+        except EngineError as error:
+            if error.retryable:
+                raise
+            return {}, b""
+        known = self._repository.index.holds(BlobKind.TREE, tree)
+        return texts_by_name(text), text if known else b""
+
+    def _visit(self, visit: _Visit) -> None:
+        try:
+            entries, failed = list_directory(visit.handle)
+        except OSError as error:
+            visit.failed(b"", "scan", error)
+            return
+        for name, failure in failed:
+            visit.failed(name, "scan", failure)
+        exclusion = self._rules.exclusion
+        self._progress.current = os.fsdecode(visit.path)
+        for entry in entries:
+            self._progress.check()
+            if not (exclusion and exclusion.excludes(os.path.join(visit.path, entry[0]), entry[1])):
+                self._entry(visit, entry)
+        _settle(visit)
+
+    def _entry(self, visit: _Visit, entry: Found) -> None:
+        if stat.S_ISREG(entry[1].st_mode):
+            self._file(visit, *entry)
+        else:
+            self._other(visit, *entry)
+
+    def _other(self, visit: _Visit, name: bytes, found: os.stat_result) -> None:
+        """Take a directory, a link or a special file."""
+        try:
+            node = node_of(name, found, path_below(visit.handle, name), with_atime=self._rules.with_atime)
+        except OSError as error:
+            visit.failed(name, "read metadata", error)
+            return
+        if node.type == SOCKET:
+            return
+        if node.type == DIR:
+            before = _node(visit.before.get(json_name(name)))
+            visit.stored.folders.append(
+                Subfolder(
+                    len(visit.stored.texts),
+                    name,
+                    encode_node(node)[:-1],
+                    before.subtree if before and before.type == DIR else None,
+                    is_mount_point=self._rules.exclusion.one_file_system
+                    and found.st_dev != os.fstat(visit.handle).st_dev,
+                )
+            )
+        visit.stored.texts.append(encode_node(node))
+
+    def _file(self, visit: _Visit, name: bytes, found: os.stat_result) -> None:
+        key, tally = json_name(name), visit.stored.tally
+        head = file_head(key, found, found.st_size, with_atime=self._rules.with_atime)
+        before = visit.before.get(key)
+        text = None if before is None else self._unchanged(visit, name, found, head, before)
+        if text is not None:
+            visit.stored.texts.append(text)
+            tally.files_unmodified += 1
+            tally.bytes_processed += found.st_size
+            self._progress.bytes_done += found.st_size
+        elif not self._read(visit, name, found, head):
+            return
+        elif before is None:
+            tally.files_new += 1
+        else:
+            tally.files_changed += 1
+        self._progress.files_done += 1
+
+    def _unchanged(
+        self, visit: _Visit, name: bytes, found: os.stat_result, head: str, before: str
+    ) -> str | None:
+        """Return the JSON of a file's node if its content need not be read."""
+        rules = self._rules.changes
+        if before.startswith(head) and before.startswith(_CONTENT, len(head)):
+            known = before[len(head) + len(_CONTENT) : -len("]}")]
+            if is_settled(found.st_mtime_ns, found.st_ctime_ns, rules) and self._holds_listed(known):
+                return before
+        node = _node(before)
+        try:
+            now = node_of(name, found, path_below(visit.handle, name), with_atime=self._rules.with_atime)
+        except OSError:
+            return None  # reading it will say why
+        if node is None or not is_unchanged(now, node, rules) or not self._holds_all(node.content):
+            return None
+        now.content = node.content
+        return encode_node(now)
+
+    def _holds_listed(self, listed: str) -> bool:
+        """Say whether the repository has the blobs of a list in JSON."""
+        try:
+            return not listed or self._holds_all([parse_id(one[1:-1]) for one in listed.split(",")])
+        except DamagedError:
+            return False
+
+    def _holds_all(self, blobs: Iterable[bytes]) -> bool:
+        holds = self._repository.index.holds
+        return all(holds(BlobKind.DATA, BlobID(blob)) for blob in blobs)
+
+    def _read(self, visit: _Visit, name: bytes, found: os.stat_result, head: str) -> bool:
+        """Read and store a file; say whether that was possible."""
+        content: Content = []
+        try:
+            handle, size = open_file(name, visit.handle)
+            try:
+                length = self._files.store(handle, size, content)
+                xattrs = read_xattrs(handle)
+            finally:
+                os.close(handle)
+        except OSError as error:
+            visit.failed(name, "read", error)
+            return False
+        if length != found.st_size:
+            head = file_head(json_name(name), found, length, with_atime=self._rules.with_atime)
+        visit.pending.append((len(visit.stored.texts), head + encode_xattrs(xattrs), content))
+        visit.stored.texts.append("")
+        visit.stored.tally.bytes_processed += length
+        return True
+
+
+def _settle(visit: _Visit) -> None:
+    """Write down what files consist of, once that is stored."""
+    for position, text, content in visit.pending:
+        visit.stored.texts[position] = f"{text}{encode_content(settled(content))}}}"
+    visit.pending.clear()
+
+
+def _node(text: str | None) -> Node | None:
+    """Return a node of the parent snapshot, if it can be read."""
+    try:
+        return decode_node(text) if text else None
+    except DamagedError:
+        return None
+
+
+def _failure(path: bytes, during: str, error: OSError) -> tuple[bytes, str, str]:
+    return path, during, error.strerror or str(error)

@@ -1,0 +1,219 @@
+"""Copies of this process that work beside it: for work on many small things, which holds Python's lock all the time.
+
+Each member is forked, so it has everything that was in memory when the crew was made; it gets tasks and gives
+results through a pipe. Whoever leads gets results in the order in which they come.
+"""
+
+import contextlib
+import os
+import pickle
+import signal
+import threading
+import traceback
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
+from multiprocessing.connection import Connection, Pipe, wait
+from types import TracebackType
+from typing import Any, Generic, NoReturn, Protocol, Self, TypeVar
+
+from becalm_engine.errors import EngineError, StoppedError, WorkerLostError
+
+Task_contra = TypeVar("Task_contra", contravariant=True)
+Result_co = TypeVar("Result_co", covariant=True)
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+
+_TASKS_AHEAD = 2
+_LOOK_SECONDS = 0.2
+
+
+class Member(Protocol[Task_contra, Result_co]):
+    """What a copy does."""
+
+    def work(self, task: Task_contra) -> Result_co:
+        """Do one task."""
+        ...
+
+    def last(self) -> Any:
+        """Return what is left to be told when there are no more tasks."""
+        ...
+
+
+MakeMember = Callable[[threading.Event, Callable[[Any], None]], AbstractContextManager[Member[Task, Result]]]
+"""Makes a member, in its own process. It gets the event that ends its work early, and whom to tell of progress."""
+
+
+class _Copy:
+    """One member as its leader sees it."""
+
+    def __init__(self, pid: int, link: Connection) -> None:
+        self.pid = pid
+        self.link = link
+        self.tasks = 0
+
+
+class Crew(Generic[Task, Result]):
+    """A number of members. Leaving the block ends them; leaving it by an error has them stop at a sound state.
+
+    `told` gets what members tell about their progress; `check` is called now and then while waiting, and may
+    raise to end the work.
+    """
+
+    def __init__(
+        self,
+        count: int,
+        make: MakeMember[Task, Result],
+        *,
+        told: Callable[[Any], None] = lambda _: None,
+        check: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._told = told
+        self._check = check
+        self._copies: list[_Copy] = []
+        for _ in range(count):
+            self._copies.append(self._forked(make))
+
+    def _forked(self, make: MakeMember[Task, Result]) -> _Copy:
+        ours, theirs = Pipe()
+        pid = os.fork()
+        if not pid:
+            for other in self._copies:  # a copy that keeps these would never see its leader go
+                other.link.close()
+            ours.close()
+            _serve(theirs, make)
+        theirs.close()
+        return _Copy(pid, ours)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for copy in self._copies:
+            if error is not None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(copy.pid, signal.SIGTERM)
+            self._drained(copy)
+            copy.link.close()
+            os.waitpid(copy.pid, 0)
+
+    @property
+    def has_room(self) -> bool:
+        """Whether a member would have to wait for a task."""
+        return any(copy.tasks < _TASKS_AHEAD for copy in self._copies)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether results are to be expected."""
+        return any(copy.tasks for copy in self._copies)
+
+    def submit(self, number: int, task: Task) -> None:
+        """Give a task to the member that has the fewest."""
+        copy = min(self._copies, key=lambda one: one.tasks)
+        copy.tasks += 1
+        try:
+            copy.link.send((number, task))
+        except OSError:
+            raise self._lost(copy) from None
+
+    def next(self) -> tuple[int, Result]:
+        """Wait for a result; return the number of its task, and the result.
+
+        Raises:
+            WorkerLostError: A member has gone.
+            EngineError: What a member failed with.
+        """
+        while True:
+            kind, number, value = self._received(self._copies)
+            if kind == "result":
+                return number, value
+
+    def last(self) -> Iterator[Any]:
+        """Tell all members that there are no more tasks, and yield what each has left to tell."""
+        for copy in self._copies:
+            copy.link.send(None)
+        for copy in self._copies:
+            while (message := self._received([copy]))[0] != "last":
+                pass
+            yield message[2]
+
+    def map(self, tasks: Iterable[Task]) -> Iterator[tuple[int, Result]]:
+        """Yield the results of numbered tasks as they come."""
+        left = enumerate(tasks)
+        for number, task in left:
+            self.submit(number, task)
+            while not self.has_room:
+                yield self.next()
+        while self.is_busy:
+            yield self.next()
+
+    def _received(self, copies: list[_Copy]) -> tuple[str, int, Any]:
+        links = {copy.link: copy for copy in copies}
+        while not (ready := wait(list(links), timeout=_LOOK_SECONDS)):
+            self._check()
+        copy = links[ready[0]]  # type: ignore[index]  # it gives back what it was given
+        try:
+            kind, number, value = copy.link.recv()
+        except (EOFError, OSError):
+            raise self._lost(copy) from None
+        if kind == "error":
+            raise value
+        if kind == "told":
+            self._told(value)
+        elif kind == "result":
+            copy.tasks -= 1
+        return kind, number, value
+
+    def _lost(self, copy: _Copy) -> EngineError:
+        return WorkerLostError(
+            f"worker process {copy.pid} has gone before its time; was it killed for lack of memory?"
+        )
+
+    def _drained(self, copy: _Copy) -> None:
+        """Take what a member still says, so that it can end."""
+        with contextlib.suppress(OSError, EOFError, pickle.UnpicklingError):
+            copy.link.send(None)
+            while True:
+                copy.link.recv()
+
+
+def _serve(link: Connection, make: MakeMember[Task, Result]) -> NoReturn:
+    """Be a member: the rest of this process. It must not go on with what its leader was about to do."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    status = 0
+    try:
+        _work(link, make, stop)
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        status = 1  # the leader has gone
+    except BaseException as error:  # noqa: BLE001  whatever it is, the leader must hear of it
+        status = 1
+        with contextlib.suppress(OSError):
+            link.send(("error", 0, _portable(error)))
+    finally:
+        os._exit(status)
+
+
+def _work(link: Connection, make: MakeMember[Task, Result], stop: threading.Event) -> None:
+    with make(stop, lambda value: link.send(("told", 0, value))) as member:
+        while (given := link.recv()) is not None:
+            number, task = given
+            link.send(("result", number, member.work(task)))
+            if stop.is_set():
+                break
+        if stop.is_set():
+            raise StoppedError("interrupted")
+        link.send(("last", 0, member.last()))
+
+
+def _portable(error: BaseException) -> EngineError:
+    """Return an error that another process can raise."""
+    if isinstance(error, EngineError):
+        return error
+    text = "".join(traceback.format_exception(error)).rstrip()
+    return EngineError(f"internal error in a worker process: {error!r}\n{text}")

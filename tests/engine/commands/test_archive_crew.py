@@ -1,0 +1,225 @@
+"""Several processes must store what one stores, and fail as one fails."""
+
+import os
+import random
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from becalm_engine.commands import backup as backup_command
+from becalm_engine.commands import folder as folder_module
+from becalm_engine.commands.backup import BackupOptions, Captured
+from becalm_engine.commands.check import check
+from becalm_engine.commands.folder import FolderStore, FolderTask, StoredFolder
+from becalm_engine.commands.progress import Progress
+from becalm_engine.errors import StoppedError, StorageFullError, WorkerLostError
+from becalm_engine.format.pack import BlobKind
+from becalm_engine.ids import Buffer
+from becalm_engine.repository import snapshots
+from becalm_engine.repository.repository import Repository, open_repository
+from becalm_engine.storage.base import FileKind
+from becalm_engine.storage.local import LocalStorage
+from becalm_engine.volume import scan
+from tests.engine.repository.repositories import PASSWORD, made
+from tests.engine.volume import sources
+
+PACK_BYTES = 200_000
+
+
+@pytest.fixture
+def source(place: Path) -> Path:
+    """More small files than one process is left alone with, one large file, and all that is odd."""
+    folder, content = place / "source", random.Random(5)
+    for number in range(40):
+        inside = folder / f"d{number % 4}" / f"e{number}"
+        inside.mkdir(parents=True)
+        for name in range(30):
+            (inside / f"f{name}").write_bytes(content.randbytes(content.randrange(2000)))
+    (folder / "large").write_bytes(content.randbytes(5_000_000))
+    sources.write_odd(folder / "odd")
+    return folder
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> LocalStorage:
+    storage = LocalStorage(tmp_path / "repository")
+    storage.create()
+    made(storage)
+    return storage
+
+
+def opened(storage: LocalStorage) -> Repository:
+    repository = open_repository(storage, PASSWORD)
+    repository.load_index()
+    return repository
+
+
+def captured(
+    storage: LocalStorage,
+    source: Path,
+    *,
+    processes: int = 3,
+    progress: Progress | None = None,
+    told: list[str] | None = None,
+    **options: Any,
+) -> Captured:
+    """Capture the source, by several processes unless told otherwise."""
+    settings = BackupOptions(
+        (str(source),), hostname="node", processes=processes, pack_bytes=PACK_BYTES, **options
+    )
+    return backup_command.capture(
+        opened(storage),
+        settings,
+        progress=progress or Progress(),
+        report=lambda path, *_: told.append(path) if told is not None else None,
+    )
+
+
+def faults(storage: LocalStorage) -> list[str]:
+    repository = open_repository(storage, PASSWORD)
+    return check(repository, read_data=True, progress=Progress(), say=lambda _: None).errors
+
+
+def test_it_is_the_tree_that_one_process_stores(storage: LocalStorage, source: Path) -> None:
+    progress = Progress()
+
+    together = captured(storage, source, progress=progress)
+
+    alone = captured(storage, source, processes=1, force=True)
+    assert together.tree == alone.tree
+    assert (alone.report.data_blobs, alone.report.tree_blobs) == (0, 0)
+    assert together.report.files_new == alone.report.files_new == progress.files_done
+    assert together.report.bytes_processed == alone.report.bytes_processed == progress.bytes_done
+    assert together.report.dirs_new == alone.report.dirs_new
+    assert faults(storage) == []
+
+
+def test_what_was_added_is_counted_once(storage: LocalStorage, source: Path) -> None:
+    report = captured(storage, source).report
+
+    blobs = [location.blob for location in opened(storage).index]
+    assert report.data_blobs == sum(blob.kind is BlobKind.DATA for blob in blobs)
+    assert report.tree_blobs == sum(blob.kind is BlobKind.TREE for blob in blobs)
+    assert report.bytes_added_packed == sum(blob.stored_bytes for blob in blobs)
+
+
+def test_files_that_are_equal_are_stored_once(storage: LocalStorage, source: Path) -> None:
+    for number in range(40):
+        for name in range(30):
+            (source / f"d{number % 4}" / f"e{number}" / f"f{name}").write_text(f"always the same {name}")
+
+    captured(storage, source)
+
+    data = [location.blob.id for location in opened(storage).index if location.blob.kind is BlobKind.DATA]
+    assert len(data) == len(set(data))
+
+
+def test_small_packs_of_several_become_one(storage: LocalStorage, source: Path) -> None:
+    captured(storage, source)
+    (source / "d0" / "e0" / "new").write_text("one")
+    (source / "d1" / "e1" / "new").write_text("two")
+    before = len(opened(storage).index.packs())
+
+    captured(storage, source, force=True)
+
+    assert len(opened(storage).index.packs()) == before + 2  # data and trees
+    assert len(list(storage.list(FileKind.INDEX))) <= 5
+
+
+def test_what_has_not_changed_is_not_read(storage: LocalStorage, source: Path) -> None:
+    first = captured(storage, source)
+    snapshots.save_snapshot(
+        opened(storage), backup_command.snapshot_of(first, BackupOptions((str(source),)), "becalm test")
+    )
+
+    second = captured(storage, source)
+
+    assert second.tree == first.tree
+    assert second.report.files_unmodified == first.report.files_new
+    assert (second.report.data_blobs, second.report.tree_blobs) == (0, 0)
+
+
+def test_what_cannot_be_read_is_told(
+    storage: LocalStorage, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened_file = scan.open_file
+
+    def refuse(path: bytes, folder: int | None = None) -> tuple[int, int]:
+        if path == b"f7":
+            raise PermissionError(13, "Permission denied")
+        return opened_file(path, folder)
+
+    monkeypatch.setattr(folder_module, "open_file", refuse)
+    told: list[str] = []
+
+    report = captured(storage, source, told=told).report
+
+    assert len(told) == report.unreadable_count == 40
+    assert report.exit_code == 3
+
+
+def test_a_member_that_is_killed_fails_the_run_and_the_next_one_completes_it(
+    storage: LocalStorage, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leader, store = os.getpid(), FolderStore.store
+
+    def dies(self: FolderStore, task: FolderTask) -> StoredFolder:
+        if task.path.endswith(b"/e33"):
+            assert os.getpid() != leader
+            os.kill(os.getpid(), signal.SIGKILL)
+        return store(self, task)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(FolderStore, "store", dies)
+        with pytest.raises(WorkerLostError):
+            captured(storage, source)
+
+    assert captured(storage, source).report.files_new > 1000
+    assert faults(storage) == []
+
+
+def test_a_run_that_is_to_stop_keeps_what_was_uploaded(storage: LocalStorage, source: Path) -> None:
+    class Hasty(Progress):
+        """Wants to stop once anything is done."""
+
+        def check(self) -> None:
+            if self.files_done:
+                raise StoppedError("interrupted")
+
+    with pytest.raises(StoppedError):
+        captured(storage, source, progress=Hasty())
+
+    kept = len(opened(storage).index)
+    assert faults(storage) == []
+    assert captured(storage, source).report.data_blobs < 1200
+    assert kept
+
+
+def test_a_store_that_fails_fails_the_run(
+    storage: LocalStorage, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save = LocalStorage.save
+
+    def full(
+        self: LocalStorage, kind: FileKind, name: str, data: Buffer, *, only_if_absent: bool = False
+    ) -> None:
+        if kind is FileKind.PACK:
+            raise StorageFullError("no room left")
+        save(self, kind, name, data, only_if_absent=only_if_absent)
+
+    monkeypatch.setattr(LocalStorage, "save", full)
+
+    with pytest.raises(StorageFullError, match="no room left"):
+        captured(storage, source)
+
+
+def test_a_few_files_are_not_worth_processes(
+    storage: LocalStorage, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (place / "few").mkdir()
+    (place / "few" / "one").write_text("1")
+    monkeypatch.delattr(os, "fork")
+
+    assert captured(storage, place / "few").report.files_new == 1

@@ -1,0 +1,157 @@
+import contextlib
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from becalm_engine.crew import Crew
+from becalm_engine.errors import EngineError, StorageFullError, WorkerLostError
+
+
+class Doubler:
+    """Doubles numbers, and sums up what it got."""
+
+    def __init__(self, stop: threading.Event, tell: Callable[[Any], None]) -> None:
+        self.sum = 0
+        self._stop = stop
+        self._tell = tell
+
+    def work(self, task: int | str) -> int:
+        if isinstance(task, str):
+            return self._special(task)
+        self.sum += task
+        self._tell(task)
+        return 2 * task
+
+    def _special(self, task: str) -> int:
+        if task == "die":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if task == "full":
+            raise StorageFullError("no room")
+        if task == "stumble":
+            raise KeyError("surprise")
+        assert self._stop.wait(20), "nobody stopped it"
+        Path(task).touch()
+        raise EngineError("stopped")
+
+    def last(self) -> int:
+        return self.sum
+
+
+@contextlib.contextmanager
+def doubler(stop: threading.Event, tell: Callable[[Any], None]) -> Iterator[Doubler]:
+    yield Doubler(stop, tell)
+
+
+def test_every_task_is_done_once_and_each_member_says_what_it_had() -> None:
+    told: list[int] = []
+
+    with Crew(3, doubler, told=told.append) as crew:
+        results = dict(crew.map(range(100)))
+        sums = list(crew.last())
+
+    assert results == {number: 2 * number for number in range(100)}
+    assert sum(sums) == sum(range(100))
+    assert len(sums) == 3
+    assert sorted(told) == list(range(100))
+
+
+def test_tasks_are_spread_and_bounded() -> None:
+    with Crew(2, doubler) as crew:
+        given = 0
+        while crew.has_room:
+            crew.submit(given, given)
+            given += 1
+
+        assert given == 4
+        assert crew.is_busy
+        assert sorted(crew.next()[0] for _ in range(given)) == [0, 1, 2, 3]
+        assert not crew.is_busy
+
+
+@pytest.mark.parametrize(("task", "error", "text"), [
+    ("die", WorkerLostError, "gone before its time"),
+    ("full", StorageFullError, "no room"),
+    ("stumble", EngineError, "KeyError"),
+])  # fmt: skip
+def test_the_failure_of_one_is_the_failure_of_all(task: str, error: type[EngineError], text: str) -> None:
+    before = children()
+
+    with pytest.raises(error, match=text), Crew(2, doubler) as crew:
+        list(crew.map([1, task, 2, 3]))
+
+    assert children() == before
+
+
+def test_an_error_of_the_leader_stops_the_members_at_a_sound_state(tmp_path: Path) -> None:
+    before = children()
+
+    def fail() -> None:
+        with Crew(2, doubler) as crew:
+            crew.submit(1, str(tmp_path / "one"))
+            crew.submit(2, str(tmp_path / "two"))
+            raise EngineError("the leader fails")
+
+    with pytest.raises(EngineError, match="the leader fails"):
+        fail()
+
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["one", "two"]
+    assert children() == before
+
+
+def test_the_leader_looks_about_while_it_waits(tmp_path: Path) -> None:
+    def check() -> None:
+        raise EngineError("enough")
+
+    with pytest.raises(EngineError, match="enough"), Crew(1, doubler, check=check) as crew:
+        list(crew.map([str(tmp_path / "one")]))
+
+
+def test_members_end_when_their_leader_is_killed(tmp_path: Path) -> None:
+    leader = os.fork()
+    if not leader:
+        with Crew(2, doubler):
+            (tmp_path / "pids").write_text(" ".join(str(pid) for pid in children()))
+            (tmp_path / "pids").rename(tmp_path / "ready")
+            time.sleep(60)
+        os._exit(0)
+    wait((tmp_path / "ready").exists)
+    members = [int(pid) for pid in (tmp_path / "ready").read_text().split()]
+    assert len(members) == 2
+
+    os.kill(leader, signal.SIGKILL)
+    os.waitpid(leader, 0)
+
+    wait(lambda: not any(lives(pid) for pid in members))
+
+
+def children() -> set[int]:
+    """Return the processes that this one has begun and not waited for."""
+    found = set()
+    for entry in os.scandir("/proc"):
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):
+                fields = Path(entry.path, "stat").read_text().rsplit(")", 1)[1].split()
+                if int(fields[1]) == os.getpid():
+                    found.add(int(entry.name))
+    return found
+
+
+def lives(pid: int) -> bool:
+    """Say whether a process runs; one that nobody has waited for yet does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def wait(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
