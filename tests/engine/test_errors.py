@@ -42,7 +42,12 @@ def test_all_other_errors_end_with_1() -> None:
 def test_only_what_may_pass_by_itself_is_retryable() -> None:
     retryable = {kind for kind in ALL if kind.retryable}
 
-    assert retryable == {errors.LockedError, errors.StoppedError, errors.StorageUnavailableError}
+    assert retryable == {
+        errors.LockedError,
+        errors.StoppedError,
+        errors.StorageUnavailableError,
+        errors.WorkerLostError,
+    }
 
 
 @pytest.mark.parametrize("kind", ALL)
