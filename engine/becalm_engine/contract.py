@@ -128,7 +128,7 @@ class CommitReport(Report):
 
 @dataclass(frozen=True, slots=True)
 class RestoreReport(Report):
-    """A snapshot was restored. `problems` counts what could not be set, by kind."""
+    """A snapshot was restored: files, links and directories. `problems` counts what could not be set, by kind."""
 
     kind: ClassVar[str] = "restore"
     files_restored: int = 0

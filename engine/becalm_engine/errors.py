@@ -11,6 +11,7 @@
     ├── SourceMissingError          1   nothing there to back up
     ├── IncompleteError             3   some source files could not be read
     ├── TargetError                 1   some files could not be restored
+    │   └── TargetFullError             no room is left where they go
     ├── StoppedError              130   a signal ended the work at a sound state
     ├── WorkerLostError             1   retryable; a process that worked for this one was killed
     └── StorageError                1
@@ -81,8 +82,12 @@ class TargetError(EngineError):
     """Some files could not be restored as they were."""
 
 
+class TargetFullError(TargetError):
+    """There is no room left where files are restored to. Make room, and run the same command again."""
+
+
 class StoppedError(EngineError):
-    """A signal ended the work. What was uploaded is kept for the next run."""
+    """A signal ended the work at a sound state: what was uploaded is kept, what was restored stays."""
 
     exit_code = 130
     retryable = True

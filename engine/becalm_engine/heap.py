@@ -1,11 +1,13 @@
-"""Keeps freed memory in the process, to be used again."""
+"""How this process handles memory: what suits a command that handles much of it and ends."""
 
 import contextlib
 import ctypes
+import gc
 
 _TRIM_THRESHOLD = -1  # M_TRIM_THRESHOLD of malloc.h
 _MMAP_THRESHOLD = -3  # M_MMAP_THRESHOLD
 _LIMIT_BYTES = 1 << 29
+_NEW_OBJECTS = 50_000
 
 
 def keep_freed_memory() -> None:
@@ -19,3 +21,8 @@ def keep_freed_memory() -> None:
         library = ctypes.CDLL(None)
         library.mallopt(_TRIM_THRESHOLD, _LIMIT_BYTES)
         library.mallopt(_MMAP_THRESHOLD, _LIMIT_BYTES)
+
+
+def collect_seldom() -> None:
+    """Look for garbage in cycles only now and then: lists of a hundred thousand files hold none."""
+    gc.set_threshold(_NEW_OBJECTS, 20, 100)

@@ -57,7 +57,7 @@ def test_restic_continues_from_the_snapshot_and_becalm_restores_what_it_added(
     first, second = trees_at(Path(theirs.repository), source.folder)
     assert first == second or theirs.version == "0.14"
     ours = becalm(theirs.repository)
-    ours.run("restore", f"latest:{source.folder}", f"--target={place / 'out'}")
+    ours.run("restore", f"latest:{source.folder}", f"--target={place / 'out'}", "--sparse")
     left_out = LOST[theirs.version]
     restored = picture(place / "out")
     assert differences(without(source.picture, *left_out), without(restored, *left_out)) == []

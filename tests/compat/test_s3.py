@@ -30,7 +30,7 @@ def test_both_programs_work_on_one_bucket(s3: S3Server, small: Source, place: Pa
     theirs.run("check", "--read-data")
     theirs.run("restore", f"latest:{small.folder}", "--sparse", f"--target={place / 'theirs'}")
     theirs.run("backup", "--host=node", small.folder)
-    ours.run("restore", f"latest:{small.folder}", f"--target={place / 'ours'}", "--verify")
+    ours.run("restore", f"latest:{small.folder}", f"--target={place / 'ours'}", "--verify", "--sparse")
     ours.run("check", "--read-data")
 
     assert differences(small.picture, picture(place / "theirs")) == []

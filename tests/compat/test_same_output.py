@@ -1,7 +1,9 @@
 """What becalm prints, beside what restic prints: scripts read it."""
 
 import filecmp
+import json
 import os
+import re
 import tarfile
 import zipfile
 from collections.abc import Iterator
@@ -13,6 +15,7 @@ import pytest
 from becalm_engine.format.printable import is_printable
 from tests.compat.programs import Program, becalm, restic
 from tests.engine.volume import sources
+from tests.engine.volume.picture import differences, picture
 
 pytestmark = pytest.mark.restic
 
@@ -202,3 +205,79 @@ def test_names_that_could_steer_a_terminal_are_quoted_and_json_is_the_same(
     assert list(becalm(theirs.repository).lines("ls", "latest")) == raw
     assert len(ours.splitlines()) == len(raw) - 1
     assert os.fsdecode(b"star*?[a]") in ours
+
+
+def restored(program: Program, target: Path, *flags: str | Path) -> list[str]:
+    """Restore into a target, and return what was said about each file, sorted."""
+    said = program.run("restore", f"--target={target}", "--no-lock", *flags).replace(str(target), "TARGET")
+    if "--json" in flags:
+        documents = map(json.loads, said.splitlines())
+        return sorted(str(one) for one in documents if one["message_type"] != "status")
+    # restic counts links that it leaves alone among those it had to restore
+    return sorted(re.sub(r" / \d+( files/dirs \(\S+ \S+) / \S+ \S+(?=\))", r"\1", said).splitlines())
+
+
+def spoil(folder: Path) -> None:
+    """Change a restored folder: contents, lengths, times, types, what is missing and what is too much."""
+    files = sorted(path for path in folder.rglob("*") if not path.is_symlink() and path.is_file())
+    for at, path in enumerate(files[:60]):
+        nanos = path.stat().st_mtime_ns + (at % 3 - 1) * 10**9
+        if at % 2:
+            path.chmod(0o600)
+        if at % 5 == 0:
+            path.write_text("another content")
+        os.utime(path, ns=(1, nanos))
+        if at % 7 == 0:
+            path.unlink()
+    (folder / "extra" / "deep").mkdir(parents=True)
+    (folder / "extra" / "deep" / "file").touch()
+    (folder / "many" / "x.conf").touch()
+    settle(folder)
+
+
+def settle(folder: Path) -> None:
+    """Give all directories, and files that no snapshot has, one time."""
+    for path in (folder, *folder.rglob("*")):
+        if not path.is_symlink() and (path.is_dir() or path.parent.name == "deep" or path.name == "x.conf"):
+            os.utime(path, ns=(1, 10**18))
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ["-vv", "--delete"], ["-vv", "--overwrite=if-newer", "--delete"], ["-vv", "--overwrite=never"],
+        ["--json", "-vv", "--dry-run", "--overwrite=if-changed", "--delete"],
+    ], ids=" ".join,
+)  # fmt: skip
+def test_restore_of_what_has_changed(theirs: Program, folder: Path, place: Path, flags: list[str]) -> None:
+    ours, snapshot = becalm(theirs.repository), f"latest:{folder}"
+    pictures = []
+    said = []
+    for program, target in ((theirs, place / "theirs"), (ours, place / "ours")):
+        theirs.run("restore", f"--target={target}", "--no-lock", snapshot)
+        spoil(target)
+        said.append(restored(program, target, snapshot, *flags))
+        pictures.append(picture(target, holes=False))
+
+    assert differences(*pictures) == []
+    assert said[1] == said[0]
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ["--include=/many/1*", "--include=*.conf", "--iinclude=CONTENTS", "--include=!/many/1/2"],
+        ["--exclude=/odd", "--exclude=[0-4]", "--iexclude=*.CONF"],
+    ], ids=" ".join,
+)  # fmt: skip
+def test_restore_by_patterns(theirs: Program, folder: Path, place: Path, flags: list[str]) -> None:
+    ours, snapshot = becalm(theirs.repository), f"latest:{folder}"
+    found = []
+    for program, target in ((theirs, place / "theirs"), (ours, place / "ours")):
+        (target / "extra").mkdir(parents=True)
+        (target / "many").mkdir()
+        (target / "many" / "x.conf").touch()
+        restored(program, target, snapshot, "--delete", *flags)
+        found.append({path.relative_to(target) for path in target.rglob("*")})
+
+    assert found[0] == found[1]

@@ -6,7 +6,7 @@ from argparse import Namespace
 from collections.abc import Sequence
 
 from becalm_engine.cli import nodes
-from becalm_engine.cli.options import pattern_lines
+from becalm_engine.cli.options import exclusions
 from becalm_engine.cli.output import Output, table
 from becalm_engine.cli.session import Session, read_text
 from becalm_engine.cli.times import local_text, parse_time
@@ -21,7 +21,6 @@ from becalm_engine.commands.tag import TagChange
 from becalm_engine.contract import Report
 from becalm_engine.errors import UsageError
 from becalm_engine.format.shown import shown_text
-from becalm_engine.policy.patterns import Patterns
 from becalm_engine.repository.repository import Repository
 from becalm_engine.repository.snapshots import StoredSnapshot
 
@@ -264,10 +263,8 @@ def _rewritten_lines(old: StoredSnapshot, new: StoredSnapshot, options: RewriteO
 
 
 def _rewrite_options(arguments: Namespace) -> RewriteOptions:
-    excludes = [*arguments.exclude, *pattern_lines(arguments.exclude_file)]
-    ignoring_case = [*arguments.iexclude, *pattern_lines(arguments.iexclude_file)]
     return RewriteOptions(
-        excludes=(Patterns(excludes), Patterns(ignoring_case, ignore_case=True)),
+        excludes=exclusions(arguments),
         hostname=arguments.new_host,
         time_nanos=parse_time(arguments.new_time, "--new-time") if arguments.new_time else None,
         forget=arguments.forget,

@@ -16,12 +16,13 @@ from becalm_engine.cli.session import Session
 from becalm_engine.commands.progress import Progress
 from becalm_engine.contract import ExitCode, Problem, Report
 from becalm_engine.errors import EngineError, StoppedError, StorageError, UsageError
-from becalm_engine.heap import keep_freed_memory
+from becalm_engine.heap import collect_seldom, keep_freed_memory
 
 
 def main() -> NoReturn:
     """Run the command line and end the process."""
     keep_freed_memory()
+    collect_seldom()
     sys.exit(run_command(sys.argv[1:], os.environ))
 
 

@@ -128,6 +128,17 @@ def pattern_flags(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(*flags, action="append", default=[], metavar=metavar, help=text)
 
 
+def include_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags that choose files by their names."""
+    for flags, metavar, text in (
+        (("-i", "--include"), "PATTERN", "take only what fits PATTERN"),
+        (("--iinclude",), "PATTERN", "the same, ignoring case"),
+        (("--include-file",), "FILE", "read such patterns from FILE"),
+        (("--iinclude-file",), "FILE", "the same, ignoring case"),
+    ):
+        parser.add_argument(*flags, action="append", default=[], metavar=metavar, help=text)
+
+
 def _rewrite(add: Add) -> None:
     parser = add("rewrite", "Write snapshots anew, without some files or with another host or time")
     parser.add_argument("id", nargs="*", metavar="ID", help="only these snapshots")

@@ -81,14 +81,20 @@ PAGES = {
         ),
     ),
     "restore": Page(
-        "Restore a snapshot, or a folder of one, into a folder. Files that are there already are "
-        "replaced unless --overwrite says otherwise; files that the snapshot does not have stay unless "
-        "--delete is given. No link is followed, and no name of the snapshot can lead out of the "
-        "target.",
+        "Restore a snapshot, or a folder of one, into a folder. Of files that are there already, only what "
+        "differs is written, unless --overwrite says otherwise:\n\n"
+        "  always      read each file that is there, and write what differs\n"
+        "  if-changed  the same, but trust those with the size and time of the snapshot\n"
+        "  if-newer    only where the file of the snapshot is newer\n"
+        "  never       only what is not there\n\n"
+        "Files that the snapshot does not have stay unless --delete is given, which deletes what the includes "
+        "and excludes would restore. Zeros take room on the disk, also those of a sparse file, unless --sparse is "
+        "given. No link is followed, and no name of the snapshot can lead out of the target. Owners, attributes, "
+        "modes and times that cannot be set, as when not run by root, are counted and no failure.",
         (
             "becalm restore latest --target /srv/restored",
-            "becalm restore latest:/srv/data --target /srv/data --delete",
-            "becalm restore 79766175 --target . --include '*.conf'",
+            "becalm restore latest:/srv/data --target /srv/data --delete --dry-run -v",
+            "becalm restore 79766175 --target . --include '*.conf' --overwrite if-newer",
         ),
     ),
     "check": Page(

@@ -4,8 +4,16 @@ import argparse
 from collections.abc import Callable, Mapping
 
 from becalm_engine.cli import maintain_flags
-from becalm_engine.cli.flags import CHANGING, INSPECTING, define_copy, pattern_flags, snapshot_filters
+from becalm_engine.cli.flags import (
+    CHANGING,
+    INSPECTING,
+    define_copy,
+    include_flags,
+    pattern_flags,
+    snapshot_filters,
+)
 from becalm_engine.cli.manual import PAGES, Formatter, Page
+from becalm_engine.policy.overwrite import Overwrite
 
 _ENVIRONMENT = """\
 environment:
@@ -161,22 +169,20 @@ def _restore(add: _Add) -> None:
     parser = add("restore", "Restore a snapshot into a folder")
     parser.add_argument("snapshot", metavar="ID[:SUBFOLDER]", help="a snapshot's id, or latest")
     parser.add_argument("-t", "--target", required=True, metavar="FOLDER", help="where to restore to")
-    parser.add_argument(
-        "-i", "--include", action="append", default=[], metavar="PATTERN", help="restore only what fits"
-    )
-    parser.add_argument(
-        "-e", "--exclude", action="append", default=[], metavar="PATTERN", help="do not restore what fits"
-    )
-    parser.add_argument("--overwrite", default="always", choices=["always", "if-changed", "if-newer", "never"],
+    pattern_flags(parser)
+    include_flags(parser)
+    for flag, text in (("include", "restore only"), ("exclude", "do not restore")):
+        parser.add_argument(f"--{flag}-xattr", action="append", default=[], metavar="PATTERN",
+                            help=f"{text} extended attributes whose names fit PATTERN")  # fmt: skip
+    parser.add_argument("--ownership-by-name", action="store_true",
+                        help="give files to users and groups by their names, not by their numbers")  # fmt: skip
+    parser.add_argument("--overwrite", default=Overwrite.ALWAYS, choices=[rule.value for rule in Overwrite],
                         help="what to do with files that are there (default: always)")  # fmt: skip
     parser.add_argument("--delete", action="store_true", help="delete files that the snapshot does not have")
-    parser.add_argument(
-        "--sparse",
-        action="store_true",
-        help="restore long runs of zeros as holes: always so, taken for restic's sake",
-    )
+    parser.add_argument("--sparse", action="store_true", help="leave zeros in new files as holes")
     parser.add_argument("--verify", action="store_true", help="read everything back and compare")
-    parser.add_argument("-n", "--dry-run", action="store_true", help="only say what would be restored")
+    parser.add_argument("-n", "--dry-run", action="store_true",
+                        help="only say what would be restored; with -v, each file")  # fmt: skip
     snapshot_filters(parser)
 
 

@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from io import BufferedReader
 from typing import Any, cast
 
-from becalm_engine.cli import change, inspect, maintain, search, show
+from becalm_engine.cli import change, inspect, maintain, restoring, search, show
 from becalm_engine.cli.generate import generate
-from becalm_engine.cli.options import pattern_lines
+from becalm_engine.cli.options import exclusions
 from becalm_engine.cli.output import Output, Watcher, size_text
 from becalm_engine.cli.session import Session, read_text
 from becalm_engine.cli.watching import watched
@@ -21,8 +21,6 @@ from becalm_engine.commands import commit as commit_command
 from becalm_engine.commands import forget as forget_command
 from becalm_engine.commands.backup import BackupOptions, Captured
 from becalm_engine.commands.progress import Progress
-from becalm_engine.commands.restore import RestoreOptions, Restorer
-from becalm_engine.commands.walk import subtree_at
 from becalm_engine.contract import (
     AccessReport,
     CaptureReport,
@@ -39,12 +37,10 @@ from becalm_engine.errors import UsageError
 from becalm_engine.format import gotime, key_file
 from becalm_engine.ids import BlobID, parse_id
 from becalm_engine.policy.parent import ChangeRules
-from becalm_engine.policy.patterns import Patterns
 from becalm_engine.policy.retention import UNLIMITED, Policy, Span
 from becalm_engine.repository import lock, reader, snapshots
 from becalm_engine.repository.repository import Repository, initialise
 from becalm_engine.storage.base import FileKind
-from becalm_engine.volume import target
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,16 +109,15 @@ def backup(session: Session, output: Output, progress: Progress) -> Report:
 
 def _backup_options(session: Session) -> BackupOptions:
     arguments = session.arguments
-    excludes = [*arguments.exclude, *pattern_lines(arguments.exclude_file)]
-    ignoring_case = [*arguments.iexclude, *pattern_lines(arguments.iexclude_file)]
+    patterns, ignoring_case = exclusions(arguments)
     larger = arguments.exclude_larger_than
     return BackupOptions(
         sources=tuple(arguments.source),
         hostname=arguments.host or session.environment.get("RESTIC_HOST", ""),
         tags=backup_command.sorted_tags(arguments.tag),
         exclusion=sources.Exclusion(
-            patterns=Patterns(excludes),
-            ignoring_case=Patterns(ignoring_case, ignore_case=True),
+            patterns=patterns,
+            ignoring_case=ignoring_case,
             caches=arguments.exclude_caches,
             markers=tuple(sources.parse_marker(text) for text in arguments.exclude_if_present),
             larger_than_bytes=sources.parse_size(larger) if larger else None,
@@ -201,42 +196,6 @@ def list_snapshots(session: Session, output: Output, progress: Progress) -> Repo
         output, groups, compact=arguments.compact, latest=arguments.latest, grouped=bool(arguments.group_by)
     )
     return Report()
-
-
-def restore(session: Session, output: Output, progress: Progress) -> Report:
-    """Restore a snapshot."""
-    arguments = session.arguments
-    name, _, subfolder = arguments.snapshot.partition(":")
-    options = RestoreOptions(
-        include=Patterns(arguments.include),
-        exclude=Patterns(arguments.exclude),
-        overwrite=arguments.overwrite,
-        delete=arguments.delete,
-        verify=arguments.verify,
-        dry_run=arguments.dry_run,
-    )
-
-    def report_error(path: str, reason: str) -> None:
-        output.warn(f"error: {path}: {reason}")
-        output.message({"message_type": "error", "error": {"message": reason}, "item": path}, to_error=True)
-
-    with session.locked_repository(only_reads=True) as repository:
-        stored = snapshots.find_snapshot(repository, name, session.filter())
-        repository.load_index()
-        tree, node = subtree_at(repository, stored.snapshot.tree, subfolder)
-        if tree is None:
-            raise UsageError(
-                f"{subfolder} is a {node.type if node else 'file'}; restore its folder with --include"
-            )
-        restorer = Restorer(repository, options, progress=progress, report=report_error)
-        output.say(
-            f"restoring {stored.short} of {stored.snapshot.local_time:%Y-%m-%d %H:%M:%S} to {arguments.target}"
-        )
-        root = target.open_target(arguments.target)
-        with target.closing(root), watched(session, output, progress):
-            restorer.restore(tree, root, node)
-    show.restored(output, restorer.outcome, progress, dry_run=options.dry_run)
-    return show.restore_report(restorer.outcome)
 
 
 def check(session: Session, output: Output, progress: Progress) -> Report:
@@ -355,7 +314,7 @@ COMMANDS = {
     "backup": Command(backup, CaptureReport),
     "commit": Command(commit, CommitReport),
     "snapshots": Command(list_snapshots),
-    "restore": Command(restore, RestoreReport),
+    "restore": Command(restoring.restore, RestoreReport),
     "check": Command(check),
     "forget": Command(forget, ForgetReport),
     "cat": Command(cat, AccessReport),

@@ -8,9 +8,7 @@ from becalm_engine.cli.output import Output, size_text, table
 from becalm_engine.commands.backup import Captured
 from becalm_engine.commands.check import Findings
 from becalm_engine.commands.forget import Group
-from becalm_engine.commands.progress import Progress
-from becalm_engine.commands.restore import Outcome
-from becalm_engine.contract import ExitCode, Problem, RestoreReport, summary_of
+from becalm_engine.contract import summary_of
 from becalm_engine.format import config, gotime
 from becalm_engine.format.config import Config
 from becalm_engine.format.snapshot import to_document
@@ -98,52 +96,6 @@ def backup_summary(captured: Captured, snapshot: str) -> dict[str, Any]:
     summary: dict[str, Any] = {"message_type": "summary", **summary_of(report), "total_duration": seconds}
     summary["tree"] = report.tree
     return {**summary, "snapshot_id": snapshot} if snapshot else summary
-
-
-def restored(output: Output, outcome: Outcome, progress: Progress, *, dry_run: bool) -> None:
-    """Print what a restore did, and in one line a kind what it could not do."""
-    verb = "would restore" if dry_run else "restored"
-    output.say(
-        f"{verb} {outcome.files_restored} files ({size_text(outcome.bytes_restored)}), "
-        f"{outcome.files_unchanged} unchanged, {outcome.files_deleted} deleted"
-    )
-    for kind, count in outcome.problems.counts.items():
-        output.warn(
-            f"Warning: {kind} could not be set on {count} files, e.g. {outcome.problems.examples[kind]}"
-        )
-    if outcome.failed:
-        output.warn(f"Fatal: {len(outcome.failed)} files could not be restored")
-    output.message(
-        {
-            "message_type": "summary",
-            "total_files": progress.files_total,
-            "files_restored": outcome.files_restored,
-            "files_skipped": outcome.files_unchanged,
-            "files_deleted": outcome.files_deleted,
-            "total_bytes": progress.bytes_total,
-            "bytes_restored": outcome.bytes_restored,
-        }
-    )
-
-
-def restore_report(outcome: Outcome) -> RestoreReport:
-    """Return the report of a restore; files that failed make it fail."""
-    problems = dict(outcome.problems.counts)
-    error = None
-    if outcome.failed:
-        problems["files not restored"] = len(outcome.failed)
-        error = Problem(
-            "Target", f"{len(outcome.failed)} files could not be restored, first {outcome.failed[0]}"
-        )
-    return RestoreReport(
-        exit_code=ExitCode.ERROR if outcome.failed else ExitCode.OK,
-        error=error,
-        files_restored=outcome.files_restored,
-        files_unchanged=outcome.files_unchanged,
-        files_deleted=outcome.files_deleted,
-        bytes_restored=outcome.bytes_restored,
-        problems=problems,
-    )
 
 
 def findings(output: Output, found: Findings) -> None:

@@ -1,18 +1,19 @@
 """The second pass of a restore: contents of files, pack by pack.
 
-Each range of a pack is read once and in order, by several threads, and each blob lands at all its places.
+Each range of a pack is read once and in order, by several threads, and each blob lands at all its places. Of a
+file that is there already, only blobs that differ are fetched and written.
 """
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from becalm_engine.chunking import ZERO_BLOCK
 from becalm_engine.commands.progress import Progress
+from becalm_engine.commands.restored import Ledger, RestoredFile, target_error
 from becalm_engine.errors import DamagedError, EngineError, StoppedError, TargetError
 from becalm_engine.format.pack import PackedBlob
-from becalm_engine.format.tree import Node
 from becalm_engine.ids import BlobID, PackID, blob_id
 from becalm_engine.repository.reader import PackRange, load_range, ranges_of
 from becalm_engine.repository.repository import Repository
@@ -20,16 +21,6 @@ from becalm_engine.volume import target
 from becalm_engine.volume.target import Target
 
 _ZERO_BLOCK_ID = blob_id(ZERO_BLOCK)
-
-
-@dataclass(slots=True, eq=False)
-class RestoredFile:
-    """One file of a restore. `folder` is the path of its directory below the target."""
-
-    folder: tuple[bytes, ...]
-    node: Node
-    path: str
-    failed: bool = False
 
 
 @dataclass(slots=True)
@@ -41,54 +32,121 @@ class _Place:
 
 
 class Contents:
-    """Writes and compares the contents of files. `failed` is told each file that went wrong."""
+    """Compares, writes and verifies the contents of files."""
 
     def __init__(
-        self,
-        repository: Repository,
-        place: Target,
-        progress: Progress,
-        failed: Callable[[RestoredFile, EngineError], None],
+        self, repository: Repository, place: Target, progress: Progress, ledger: Ledger, *, sparse: bool
     ) -> None:
         self._repository = repository
         self._target = place
         self._progress = progress
-        self._failed = failed
+        self._ledger = ledger
+        self._sparse = sparse
         self._places: dict[BlobID, list[_Place]] = {}
 
-    def create(self, file: RestoredFile) -> None:
-        """Create a file at its full length, all hole, in place of what has its name."""
-        with self._target.folder(file.folder, make=True) as folder:
-            handle = target.create_file(folder, file.node.name)
+    # --- what is there already
+
+    def compare(self, file: RestoredFile) -> None:
+        """Note which blobs of a file are there already. What cannot be read is made anew."""
+        try:
+            with self._target.folder(file.folder) as folder:
+                handle = target.open_for_reading(folder, file.node.name)
             with target.closing(handle):
-                if file.node.size:
-                    os.ftruncate(handle, file.node.size)
+                file.same = bytes(self._matching(file, handle))
+                found = os.fstat(handle)
+                file.complete = all(file.same) and found.st_size == file.node.size
+                file.present = file.complete or found.st_nlink == 1  # other names must not change with it
+        except (OSError, TargetError):
+            file.present = False
 
-    def write(self, files: Iterable[RestoredFile]) -> None:
-        """Fetch what the files consist of, several ranges at once, and write it."""
-        for file in files:
-            self._find_places(file)
-        connections = max(2, self._repository.storage.connections)
-        with ThreadPoolExecutor(connections, thread_name_prefix="restore") as pool:
-            for _ in pool.map(self._write_range, self._ranges()):
-                self._progress.check()
-
-    def _find_places(self, file: RestoredFile) -> None:
-        """Note where the blobs of a file go. Blocks of zeros stay holes: the file is new and long enough."""
-        offset = 0
+    def _matching(self, file: RestoredFile, handle: int) -> Iterator[bool]:
+        """Read an open file from its start; say of each blob whether it is there."""
         for blob in file.node.content:
+            self._progress.check()
+            location = self._repository.index.find(blob)
+            part = _read_all(handle, location.blob.content_bytes if location else 0)
+            yield part == ZERO_BLOCK if blob == _ZERO_BLOCK_ID else blob_id(part) == blob
+
+    # --- making and writing
+
+    def prepare(self, file: RestoredFile) -> None:
+        """Give a file its length and the room for it, if its content is known; and note where its blobs go."""
+        if file.complete:
+            return
+        if self._ledger.full:
+            self._ledger.leave_out(file)
+            return
+        try:
+            places = self._places_of(file)
+            with self._target.folder(file.folder, make=True) as folder:
+                (self._open if file.present else self._create)(folder, file, places)
+        except OSError as error:
+            self._ledger.failed_file(file, target_error(error))
+        except EngineError as error:
+            self._ledger.failed_file(file, error)
+
+    def _places_of(self, file: RestoredFile) -> list[tuple[BlobID, int]]:
+        """Return the blobs of a file that are not there, each with its offset.
+
+        Raises:
+            DamagedError: A blob is missing, or the blobs together have another length than the file.
+        """
+        places, offset = [], 0
+        for at, blob in enumerate(file.node.content):
             location = self._repository.index.find(blob)
             if location is None:
-                self._failed(file, DamagedError(f"blob {blob.hex()} is in no index"))
-                return
+                raise DamagedError(f"blob {blob.hex()} is in no index")
+            if not (file.present and file.same[at]):
+                places.append((blob, offset))
+            offset += location.blob.content_bytes
+        if offset != file.node.size:
+            raise DamagedError(f"the snapshot states {file.node.size} bytes, but its content has {offset}")
+        return places
+
+    def _create(self, folder: int, file: RestoredFile, places: list[tuple[BlobID, int]]) -> None:
+        """Create a file in place of what has its name. Where blocks of zeros go it reads as zeros from the start."""
+        size = file.node.size
+        handle = target.create_file(folder, file.node.name)
+        with target.closing(handle):
+            if self._sparse:
+                os.ftruncate(handle, size)
+            elif _needs_room(places) and not target.allocate(handle, size):
+                self._write_zeros(handle, places)
+        self._note(file, places)
+
+    def _open(self, folder: int, file: RestoredFile, places: list[tuple[BlobID, int]]) -> None:
+        """Give a file that is there the right length; what is in it stays until it is written over."""
+        handle = target.open_for_writing(folder, file.node.name)
+        with target.closing(handle):
+            if os.fstat(handle).st_size != file.node.size:
+                os.ftruncate(handle, file.node.size)
+            self._write_zeros(handle, places)
+        self._note(file, places)
+
+    def _write_zeros(self, handle: int, places: list[tuple[BlobID, int]]) -> None:
+        for blob, offset in places:
+            if blob == _ZERO_BLOCK_ID:
+                target.write_all(handle, ZERO_BLOCK, offset)
+
+    def _note(self, file: RestoredFile, places: list[tuple[BlobID, int]]) -> None:
+        for blob, offset in places:
             if blob == _ZERO_BLOCK_ID:
                 self._progress.bytes_done += len(ZERO_BLOCK)
             else:
                 self._places.setdefault(blob, []).append(_Place(file, offset))
-            offset += location.blob.content_bytes
-        if offset != file.node.size:
-            reason = f"the snapshot states {file.node.size} bytes, but its content has {offset}"
-            self._failed(file, DamagedError(reason))
+        missing = sum(self._length(blob) for blob, _ in places)
+        self._progress.bytes_done += file.node.size - missing
+
+    def _length(self, blob: BlobID) -> int:
+        location = self._repository.index.find(blob)
+        return location.blob.content_bytes if location else 0
+
+    def write(self) -> None:
+        """Fetch what the prepared files consist of, several ranges at once, and write it."""
+        connections = max(2, self._repository.storage.connections)
+        with ThreadPoolExecutor(connections, thread_name_prefix="restore") as pool:
+            for _ in pool.map(self._write_range, self._ranges()):
+                self._progress.check()
 
     def _ranges(self) -> list[PackRange]:
         by_pack: dict[PackID, list[PackedBlob]] = {}
@@ -101,29 +159,42 @@ class Contents:
     def _write_range(self, wanted: PackRange) -> None:
         done = 0
         try:
-            for packed, content in load_range(self._repository, wanted):
-                self._progress.check()
-                done += 1
-                for place in self._places[packed.id]:
-                    self._write(place, content)
+            if not self._ledger.full:
+                for packed, content in load_range(self._repository, wanted):
+                    self._progress.check()
+                    done += 1
+                    for place in self._places[packed.id]:
+                        self._write(place, content)
         except StoppedError:
             raise
         except EngineError as error:
-            for packed in wanted.blobs[done:]:
-                for place in self._places[packed.id]:
-                    self._failed(place.file, error)
+            for place in self._places_in(wanted, done):
+                self._ledger.failed_file(place.file, error)
+        else:
+            for place in self._places_in(wanted, done):
+                self._ledger.leave_out(place.file)
+
+    def _places_in(self, wanted: PackRange, done: int) -> Iterator[_Place]:
+        for packed in wanted.blobs[done:]:
+            yield from self._places[packed.id]
 
     def _write(self, place: _Place, content: bytes) -> None:
+        if self._ledger.full:
+            self._ledger.leave_out(place.file)
+            return
         try:
             with self._target.folder(place.file.folder) as folder:
                 handle = target.open_for_writing(folder, place.file.node.name)
                 with target.closing(handle):
-                    _write_all(handle, content, place.offset)
+                    holes = _zeros_before(content) if self._sparse and not place.file.present else 0
+                    target.write_all(handle, content[holes:] if holes else content, place.offset + holes)
         except OSError as error:
-            self._failed(place.file, TargetError(error.strerror or str(error)))
+            self._ledger.failed_file(place.file, target_error(error))
         except TargetError as error:
-            self._failed(place.file, error)
+            self._ledger.failed_file(place.file, error)
         self._progress.bytes_done += len(content)
+
+    # --- looking again
 
     def verify(self, file: RestoredFile) -> None:
         """Read a restored file back and compare it with its blobs.
@@ -133,21 +204,21 @@ class Contents:
         """
         with self._target.folder(file.folder) as folder:
             handle = target.open_for_reading(folder, file.node.name)
-        with os.fdopen(handle, "rb", buffering=0) as content:
-            for blob in file.node.content:
-                location = self._repository.index.find(blob)
-                part = _read_all(content.fileno(), location.blob.content_bytes if location else 0)
-                if part != ZERO_BLOCK if blob == _ZERO_BLOCK_ID else blob_id(part) != blob:
-                    raise TargetError("what was restored differs from the snapshot")
-            if content.read(1):
+        with target.closing(handle):
+            if not all(self._matching(file, handle)):
+                raise TargetError("what was restored differs from the snapshot")
+            if os.read(handle, 1):
                 raise TargetError("what was restored is longer than in the snapshot")
 
 
-def _write_all(handle: int, content: bytes, offset: int) -> None:
-    view = memoryview(content)
-    while view:
-        written = os.pwrite(handle, view, offset)
-        view, offset = view[written:], offset + written
+def _needs_room(places: list[tuple[BlobID, int]]) -> bool:
+    """Say whether writing the blobs one by one would not give a file its room at once."""
+    return len(places) > 1 or (_ZERO_BLOCK_ID, 0) in places
+
+
+def _zeros_before(content: bytes) -> int:
+    """Return how many zeros a content begins with."""
+    return len(content) - len(content.lstrip(b"\0")) if content.startswith(b"\0") else 0
 
 
 def _read_all(handle: int, length: int) -> bytes:

@@ -1,69 +1,42 @@
 """`becalm restore`: writes a snapshot's files into a folder.
 
-First the tree is walked: directories are made, links and special files created, and for each file it is
-decided what to write. Then come the contents (`contents`). Metadata is last, directories after all that is in them.
+First the tree is walked (`restore_walk`): directories are made, and for each file it is decided what to write.
+Then come the contents (`contents`), links and special files. Metadata is last, directories after all in them.
 """
 
 import contextlib
 import os
-import threading
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from typing import TypeVarTuple, Unpack
+from collections.abc import Callable, Sequence
 
-from becalm_engine.commands.contents import Contents, RestoredFile
+from becalm_engine.commands.contents import Contents
 from becalm_engine.commands.progress import Progress
-from becalm_engine.errors import EngineError, TargetError
-from becalm_engine.format.names import quote
-from becalm_engine.format.tree import CHARDEV, DEV, DIR, FIFO, FILE, SOCKET, SYMLINK, Node
+from becalm_engine.commands.restore_walk import Folder, Plan, RestoreWalk
+from becalm_engine.commands.restored import (
+    Action,
+    Ledger,
+    Listener,
+    Outcome,
+    RestoredFile,
+    RestoreOptions,
+)
+from becalm_engine.commands.whole import (
+    Batch,
+    WholeMembers,
+    Written,
+    batches_of,
+    is_whole,
+    written_alone,
+    written_by_crew,
+)
+from becalm_engine.errors import StoppedError, TargetError, TargetFullError
+from becalm_engine.format.tree import Node
 from becalm_engine.ids import BlobID
-from becalm_engine.policy.patterns import Patterns
-from becalm_engine.repository.reader import load_tree
 from becalm_engine.repository.repository import Repository
 from becalm_engine.volume import target
-from becalm_engine.volume.metadata import Problems, set_metadata, set_metadata_at
+from becalm_engine.volume.metadata import set_metadata, set_metadata_at
 from becalm_engine.volume.target import Target
 
-_Arguments = TypeVarTuple("_Arguments")
-_NO_PATTERNS = Patterns(())
-
-
-@dataclass(frozen=True, slots=True)
-class RestoreOptions:
-    """What to restore, and how. `overwrite` is one of always, if-changed, if-newer, never."""
-
-    include: Patterns = _NO_PATTERNS
-    exclude: Patterns = _NO_PATTERNS
-    overwrite: str = "always"
-    delete: bool = False
-    verify: bool = False
-    dry_run: bool = False
-
-
-@dataclass(slots=True)
-class Outcome:
-    """What a restore did, and what it could not do."""
-
-    files_restored: int = 0
-    files_unchanged: int = 0
-    files_deleted: int = 0
-    bytes_restored: int = 0
-    problems: Problems = field(default_factory=Problems)
-    failed: list[str] = field(default_factory=list)
-
-
-_Path = tuple[bytes, ...]
-_SPECIAL = frozenset((SYMLINK, DEV, CHARDEV, FIFO))
-
-
-@dataclass(slots=True)
-class _Folder:
-    """One directory: where it goes below the target, and how it is shown to people."""
-
-    path: _Path
-    node: Node
-    shown: str
-    included: bool
+_MANY_FILES = 1000
 
 
 class Restorer:
@@ -76,177 +49,168 @@ class Restorer:
         *,
         progress: Progress,
         report: Callable[[str, str], None],
+        listen: Listener = lambda *_: None,
     ) -> None:
-        self.outcome = Outcome()
         self._repository = repository
         self._options = options
         self._progress = progress
-        self._report = report
-        self._files: list[RestoredFile] = []
-        self._hard_links: dict[tuple[int, int], RestoredFile] = {}
-        self._linked: list[tuple[RestoredFile, RestoredFile]] = []
-        self._folders: list[_Folder] = []
-        self._failing = threading.Lock()
+        self._ledger = Ledger(progress, report, listen)
+
+    @property
+    def outcome(self) -> Outcome:
+        """What was done so far."""
+        return self._ledger.outcome
 
     def restore(self, tree: BlobID, root: int, top: Node | None = None) -> None:
-        """Restore the content of `tree` into the open directory `root`, which gets the metadata of `top`."""
+        """Restore the content of `tree` into the open directory `root`, which gets the metadata of `top`.
+
+        Raises:
+            StoppedError: A signal came; the message says that the target is not complete.
+        """
         self._target = Target(root)
-        if top is not None:
-            self._folders.append(_Folder((), top, "/", not self._options.include))
         with contextlib.closing(self._target):
-            self._restore(tree)
+            try:
+                self._restore(tree, top)
+            except StoppedError as error:
+                done, total = self._progress.files_done, self._progress.files_total
+                known = f"{done} of {total} files are restored" if total else "nothing is restored yet"
+                raise StoppedError(
+                    f"interrupted; the target is not complete: {known}. The same command completes it"
+                ) from error
 
-    def _restore(self, tree: BlobID) -> None:
-        contents = Contents(self._repository, self._target, self._progress, self._failed_file)
-        self._plan(tree)
-        self._progress.files_total = len(self._files)
-        self._progress.bytes_total = sum(file.node.size for file in self._files)
+    def _restore(self, tree: BlobID, top: Node | None) -> None:
+        walk = RestoreWalk(self._repository, self._target, self._options, self._ledger, self._progress)
+        plan = walk.walk(tree, top)
+        contents = Contents(
+            self._repository, self._target, self._progress, self._ledger, sparse=self._options.sparse
+        )
+        self._compare(plan, contents)
         if self._options.dry_run:
-            self.outcome.files_restored += len(self._files)
-            self.outcome.bytes_restored = self._progress.bytes_total
+            self._tell(plan)
             return
-        self._write(contents)
-        for name, existing in self._linked:
-            self._attempt(name.path, self._link, name, existing)
-        for folder in sorted(self._folders, key=lambda one: len(one.path), reverse=True):
-            if folder.included or folder.path in self._target.made:
-                self._attempt(folder.shown, self._finish_folder, folder)
+        self._write(plan, contents)
+        self._finish(plan)
         if self._options.verify:
-            self._verify(contents)
+            self._verify(plan, contents)
 
-    def _write(self, contents: Contents) -> None:
-        for file in self._files:
+    def _compare(self, plan: Plan, contents: Contents) -> None:
+        """Find out what of the files that are there is as in the snapshot, and what there is to do."""
+        for file in plan.files:
             self._progress.check()
-            file.failed = not self._attempt(file.path, contents.create, file)
-        contents.write(file for file in self._files if not file.failed)
-        for file in self._files:
-            self._progress.check()
-            if self._attempt(file.path, self._finish_file, file) and not file.failed:
-                self.outcome.files_restored += 1
-                self.outcome.bytes_restored += file.node.size
-                self._progress.files_done += 1
+            if file.present and not file.complete:
+                contents.compare(file)
+        missing = [file for file in plan.files if not file.complete]
+        folders = sum(folder.restored and folder.place != () for folder in plan.folders)
+        self._progress.files_total = len(missing) + len(plan.special) + len(plan.links) + folders
+        self._progress.bytes_total = sum(file.node.size for file in missing)
 
-    def _verify(self, contents: Contents) -> None:
-        for file in self._files:
+    def _tell(self, plan: Plan) -> None:
+        """Say what would be done."""
+        for file in plan.files:
+            self._done(file)
+        for file in (*plan.special, *(name for name, _ in plan.links)):
+            self._ledger.done(Action.RESTORED, file.path)
+        for folder in plan.folders:
+            if folder.restored:
+                self._done_folder(folder)
+
+    def _done_folder(self, folder: Folder) -> None:
+        if folder.place:
+            self._ledger.done(Action.RESTORED, folder.path)
+
+    def _done(self, file: RestoredFile) -> None:
+        action = Action.UPDATED if file.present else Action.RESTORED
+        self._ledger.done(Action.UNCHANGED if file.complete else action, file.path, file.node.size)
+
+    def _write(self, plan: Plan, contents: Contents) -> None:
+        whole = [file for file in plan.files if is_whole(file, sparse=self._options.sparse)]
+        others = [file for file in plan.files if not is_whole(file, sparse=self._options.sparse)]
+        for file in others:
+            self._progress.check()
+            contents.prepare(file)
+        contents.write()
+        for file in others:
+            self._progress.check()
+            # What is not whole keeps the time of now, so that no rule of a later run takes it for done.
+            if not file.failed and self._ledger.attempt(file.path, self._finish_file, file):
+                self._done(file)
+        self._write_whole(whole)
+        self._tell_left_out()
+
+    def _write_whole(self, files: list[RestoredFile]) -> None:
+        batches, failed = batches_of(self._repository, files)
+        for number, error in failed:
+            self._ledger.failed_file(files[number], error)
+        if self._ledger.full:
+            for batch in batches:
+                for number in batch.numbers:
+                    self._ledger.leave_out(files[number])
+            return
+        members = WholeMembers(self._repository, self._target, files, batches, self._options.metadata)
+        if self._options.processes > 1 and len(files) >= _MANY_FILES:
+            writing = written_by_crew(self._options.processes, members, self._progress)
+        else:
+            writing = written_alone(members, self._progress)
+        for some, written in writing:
+            self._take(files, some, written)
+
+    def _take(self, files: list[RestoredFile], batches: Sequence[Batch], written: Written) -> None:
+        """Enter into the books what became of some batches."""
+        self.outcome.problems.merge(written.problems)
+        for number, error in written.failed:
+            self._ledger.failed_file(files[number], error)
+        for number in written.left_out:
+            self._ledger.leave_out(files[number])
+        for batch in batches:
+            for number in batch.numbers:
+                if not files[number].failed:
+                    self._done(files[number])
+
+    def _tell_left_out(self) -> None:
+        """Say in one line how many files there was no room for."""
+        if self._ledger.left_out:
+            first, *others = self._ledger.left_out
+            reason = f"not restored, nor are {len(others)} others: no room is left"
+            self._ledger.failed(first.path, TargetFullError(reason))
+
+    def _finish(self, plan: Plan) -> None:
+        for file in plan.special:
+            self._progress.check()
+            self._ledger.attempt(file.path, self._create_special, file)
+        for name, existing in plan.links:
+            self._progress.check()
+            self._ledger.attempt(name.path, self._link, name, existing)
+        for folder in plan.folders:
+            self._progress.check()
+            if folder.restored and folder.node is not None:
+                self._ledger.attempt(folder.path or "/", self._finish_folder, folder)
+
+    def _verify(self, plan: Plan, contents: Contents) -> None:
+        for file in plan.files:
             self._progress.check()
             if not file.failed:
-                self._attempt(file.path, contents.verify, file)
+                self._ledger.attempt(file.path, contents.verify, file)
 
-    # --- first pass: the shape
-
-    def _plan(self, tree: BlobID) -> None:
-        waiting: list[tuple[BlobID, _Path, str]] = [(tree, (), "")]
-        while waiting:
-            self._progress.check()
-            current, folder, shown = waiting.pop()
-            try:
-                nodes = load_tree(self._repository, current)
-            except EngineError as error:
-                self._failed(shown or "/", error)
-                continue
-            taken: set[bytes] = set()
-            for node in nodes:
-                if node.name in taken:
-                    self._failed(f"{shown}/{quote(node.name)}", TargetError("the snapshot has it twice"))
-                    continue
-                taken.add(node.name)
-                self._plan_node(node, folder, f"{shown}/{quote(node.name)}", waiting)
-            if self._options.delete:
-                self._delete_others(folder, taken, shown)
-
-    def _plan_node(
-        self, node: Node, folder: _Path, shown: str, waiting: list[tuple[BlobID, _Path, str]]
-    ) -> None:
-        if self._options.exclude and self._options.exclude.match(shown):
-            return
-        try:
-            target.refuse_name(node.name)
-        except TargetError as error:
-            self._failed(shown, error)
-            return
-        included = not self._options.include or self._options.include.match_any_parent(shown)
-        if node.type == DIR:
-            assert node.subtree is not None
-            inside = _Folder((*folder, node.name), node, shown, included)
-            if self._attempt(shown, self._plan_folder, inside):
-                waiting.append((node.subtree, inside.path, shown))
-        elif included:
-            self._attempt(shown, self._plan_file, RestoredFile(folder, node, shown))
-
-    def _plan_folder(self, folder: _Folder) -> None:
-        if folder.included and not self._options.dry_run:
-            with self._target.folder(folder.path, make=True):
-                pass
-        self._folders.append(folder)
-
-    def _plan_file(self, file: RestoredFile) -> None:
-        node = file.node
-        if node.type == SOCKET:
-            return
-        if node.type != FILE and node.type not in _SPECIAL:
-            raise TargetError(f"a file of type {node.type!r} cannot be made")
-        if node.links > 1 and (first := self._hard_links.setdefault(_identity(node), file)) is not file:
-            self._linked.append((file, first))
-        elif self._keeps_present(file):
-            self.outcome.files_unchanged += 1
-        elif node.type == FILE:
-            self._files.append(file)
-        else:
-            self._create_special(file)
-
-    def _create_special(self, file: RestoredFile) -> None:
-        if not self._options.dry_run:
-            with self._target.folder(file.folder, make=True) as folder:
-                target.create_special(folder, file.node.name, file.node)
-                set_metadata_at(folder, file.node.name, file.node, file.path, self.outcome.problems)
-        self.outcome.files_restored += 1
-
-    def _keeps_present(self, file: RestoredFile) -> bool:
-        """Say whether a file that is there already stays as it is."""
-        rule = self._options.overwrite
-        if rule == "always" or (file.node.type != FILE and rule != "never"):
-            return False
-        try:
-            with self._target.folder(file.folder) as folder:
-                found = os.stat(file.node.name, dir_fd=folder, follow_symlinks=False)
-        except OSError:
-            return False
-        if rule == "never":
-            return True
-        if rule == "if-newer":
-            return found.st_mtime_ns >= file.node.mtime
-        return found.st_mtime_ns == file.node.mtime and found.st_size == file.node.size
-
-    def _delete_others(self, folder: _Path, keep: Iterable[bytes], shown: str) -> None:
-        """Remove what the snapshot does not have in a directory that is restored whole."""
-        if self._options.include and not self._options.include.match_any_parent(shown or "/"):
-            return
-        try:
-            with self._target.folder(folder) as handle:
-                for name in set(target.list_names(handle)).difference(keep):
-                    path = f"{shown}/{quote(name)}"
-                    if not self._options.exclude.match(path):
-                        self._attempt(path, self._delete, handle, name)
-        except FileNotFoundError:
-            return
-        except OSError as error:
-            reason = f"cannot delete what is not in the snapshot: {error.strerror}"
-            self._failed(shown or "/", TargetError(reason))
-
-    def _delete(self, folder: int, name: bytes) -> None:
-        if not self._options.dry_run:
-            target.remove(folder, name)
-        self.outcome.files_deleted += 1
-
-    # --- last pass: metadata and hard links
+    # --- one file each
 
     def _finish_file(self, file: RestoredFile) -> None:
         with self._target.folder(file.folder) as folder:
-            handle = target.open_for_writing(folder, file.node.name)
+            names = max(1, file.node.links) if file.complete else 1
+            handle = target.open_for_writing(folder, file.node.name, names=names)
             with target.closing(handle):
-                set_metadata(handle, file.node, file.path, self.outcome.problems)
+                set_metadata(handle, file.node, file.path, self.outcome.problems, self._options.metadata)
+
+    def _create_special(self, file: RestoredFile) -> None:
+        with self._target.folder(file.folder, make=True) as folder:
+            target.create_special(folder, file.node.name, file.node)
+            set_metadata_at(
+                folder, file.node.name, file.node, file.path, self.outcome.problems, self._options.metadata
+            )
+        self._ledger.done(Action.RESTORED, file.path)
 
     def _link(self, name: RestoredFile, existing: RestoredFile) -> None:
+        if existing.failed:
+            raise TargetError(f"it is {existing.path} by another name, which could not be restored")
         with (
             self._target.folder(name.folder, make=True) as folder,
             self._target.folder(existing.folder) as source,
@@ -259,40 +223,12 @@ class Restorer:
                 dst_dir_fd=folder,
                 follow_symlinks=False,
             )
-        self.outcome.files_restored += 1
+        self._ledger.done(Action.RESTORED, name.path)
 
-    def _finish_folder(self, folder: _Folder) -> None:
-        with self._target.folder(folder.path) as handle:
-            set_metadata(handle, folder.node, folder.shown, self.outcome.problems)
-
-    def _attempt(
-        self, path: str, action: Callable[[Unpack[_Arguments]], None], *arguments: *_Arguments
-    ) -> bool:
-        """Do one thing for one file; a failure is that file's, not the restore's."""
-        try:
-            action(*arguments)
-        except OSError as error:
-            self._failed(path, TargetError(error.strerror or str(error)))
-            return False
-        except TargetError as error:
-            self._failed(path, error)
-            return False
-        return True
-
-    def _failed_file(self, file: RestoredFile, error: EngineError) -> None:
-        """Note that a file is not whole; the first reason is told."""
-        with self._failing:
-            known, file.failed = file.failed, True
-        if not known:
-            self._failed(file.path, error)
-
-    def _failed(self, path: str, error: EngineError) -> None:
-        with self._failing:
-            self.outcome.failed.append(f"{path}: {error}")
-            self._progress.errors += 1
-        self._report(path, str(error))
-
-
-def _identity(node: Node) -> tuple[int, int]:
-    """Return what nodes have in common that are one file with several names."""
-    return node.inode, node.device_id
+    def _finish_folder(self, folder: Folder) -> None:
+        assert folder.node is not None
+        with self._target.folder(folder.place) as handle:
+            set_metadata(
+                handle, folder.node, folder.path or "/", self.outcome.problems, self._options.metadata
+            )
+        self._done_folder(folder)

@@ -3,6 +3,7 @@
 import posixpath
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from becalm_engine.errors import UsageError
 
@@ -16,10 +17,7 @@ class Patterns:
 
     def __init__(self, patterns: Sequence[str], *, ignore_case: bool = False) -> None:
         flags = re.DOTALL | (re.IGNORECASE if ignore_case else 0)
-        self._rules = [
-            (pattern.startswith("!"), re.compile(_expression(pattern.removeprefix("!")), flags))
-            for pattern in patterns
-        ]
+        self._rules = [_rule(pattern, flags) for pattern in patterns]
 
     def __bool__(self) -> bool:
         return bool(self._rules)
@@ -27,19 +25,59 @@ class Patterns:
     def match(self, path: str) -> bool:
         """Say whether an absolute path fits. Callers ask about parents first and leave out what is below."""
         fits = False
-        for negated, expression in self._rules:
-            if fits is negated and expression.fullmatch(path):
-                fits = not negated
+        for rule in self._rules:
+            if fits is rule.negated and rule.exact.fullmatch(path):
+                fits = not rule.negated
         return fits
 
-    def match_any_parent(self, path: str) -> bool:
-        """Say whether a path or a folder above it fits."""
-        at = len(path)
-        while at > 0:
-            if self.match(path[:at]):
-                return True
-            at = path.rfind("/", 0, at)
-        return False
+    def covers(self, path: str) -> bool:
+        """Say whether a path fits, or lies below one that does."""
+        covered = False
+        for rule in self._rules:
+            if covered is rule.negated and rule.covering.fullmatch(path):
+                covered = not rule.negated
+        return covered
+
+    def may_cover_below(self, path: str) -> bool:
+        """Say whether something below a folder may fit; where it cannot, nobody needs to look."""
+        return any(not rule.negated and rule.may_cover_below(path) for rule in self._rules)
+
+
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    """One pattern. `heads` has its first components, one expression a depth; a relative one has no such depth."""
+
+    negated: bool
+    exact: re.Pattern[str]
+    covering: re.Pattern[str]
+    heads: tuple[re.Pattern[str], ...] | None
+
+    def may_cover_below(self, path: str) -> bool:
+        if self.heads is None:
+            return True
+        depth = path.count("/")
+        head = self.heads[depth - 1] if depth <= len(self.heads) else self.covering
+        return head.fullmatch(path) is not None
+
+
+def _rule(pattern: str, flags: int) -> _Rule:
+    text = pattern.removeprefix("!")
+    body = _expression(text)
+    return _Rule(
+        pattern.startswith("!"),
+        re.compile(body, flags),
+        re.compile(f"(?:{body})(?:/.*)?", flags),
+        _heads(posixpath.normpath(text), flags),
+    )
+
+
+def _heads(text: str, flags: int) -> tuple[re.Pattern[str], ...] | None:
+    """Return what the folders on the way to an anchored pattern look like."""
+    parts = text.strip("/").split("/")
+    if not text.startswith("/") or "**" in parts:
+        return None
+    components = [_component(part) for part in parts]
+    return tuple(re.compile("/" + "/".join(components[:depth]), flags) for depth in range(1, len(parts)))
 
 
 def _expression(pattern: str) -> str:

@@ -90,12 +90,14 @@ class PackRange:
     blobs: tuple[PackedBlob, ...]
 
 
-def ranges_of(pack: PackID, blobs: Iterable[PackedBlob]) -> list[PackRange]:
+def ranges_of(
+    pack: PackID, blobs: Iterable[PackedBlob], *, most_bytes: int = _MOST_RANGE_BYTES
+) -> list[PackRange]:
     """Plan how to read blobs of a pack: small gaps are read too, since a request costs more."""
     ranges: list[PackRange] = []
     group: list[PackedBlob] = []
     for blob in sorted(blobs, key=lambda b: b.offset):
-        if group and not _joins(group, blob):
+        if group and not _joins(group, blob, most_bytes):
             ranges.append(_range(pack, group))
             group = []
         group.append(blob)
@@ -104,10 +106,10 @@ def ranges_of(pack: PackID, blobs: Iterable[PackedBlob]) -> list[PackRange]:
     return ranges
 
 
-def _joins(group: Sequence[PackedBlob], blob: PackedBlob) -> bool:
+def _joins(group: Sequence[PackedBlob], blob: PackedBlob, most_bytes: int) -> bool:
     gap = blob.offset - (group[-1].offset + group[-1].stored_bytes)
     length = blob.offset + blob.stored_bytes - group[0].offset
-    return gap <= _MOST_GAP_BYTES and length <= _MOST_RANGE_BYTES
+    return gap <= _MOST_GAP_BYTES and length <= most_bytes
 
 
 def _range(pack: PackID, group: Sequence[PackedBlob]) -> PackRange:
@@ -115,10 +117,10 @@ def _range(pack: PackID, group: Sequence[PackedBlob]) -> PackRange:
     return PackRange(pack, start, last.offset + last.stored_bytes - start, tuple(group))
 
 
-def load_range(repository: Repository, wanted: PackRange) -> Iterator[tuple[PackedBlob, bytes]]:
-    """Yield the blobs of a range with their content, verified; a damaged one is sought in other packs."""
+def read_range(repository: Repository, wanted: PackRange) -> memoryview:
+    """Return the bytes of a range as they are stored; none if they cannot be had, which only retrying may change."""
     try:
-        stored = memoryview(
+        return memoryview(
             repository.storage.load_range(
                 FileKind.PACK, wanted.pack.hex(), offset=wanted.offset, length=wanted.length
             )
@@ -126,10 +128,31 @@ def load_range(repository: Repository, wanted: PackRange) -> Iterator[tuple[Pack
     except StorageError as error:
         if error.retryable:
             raise
-        stored = memoryview(b"")  # each blob has to be found elsewhere, or fails by itself
+        return memoryview(b"")
+
+
+def open_range(
+    repository: Repository, wanted: PackRange, stored: memoryview
+) -> Iterator[tuple[PackedBlob, bytes]]:
+    """Yield the blobs of a range with their content."""
     for packed in wanted.blobs:
-        at = packed.offset - wanted.offset
-        try:
-            yield packed, open_blob(repository, packed, stored[at : at + packed.stored_bytes])
-        except DamagedError:
-            yield packed, load_blob(repository, packed.id)
+        yield packed, open_in_range(repository, wanted, stored, packed)
+
+
+def open_in_range(repository: Repository, wanted: PackRange, stored: memoryview, packed: PackedBlob) -> bytes:
+    """Return the content of one blob of a range, verified; a damaged one is sought in other packs.
+
+    Raises:
+        DamagedError: No copy of it is whole.
+        StorageError: It cannot be read.
+    """
+    at = packed.offset - wanted.offset
+    try:
+        return open_blob(repository, packed, stored[at : at + packed.stored_bytes])
+    except DamagedError:
+        return load_blob(repository, packed.id)
+
+
+def load_range(repository: Repository, wanted: PackRange) -> Iterator[tuple[PackedBlob, bytes]]:
+    """Yield the blobs of a range with their content: `read_range` and `open_range`."""
+    yield from open_range(repository, wanted, read_range(repository, wanted))

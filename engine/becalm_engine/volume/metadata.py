@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 
+from becalm_engine.format.shown import shown_text
 from becalm_engine.format.tree import (
     CHARDEV,
     DEV,
@@ -23,6 +24,7 @@ from becalm_engine.format.tree import (
     encode_head,
     encode_owner,
 )
+from becalm_engine.policy.selection import Selection
 
 _TYPES = {
     stat.S_IFREG: FILE,
@@ -78,7 +80,7 @@ def file_head(name: str, found: os.stat_result, size: int, *, with_atime: bool =
         name,
         stat.S_IMODE(found.st_mode),
         (modified, found.st_atime_ns if with_atime else modified, found.st_ctime_ns),
-        _owner(found.st_uid, found.st_gid),
+        _owner_text(found.st_uid, found.st_gid),
         (found.st_ino, found.st_dev, size, found.st_nlink),
     )
 
@@ -101,7 +103,7 @@ def read_xattrs(path: bytes | int) -> tuple[tuple[str, bytes], ...]:
 
 
 @lru_cache(maxsize=4096)
-def _owner(uid: int, gid: int) -> str:
+def _owner_text(uid: int, gid: int) -> str:
     return encode_owner(uid, gid, _user_name(uid), _group_name(gid))
 
 
@@ -129,31 +131,65 @@ class Problems:
     examples: dict[str, str] = field(default_factory=dict)
 
     def add(self, kind: str, path: str, error: OSError) -> None:
+        """Note what the system refused."""
+        self.note(kind, path, error.strerror or str(error))
+
+    def merge(self, other: "Problems") -> None:
+        """Take in what somebody else has noted."""
+        self.counts += other.counts
+        self.examples = {**other.examples, **self.examples}
+
+    def note(self, kind: str, path: str, reason: str) -> None:
         """Note one problem."""
         self.counts[kind] += 1
-        self.examples.setdefault(kind, f"{path}: {error.strerror}")
+        if kind not in self.examples:
+            self.examples[kind] = f"{shown_text(path)}: {reason}"
 
 
-def set_metadata(handle: int, node: Node, path: str, problems: Problems) -> None:
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """Which metadata is restored. `attributes` selects extended attributes: `/user.x` is what it is asked about.
+
+    `owner_by_name`: the ids that a node's user and group have here, not those they had where it was backed up.
+    """
+
+    attributes: Selection = field(default_factory=Selection)
+    owner_by_name: bool = False
+
+
+EVERYTHING = Restored()
+
+
+def set_metadata(
+    handle: int, node: Node, path: str, problems: Problems, restored: Restored = EVERYTHING
+) -> None:
     """Give an open file or directory its owner, attributes, mode and times, in that order.
 
     The owner comes first because changing it clears set-id bits; times come last because all else moves them.
     """
-    with _noted("owner", path, problems):
-        os.fchown(handle, node.uid, node.gid)
-    _set_xattrs(handle, node, path, problems)
-    with _noted("mode", path, problems):
+    try:
+        os.fchown(handle, *_owner(node, path, problems, restored))
+    except OSError as error:
+        problems.add("owner", path, error)
+    _set_xattrs(handle, node, path, problems, restored)
+    try:
         os.fchmod(handle, node.mode)
-    with _noted("times", path, problems):
+    except OSError as error:
+        problems.add("mode", path, error)
+    try:
         os.utime(handle, ns=(node.atime, node.mtime))
+    except OSError as error:
+        problems.add("times", path, error)
 
 
-def set_metadata_at(folder: int, name: bytes, node: Node, path: str, problems: Problems) -> None:
+def set_metadata_at(
+    folder: int, name: bytes, node: Node, path: str, problems: Problems, restored: Restored = EVERYTHING
+) -> None:
     """Give a link or a special file its metadata without opening or following it."""
     with _noted("owner", path, problems):
-        os.chown(name, node.uid, node.gid, dir_fd=folder, follow_symlinks=False)
+        os.chown(name, *_owner(node, path, problems, restored), dir_fd=folder, follow_symlinks=False)
     # Only the path below /proc reaches a link's attributes relative to a descriptor.
-    _set_xattrs(os.fsencode(f"/proc/self/fd/{folder}/") + name, node, path, problems)
+    _set_xattrs(os.fsencode(f"/proc/self/fd/{folder}/") + name, node, path, problems, restored)
     if node.type != SYMLINK:
         with _noted("mode", path, problems):
             os.chmod(name, node.mode, dir_fd=folder)
@@ -161,15 +197,45 @@ def set_metadata_at(folder: int, name: bytes, node: Node, path: str, problems: P
         os.utime(name, ns=(node.atime, node.mtime), dir_fd=folder, follow_symlinks=False)
 
 
-def _set_xattrs(where: int | bytes, node: Node, path: str, problems: Problems) -> None:
-    """Set a node's attributes, each by itself, and remove those it does not have."""
+def _owner(node: Node, path: str, problems: Problems, restored: Restored) -> tuple[int, int]:
+    """Return the user and group that a file gets. A name that is not known here leaves the number as it was."""
+    if not restored.owner_by_name:
+        return node.uid, node.gid
+    uid, gid = _uid_of(node.user), _gid_of(node.group)
+    for kind, name, number in (("user", node.user, uid), ("group", node.group, gid)):
+        if number is None:
+            problems.note(f"{kind} name", path, f"{name!r} is not known here")
+    return node.uid if uid is None else uid, node.gid if gid is None else gid
+
+
+@lru_cache(maxsize=4096)
+def _uid_of(name: str) -> int | None:
+    try:
+        return pwd.getpwnam(name).pw_uid
+    except (KeyError, ValueError):
+        return None
+
+
+@lru_cache(maxsize=4096)
+def _gid_of(name: str) -> int | None:
+    try:
+        return grp.getgrnam(name).gr_gid
+    except (KeyError, ValueError):
+        return None
+
+
+def _set_xattrs(where: int | bytes, node: Node, path: str, problems: Problems, restored: Restored) -> None:
+    """Set a node's attributes, each by itself, and remove those it does not have; others are let alone."""
     follow = {} if isinstance(where, int) else {"follow_symlinks": False}
-    wanted = dict(node.xattrs)
+    wants = restored.attributes.wants
     try:
         present = os.listxattr(where, **follow)
     except OSError:
         present = []  # a place without attributes; setting one says so
-    for name in set(present) - set(wanted):
+    if not present and not node.xattrs:
+        return
+    wanted = {name: value for name, value in node.xattrs if wants(f"/{name}")}
+    for name in filter(lambda name: wants(f"/{name}"), set(present) - set(wanted)):
         with contextlib.suppress(OSError):  # a label that the system itself keeps there
             os.removexattr(where, name, **follow)
     for name, value in wanted.items():

@@ -9,14 +9,18 @@ import errno
 import os
 import stat
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from becalm_engine.errors import TargetError
 from becalm_engine.format.tree import CHARDEV, DEV, FIFO, SYMLINK, Node
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW_FILE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_CANNOT_ALLOCATE = (errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
 _OLD_FILE = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+Told = Callable[[bytes], None]
+"""Told of each path that was removed."""
 
 
 def refuse_name(name: bytes) -> None:
@@ -45,14 +49,13 @@ def open_target(path: str) -> int:
 class Target:
     """An open folder, and the way to every folder below it: component by component, through no link.
 
-    `made` holds the folders that were not there before. Each thread keeps the folder that it used last open,
-    since files come folder by folder; `close` gives those back.
+    Each thread keeps the folder that it used last open, since files come folder by folder; `close` gives those
+    back.
     """
 
     def __init__(self, root: int) -> None:
         self._root = root
         self._last: dict[int, tuple[tuple[bytes, ...], int]] = {}
-        self.made: set[tuple[bytes, ...]] = set()
 
     @contextlib.contextmanager
     def folder(self, path: tuple[bytes, ...], *, make: bool = False) -> Iterator[int]:
@@ -73,16 +76,18 @@ class Target:
     def _walk(self, path: tuple[bytes, ...], *, make: bool) -> int:
         handle = os.dup(self._root)
         try:
-            for depth, name in enumerate(path, 1):
-                inside, made = _enter(handle, name) if make else (open_directory(handle, name), False)
+            for name in path:
+                inside = _enter(handle, name) if make else open_directory(handle, name)
                 os.close(handle)
                 handle = inside
-                if made:
-                    self.made.add(path[:depth])
         except BaseException:
             os.close(handle)
             raise
         return handle
+
+    def forked(self) -> "Target":
+        """Return what a forked copy of this process is to use."""
+        return Target(self._root)
 
     def close(self) -> None:
         """Close what is kept open; not the root."""
@@ -90,10 +95,10 @@ class Target:
             os.close(self._last.popitem()[1][1])
 
 
-def _enter(folder: int, name: bytes) -> tuple[int, bool]:
-    """Open a directory below `folder`, making it or replacing what is not a directory; say whether it was made."""
+def _enter(folder: int, name: bytes) -> int:
+    """Open a directory below `folder`, making it or replacing what is not a directory."""
     try:
-        return open_directory(folder, name), False
+        return open_directory(folder, name)
     except FileNotFoundError:
         pass
     except OSError as error:
@@ -101,7 +106,7 @@ def _enter(folder: int, name: bytes) -> tuple[int, bool]:
             raise
         os.unlink(name, dir_fd=folder)
     os.mkdir(name, mode=0o700, dir_fd=folder)
-    return open_directory(folder, name), True
+    return open_directory(folder, name)
 
 
 def open_directory(folder: int, name: bytes) -> int:
@@ -109,15 +114,15 @@ def open_directory(folder: int, name: bytes) -> int:
     return os.open(name, _DIRECTORY, dir_fd=folder)
 
 
-def open_for_writing(folder: int, name: bytes) -> int:
-    """Open a file that this restore has made.
+def open_for_writing(folder: int, name: bytes, *, names: int = 1) -> int:
+    """Open a file that this restore has made, or has found to be what is wanted; it may have so many names.
 
     Raises:
         TargetError: It is something else by now: writing into it might change other files.
     """
     handle = os.open(name, _OLD_FILE, dir_fd=folder)
     found = os.fstat(handle)
-    if stat.S_ISREG(found.st_mode) and found.st_nlink == 1:
+    if stat.S_ISREG(found.st_mode) and found.st_nlink <= names:
         return handle
     os.close(handle)
     raise TargetError("the file was replaced while it was being restored")
@@ -157,44 +162,74 @@ def create_special(folder: int, name: bytes, node: Node) -> None:
         os.mknod(name, kind | 0o600, node.device, dir_fd=folder)
 
 
-def remove(folder: int, name: bytes) -> None:
-    """Remove a file or a whole directory below `folder`; one that is not there is no error."""
+def allocate(handle: int, size: int) -> bool:
+    """Give a new file its length and the room for it, which reads as zeros; say whether the room is sure.
+
+    Raises:
+        TargetError: There is no such room; the file is empty again.
+    """
     try:
-        os.unlink(name, dir_fd=folder)
+        os.posix_fallocate(handle, 0, size)
+    except OSError as error:
+        os.ftruncate(handle, 0)
+        if error.errno not in _CANNOT_ALLOCATE:
+            raise TargetError(f"there is no room for its {size} bytes: {error.strerror}") from error
+        os.ftruncate(handle, size)
+        return False
+    return True
+
+
+def remove(folder: int, name: bytes, told: Told | None = None) -> None:
+    """Remove a file or a whole directory below `folder`; one that is not there is no error.
+
+    `told` hears of each file and directory as it goes: its path from `folder`.
+    """
+    for parent, inner, is_directory, above in everything_at(folder, name):
+        if is_directory:
+            os.rmdir(inner, dir_fd=parent)
+        else:
+            os.unlink(inner, dir_fd=parent)
+        if told is not None:
+            told(b"/".join((*above, inner)))
+
+
+def everything_at(folder: int, name: bytes) -> Iterator[tuple[int, bytes, bool, list[bytes]]]:
+    """Yield what is at a name, directories after what is in them; each may be removed when it is yielded.
+
+    Yields the open directory it is in, its name there, whether it is a directory, and the names of the
+    directories above it from `folder` on, good until the next. Not recursive: trees may be deep.
+    """
+    try:
+        if not _is_directory(folder, name):
+            yield folder, name, False, []
+            return
     except FileNotFoundError:
         return
-    except (IsADirectoryError, PermissionError):
-        try:
-            inside = open_directory(folder, name)
-        except NotADirectoryError:
-            inside = -1
-        if inside < 0:
-            raise
-        _empty(inside)
-        os.rmdir(name, dir_fd=folder)
-
-
-def _empty(folder: int) -> None:
-    """Remove all that is in an open directory, and close it. Not recursive: trees may be deep."""
-    stack = [(folder, iter(list_names(folder)))]
-    parents: list[bytes] = []
+    stack: list[tuple[int, Iterator[bytes]]] = []
+    names: list[bytes] = [name]
     try:
+        stack.append(_opened(folder, name))
         while stack:
-            handle, names = stack[-1]
-            name = next(names, None)
-            if name is None:
+            handle, inside = stack[-1]
+            inner = next(inside, None)
+            if inner is None:
                 os.close(stack.pop()[0])
-                if stack:
-                    os.rmdir(parents.pop(), dir_fd=stack[-1][0])
-            elif _is_directory(handle, name):
-                inside = open_directory(handle, name)
-                stack.append((inside, iter(list_names(inside))))
-                parents.append(name)
+                parent = stack[-1][0] if stack else folder
+                last = names.pop()
+                yield parent, last, True, names
+            elif _is_directory(handle, inner):
+                names.append(inner)
+                stack.append(_opened(handle, inner))
             else:
-                os.unlink(name, dir_fd=handle)
+                yield handle, inner, False, names
     finally:
         for handle, _ in stack:
             os.close(handle)
+
+
+def _opened(folder: int, name: bytes) -> tuple[int, Iterator[bytes]]:
+    handle = open_directory(folder, name)
+    return handle, iter(list_names(handle))
 
 
 def _is_directory(folder: int, name: bytes) -> bool:
@@ -213,3 +248,11 @@ def closing(handle: int) -> Iterator[int]:
         yield handle
     finally:
         os.close(handle)
+
+
+def write_all(handle: int, content: bytes, offset: int) -> None:
+    """Write all of a content at an offset."""
+    view = memoryview(content)
+    while view:
+        written = os.pwrite(handle, view, offset)
+        view, offset = view[written:], offset + written

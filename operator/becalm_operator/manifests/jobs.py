@@ -176,6 +176,7 @@ def restore_job(
     folder = data_path(target.to)
     arguments = ["restore", f"{target.snapshot_id}:{data_path(target.claim)}", f"--target={folder}"]
     arguments += [f"--include={pattern}" for pattern in restore.paths.include]
+    arguments += ["--sparse"]  # a claim may hold files that are larger than itself
     arguments += ["--delete"] if restore.delete_extra else []
     arguments += ["--verify"] if restore.verify else []
     volumes, mounts = _claim(target.to, read_only=False)

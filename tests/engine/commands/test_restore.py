@@ -1,17 +1,26 @@
 import os
+import random
 import stat
+import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from becalm_engine.commands import contents
-from becalm_engine.errors import StorageUnavailableError
+from becalm_engine.commands.backup import Captured
+from becalm_engine.commands.progress import Progress
+from becalm_engine.commands.restored import Action
+from becalm_engine.errors import StoppedError, StorageUnavailableError
 from becalm_engine.format.pack import BlobKind
 from becalm_engine.format.tree import DIR, FILE, SYMLINK, Node, encode_node, encode_tree
 from becalm_engine.ids import BlobID
+from becalm_engine.policy.overwrite import Overwrite
 from becalm_engine.policy.patterns import Patterns
+from becalm_engine.policy.selection import Selection
+from becalm_engine.repository.reader import load_tree
 from becalm_engine.repository.writer import Writer
 from becalm_engine.storage.base import FileKind
+from becalm_engine.volume import target
 from tests.engine.commands.world import World, restore
 from tests.engine.repository.faulty import FaultyStorage
 from tests.engine.repository.repositories import made, reopened
@@ -28,6 +37,10 @@ def source(place: Path) -> Path:
     os.utime(folder / "a", ns=(1, 1_500_000_000_000_000_001))
     os.utime(folder, ns=(1, 1_400_000_000_000_000_001))
     return folder
+
+
+def selected(include: Sequence[str] = (), exclude: Sequence[str] = ()) -> Selection:
+    return Selection((Patterns(include),), (Patterns(exclude),))
 
 
 def below(folder: Path) -> set[str]:
@@ -75,9 +88,7 @@ def test_only_what_is_wanted_is_restored(
 ) -> None:
     captured = world.backup(source)
 
-    world.restore_folder(
-        captured, source, place / "back", include=Patterns(include), exclude=Patterns(exclude)
-    )
+    world.restore_folder(captured, source, place / "back", selection=selected(include, exclude))
 
     assert below(place / "back") == expected
 
@@ -87,7 +98,7 @@ def test_folders_on_the_way_to_a_file_look_as_in_the_snapshot(
 ) -> None:
     captured = world.backup(source)
 
-    world.restore_folder(captured, source, place / "back", include=Patterns(["/a/one"]))
+    world.restore_folder(captured, source, place / "back", selection=selected(["/a/one"]))
 
     made = (place / "back" / "a").stat()
     assert stat.S_IMODE(made.st_mode) == 0o751
@@ -100,7 +111,7 @@ def test_folders_that_are_there_already_are_left_as_they_are(world: World, sourc
     (place / "back" / "a").chmod(0o700)
     (place / "back").chmod(0o711)
 
-    world.restore_folder(captured, source, place / "back", include=Patterns(["/a/one"]))
+    world.restore_folder(captured, source, place / "back", selection=selected(["/a/one"]))
 
     assert stat.S_IMODE((place / "back" / "a").stat().st_mode) == 0o700
     assert stat.S_IMODE((place / "back").stat().st_mode) == 0o711
@@ -119,7 +130,7 @@ def test_with_delete_the_target_becomes_the_snapshot(world: World, source: Path,
     outcome = world.restore_folder(captured, source, back, delete=True)
 
     assert differences(picture(source), picture(back)) == []
-    assert outcome.files_deleted == 3
+    assert outcome.files_deleted == 5  # lost+found, x and y, extra, link
     assert below(source) == below(back)
 
 
@@ -130,9 +141,7 @@ def test_delete_spares_what_is_excluded_or_not_included(world: World, source: Pa
         (back / name).parent.mkdir(parents=True, exist_ok=True)
         (back / name).touch()
 
-    world.restore_folder(
-        captured, source, back, delete=True, include=Patterns(["/a"]), exclude=Patterns(["kept"])
-    )
+    world.restore_folder(captured, source, back, delete=True, selection=selected(["/a"], ["kept"]))
 
     assert below(back) == {
         "a",
@@ -171,7 +180,7 @@ def test_a_folder_deeper_than_recursion_goes_is_deleted(world: World, source: Pa
 
     outcome = world.restore_folder(captured, source, back, delete=True)
 
-    assert (outcome.failed, outcome.files_deleted) == ([], 1)
+    assert (outcome.failed, outcome.files_deleted) == ([], 400)
     assert below(back) == below(source)
 
 
@@ -197,7 +206,7 @@ def test_a_file_that_is_there_is_kept_as_the_rule_says(
     nanos = (place / "source" / "file").stat().st_mtime_ns + shift * 10**9
     os.utime(place / "back" / "file", ns=(nanos, nanos))
 
-    outcome = world.restore_folder(captured, place / "source", place / "back", overwrite=rule)
+    outcome = world.restore_folder(captured, place / "source", place / "back", overwrite=Overwrite(rule))
 
     assert (place / "back" / "file").read_text() == (content if kept else "snap")
     assert (outcome.files_unchanged, outcome.files_restored) == ((1, 0) if kept else (0, 1))
@@ -207,9 +216,10 @@ def test_an_unchanged_file_is_kept_if_changed_is_the_rule(world: World, source: 
     captured = world.backup(source)
     world.restore_folder(captured, source, place / "back")
 
-    outcome = world.restore_folder(captured, source, place / "back", overwrite="if-changed")
+    outcome = world.restore_folder(captured, source, place / "back", overwrite=Overwrite.IF_CHANGED)
 
-    assert (outcome.files_restored, outcome.files_unchanged) == (0, 4)
+    assert (outcome.files_restored, outcome.files_unchanged) == (4, 4)  # directories always count as restored
+    assert outcome.bytes_restored == 0
 
 
 def test_a_dry_run_changes_nothing(world: World, source: Path, place: Path) -> None:
@@ -220,7 +230,7 @@ def test_a_dry_run_changes_nothing(world: World, source: Path, place: Path) -> N
     outcome = world.restore_folder(captured, source, place / "back", dry_run=True, delete=True)
 
     assert below(place / "back") == {"extra"}
-    assert (outcome.files_restored, outcome.files_deleted) == (4, 1)
+    assert (outcome.files_restored, outcome.files_deleted) == (8, 1)
 
 
 def test_a_file_with_several_names_is_not_written_through(world: World, source: Path, place: Path) -> None:
@@ -239,12 +249,12 @@ def test_verify_finds_a_file_that_changed_behind_our_back(
     world: World, source: Path, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     captured = world.backup(source)
-    written = contents._write_all
+    written = target.write_all
 
     def corrupted(handle: int, content: bytes, offset: int) -> None:
         written(handle, content.replace(b"three", b"THREE"), offset)
 
-    monkeypatch.setattr(contents, "_write_all", corrupted)
+    monkeypatch.setattr(target, "write_all", corrupted)
 
     outcome = world.restore_folder(captured, source, place / "back", verify=True)
 
@@ -256,17 +266,296 @@ def test_a_disk_that_refuses_is_that_files_failure(
 ) -> None:
     captured = world.backup(source)
 
-    def full(handle: int, content: bytes, offset: int) -> None:
+    def refuse(handle: int, content: bytes, offset: int) -> None:
         if content == b"four":
-            raise OSError(28, "No space left on device")
+            raise OSError(5, "Input/output error")
         os.pwrite(handle, content, offset)
 
-    monkeypatch.setattr(contents, "_write_all", full)
+    monkeypatch.setattr(target, "write_all", refuse)
 
     outcome = world.restore_folder(captured, source, place / "back")
 
-    assert outcome.failed == ["/four: No space left on device"]
-    assert outcome.files_restored == 3
+    assert outcome.failed == ["/four: Input/output error"]
+    assert outcome.files_restored == 7
+
+
+def test_a_full_disk_names_the_file_and_counts_those_that_were_not_tried(
+    world: World, source: Path, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    captured = world.backup(source)
+    tried = []
+
+    def full(handle: int, content: bytes, offset: int) -> None:
+        tried.append(content)
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(target, "write_all", full)
+
+    outcome = world.restore_folder(captured, source, place / "back")
+
+    assert len(tried) == 1
+    assert len(outcome.failed) == 2
+    assert outcome.failed[0].endswith("No space left on device")
+    assert outcome.failed[1].endswith("not restored, nor are 2 others: no room is left")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root mounts a file system")
+def test_a_file_system_without_room_fails_what_does_not_fit(world: World, place: Path) -> None:
+    (place / "source").mkdir()
+    (place / "source" / "large").write_bytes(os.urandom(3_000_000))
+    (place / "source" / "small").write_text("small")
+    captured = world.backup(place / "source")
+    (place / "back").mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1M", "tmpfs", place / "back"], check=False, capture_output=True
+    )
+    if mounted.returncode:
+        pytest.skip("nothing may be mounted here")
+    try:
+        outcome = world.restore_folder(captured, place / "source", place / "back")
+        kept = (place / "back" / "small").read_text(), (place / "back" / "large").stat().st_size
+    finally:
+        subprocess.run(["umount", place / "back"], check=True)
+
+    assert [failed.split(":")[0] for failed in outcome.failed] == ["/large"]
+    assert "no room for its 3000000 bytes: No space left on device" in outcome.failed[0]
+    assert kept == ("small", 0)
+
+
+# --- files that are there already: only what differs is written
+
+
+class Spy:
+    """Counts what is written into files of the target."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.written: list[tuple[int, int]] = []
+        write = target.write_all
+
+        def noting(handle: int, content: bytes, offset: int) -> None:
+            self.written.append((offset, len(content)))
+            write(handle, content, offset)
+
+        monkeypatch.setattr(target, "write_all", noting)
+
+
+@pytest.fixture
+def large(world: World, place: Path) -> tuple[Captured, list[int]]:
+    """A file of several blobs that was backed up, and the lengths of its blobs."""
+    (place / "source").mkdir()
+    (place / "source" / "file").write_bytes(random.Random(1).randbytes(6_000_000) + bytes(2 << 20))
+    captured = world.backup(place / "source")
+    _, node = world.tree_at(captured, place / "source")
+    assert node is not None
+    assert node.subtree is not None
+    [file] = load_tree(world.opened(), node.subtree)
+    found = [world.opened().index.find(blob) for blob in file.content]
+    lengths = [one.blob.content_bytes for one in found if one is not None]
+    assert len(lengths) > 5
+    return captured, lengths
+
+
+@pytest.mark.parametrize("rule", [Overwrite.ALWAYS, Overwrite.IF_CHANGED])
+def test_of_a_changed_file_only_blobs_that_differ_are_fetched_and_written(
+    world: World,
+    place: Path,
+    large: tuple[Captured, list[int]],
+    rule: Overwrite,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    captured, lengths = large
+    world.restore_folder(captured, place / "source", place / "back")
+    before = (place / "back" / "file").stat().st_ino
+    with (place / "back" / "file").open("r+b") as file:
+        file.seek(lengths[0] + 5)
+        file.write(b"changed")
+        file.seek(-5, os.SEEK_END)
+        file.write(b"zeros")
+    spy = Spy(monkeypatch)
+    actions: list[tuple[Action, str, int | None]] = []
+
+    outcome = world.restore_folder(
+        captured, place / "source", place / "back", overwrite=rule, listen=lambda *what: actions.append(what)
+    )
+
+    assert sorted(spy.written) == [(lengths[0], lengths[1]), (sum(lengths[:-1]), lengths[-1])]
+    assert actions == [(Action.UPDATED, "/file", sum(lengths))]
+    assert (outcome.failed, (place / "back" / "file").stat().st_ino) == ([], before)
+    assert differences(picture(place / "source"), picture(place / "back")) == []
+
+
+@pytest.mark.parametrize("change", [b"longer", b"", None])
+def test_a_file_that_is_longer_or_shorter_gets_its_length_back(
+    world: World, place: Path, large: tuple[Captured, list[int]], change: bytes | None
+) -> None:
+    captured, lengths = large
+    world.restore_folder(captured, place / "source", place / "back")
+    with (place / "back" / "file").open("r+b") as file:
+        file.truncate(lengths[0] + 1 if change is None else sum(lengths))
+        file.seek(0, os.SEEK_END)
+        file.write(change or b"")
+
+    outcome = world.restore_folder(captured, place / "source", place / "back", verify=True)
+
+    assert outcome.failed == []
+    assert (place / "back" / "file").read_bytes() == (place / "source" / "file").read_bytes()
+
+
+def test_what_is_there_already_is_neither_written_nor_fetched(
+    world: World, place: Path, large: tuple[Captured, list[int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    captured, lengths = large
+    world.restore_folder(captured, place / "source", place / "back")
+    os.utime(place / "back" / "file", ns=(1, 1))
+    spy = Spy(monkeypatch)
+
+    outcome = world.restore_folder(captured, place / "source", place / "back")
+
+    assert spy.written == []
+    assert (outcome.files_unchanged, outcome.bytes_unchanged) == (1, sum(lengths))
+    assert differences(picture(place / "source"), picture(place / "back")) == []
+
+
+def test_of_a_file_with_several_names_nothing_is_written_unless_it_has_changed(
+    world: World, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (place / "source").mkdir()
+    (place / "source" / "one").write_text("content")
+    (place / "source" / "two").hardlink_to(place / "source" / "one")
+    captured = world.backup(place / "source")
+    world.restore_folder(captured, place / "source", place / "back")
+    (place / "back" / "one").chmod(0o600)
+    spy = Spy(monkeypatch)
+
+    assert world.restore_folder(captured, place / "source", place / "back").failed == []
+    assert (spy.written, differences(picture(place / "source"), picture(place / "back"))) == ([], [])
+    (place / "kept").hardlink_to(place / "back" / "one")
+    (place / "back" / "two").unlink()
+    (place / "back" / "one").write_text("changed")
+    assert world.restore_folder(captured, place / "source", place / "back").failed == []
+    assert (place / "kept").read_text() == "changed"
+    assert differences(picture(place / "source"), picture(place / "back")) == []
+
+
+def test_if_changed_trusts_size_and_time_and_always_does_not(
+    world: World, place: Path, large: tuple[Captured, list[int]]
+) -> None:
+    captured, _ = large
+    world.restore_folder(captured, place / "source", place / "back")
+    file = place / "back" / "file"
+    nanos = file.stat().st_mtime_ns
+    with file.open("r+b") as opened:
+        opened.write(b"silent change")
+    os.utime(file, ns=(nanos, nanos))
+
+    world.restore_folder(captured, place / "source", place / "back", overwrite=Overwrite.IF_CHANGED)
+    assert file.read_bytes().startswith(b"silent change")
+    world.restore_folder(captured, place / "source", place / "back", overwrite=Overwrite.ALWAYS)
+    assert file.read_bytes() == (place / "source" / "file").read_bytes()
+
+
+def test_zeros_are_holes_only_if_that_is_asked_for(
+    world: World, place: Path, large: tuple[Captured, list[int]]
+) -> None:
+    captured, lengths = large
+    world.restore_folder(captured, place / "source", place / "full")
+    world.restore_folder(captured, place / "source", place / "sparse", sparse=True)
+
+    assert (place / "full" / "file").read_bytes() == (place / "sparse" / "file").read_bytes()
+    assert (place / "full" / "file").stat().st_blocks * 512 >= sum(lengths)
+    assert (place / "sparse" / "file").stat().st_blocks * 512 <= sum(lengths) - (1 << 20)
+
+
+def test_zeros_are_written_where_room_cannot_be_had_beforehand(
+    world: World, place: Path, large: tuple[Captured, list[int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    captured, lengths = large
+
+    def refuse(*_: object) -> None:
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr(os, "posix_fallocate", refuse)
+
+    assert world.restore_folder(captured, place / "source", place / "back", verify=True).failed == []
+    assert (place / "back" / "file").stat().st_blocks * 512 >= sum(lengths)
+
+
+# --- what is told
+
+
+def test_each_file_is_told_once_and_a_dry_run_tells_the_same(world: World, source: Path, place: Path) -> None:
+    captured = world.backup(source)
+    back = place / "back"
+    world.restore_folder(captured, source, back)
+    (back / "four").unlink()
+    (back / "a" / "one").write_text("other")
+    (back / "old" / "x").mkdir(parents=True)
+    told: list[list[tuple[Action, str, int | None]]] = [[], []]
+
+    world.restore_folder(
+        captured, source, back, dry_run=True, delete=True, listen=lambda *what: told[0].append(what)
+    )
+    world.restore_folder(captured, source, back, delete=True, listen=lambda *what: told[1].append(what))
+
+    assert sorted(told[0]) == sorted(told[1])
+    assert set(told[1]) >= {
+        (Action.RESTORED, "/four", 4),
+        (Action.UPDATED, "/a/one", 5),
+        (Action.UNCHANGED, "/b/three", 7),
+        (Action.RESTORED, "/a", None),
+        (Action.DELETED, "/old/x", None),
+        (Action.DELETED, "/old", None),
+    }
+
+
+def test_a_signal_ends_a_restore_which_says_that_it_is_not_complete(
+    world: World, source: Path, place: Path
+) -> None:
+    captured = world.backup(source)
+    progress = Progress()
+
+    def stop(action: Action, path: str, size: int | None) -> None:
+        progress.stop.set()
+
+    with pytest.raises(StoppedError, match=r"not complete: 4 of 8 files are restored"):
+        world.restore_folder(captured, source, place / "back", progress=progress, listen=stop)
+    assert world.restore_folder(captured, source, place / "back").failed == []
+    assert differences(picture(source), picture(place / "back")) == []
+
+
+# --- which files
+
+
+def test_delete_spares_folders_in_which_nothing_is_asked_for(world: World, source: Path, place: Path) -> None:
+    captured = world.backup(source)
+    back = place / "back"
+    for name in ("a/old.conf", "a/old.txt", "b/old.conf", "a/gone.conf/file"):
+        (back / name).parent.mkdir(parents=True, exist_ok=True)
+        (back / name).touch()
+
+    world.restore_folder(captured, source, back, delete=True, selection=selected(["*.conf", "one"]))
+
+    assert below(back) == {"a", "a/one", "a/old.txt", "b", "b/old.conf"}
+
+
+@pytest.mark.parametrize("pattern", ['quo"te*', "quo?te\\\\*", "*\udcff", '/quo"te\\\\ö\udcff'])
+def test_patterns_are_compared_with_names_as_they_are(world: World, place: Path, pattern: str) -> None:
+    (place / "source").mkdir()
+    (place / "source" / 'quo"te\\ö\udcff').write_text("x")
+    (place / "source" / "other").write_text("x")
+    captured = world.backup(place / "source")
+
+    world.restore_folder(captured, place / "source", place / "back", selection=selected([pattern]))
+
+    assert below(place / "back") == {'quo"te\\ö\udcff'}
+
+
+def test_a_pattern_may_take_back_what_another_includes(world: World, source: Path, place: Path) -> None:
+    captured = world.backup(source)
+
+    world.restore_folder(captured, source, place / "back", selection=selected(["/a", "!/a/deep"]))
+
+    assert below(place / "back") == {"a", "a/one"}
 
 
 def test_a_store_that_goes_away_fails_the_files_that_it_held(source: Path, place: Path) -> None:
@@ -416,3 +705,14 @@ def test_a_type_that_cannot_be_made_is_said(forger: Forger, place: Path) -> None
     outcome = restore(reopened(forger.repository), tree, place / "back")
 
     assert outcome.failed == ["/x: a file of type 'irregular' cannot be made"]
+
+
+def test_includes_keep_the_walk_out_of_folders_that_cannot_hold_what_is_asked_for(
+    forger: Forger, place: Path
+) -> None:
+    lost = plain(b"lost", DIR, subtree=BlobID(bytes(31) + b"\1"))
+    tree = forger.tree(forger.folder(b"a", forger.file(b"x")), lost)
+
+    outcome = restore(reopened(forger.repository), tree, place / "back", selection=selected(["/a/x"]))
+
+    assert (outcome.failed, below(place / "back")) == ([], {"a", "a/x"})

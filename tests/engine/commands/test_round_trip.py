@@ -84,7 +84,7 @@ def test_everything_that_a_file_system_holds_comes_back(world: World, place: Pat
     sources.write_sparse(place / "source" / "sparse", sources.GIB)
 
     captured = world.backup(place / "source")
-    outcome = world.restore_folder(captured, place / "source", place / "back", verify=True)
+    outcome = world.restore_folder(captured, place / "source", place / "back", verify=True, sparse=True)
 
     assert (world.told, outcome.failed, outcome.problems.counts) == ([], [], {})
     assert differences(picture(place / "source"), picture(place / "back")) == []

@@ -10,7 +10,8 @@ from becalm_engine.commands import backup as backup_command
 from becalm_engine.commands.backup import BackupOptions, Captured
 from becalm_engine.commands.check import Findings, check
 from becalm_engine.commands.progress import Progress
-from becalm_engine.commands.restore import Outcome, RestoreOptions, Restorer
+from becalm_engine.commands.restore import Restorer
+from becalm_engine.commands.restored import Outcome, RestoreOptions
 from becalm_engine.commands.walk import subtree_at
 from becalm_engine.format.tree import Node
 from becalm_engine.ids import BlobID
@@ -80,9 +81,14 @@ class World:
 def restore(
     repository: Repository, tree: BlobID, into: Path, node: Node | None = None, **options: Any
 ) -> Outcome:
-    """Restore a tree of an open repository."""
+    """Restore a tree of an open repository. `progress` and `listen` are not options, but may be given."""
+    progress, listen = options.pop("progress", Progress()), options.pop("listen", lambda *_: None)
     restorer = Restorer(
-        repository, RestoreOptions(**options), progress=Progress(), report=lambda _path, _reason: None
+        repository,
+        RestoreOptions(**options),
+        progress=progress,
+        report=lambda _path, _reason: None,
+        listen=listen,
     )
     root = target.open_target(str(into))
     try:

@@ -10,7 +10,7 @@ from becalm_engine.policy.patterns import Patterns
 
 def fits(pattern: str, path: str) -> bool:
     """As a walk asks: about each folder on the way first, and nothing below one that fits."""
-    return Patterns([pattern]).match_any_parent(path)
+    return Patterns([pattern]).covers(path)
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_a_path_itself_is_asked_about_without_its_parents() -> None:
 
     assert patterns.match("/home")
     assert not patterns.match("/home/user")
-    assert patterns.match_any_parent("/home/user")
+    assert patterns.covers("/home/user")
 
 
 def test_an_exclamation_mark_takes_back_what_came_before() -> None:
@@ -109,7 +109,54 @@ def test_no_patterns_match_nothing() -> None:
     patterns = Patterns([])
 
     assert not patterns
-    assert not patterns.match_any_parent("/a/b")
+    assert not patterns.covers("/a/b")
+
+
+def test_what_lies_below_is_covered_until_a_pattern_takes_it_back() -> None:
+    patterns = Patterns(["/a", "!/a/x", "/a/x/keep"])
+
+    assert patterns.covers("/a/b/c")
+    assert not patterns.covers("/a/x")
+    assert not patterns.covers("/a/x/y")
+    assert patterns.covers("/a/x/keep/z")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "path", "may"),
+    [
+        ("/srv/*/data", "/srv", True),
+        ("/srv/*/data", "/srv/x", True),
+        ("/srv/*/data", "/srv/x/other", False),
+        ("/srv/*/data", "/srv/x/data/deep", True),
+        ("/srv/*/data", "/home", False),
+        ("/srv/**/data", "/srv/x/other", True),
+        ("data", "/home", True),
+        ("!/srv", "/srv", False),
+    ],
+)
+def test_where_nothing_can_fit_below_nobody_needs_to_look(pattern: str, path: str, may: bool) -> None:
+    assert Patterns([pattern]).may_cover_below(path) is may
+
+
+components = st.text("ab*", min_size=1, max_size=2)
+names = st.text("ab", min_size=1, max_size=2)
+
+
+@given(
+    st.builds(
+        lambda rooted, parts: "/" * rooted + "/".join(parts),
+        st.booleans(),
+        st.lists(components, min_size=1, max_size=3),
+    ),
+    st.lists(names, min_size=1, max_size=4),
+)
+def test_every_folder_above_a_path_that_is_covered_may_cover_below(pattern: str, parts: list[str]) -> None:
+    patterns = Patterns([pattern])
+    above = ["/" + "/".join(parts[:depth]) for depth in range(1, len(parts) + 1)]
+
+    assert patterns.covers(above[-1]) is any(map(patterns.match, above))
+    if patterns.covers(above[-1]):
+        assert all(map(patterns.may_cover_below, above[:-1]))
 
 
 @pytest.mark.parametrize("pattern", ["", "/", "//", "!"])

@@ -1,11 +1,14 @@
 import os
+import pwd
 from pathlib import Path
 
 import pytest
 
 from becalm_engine.format.tree import FILE, SYMLINK, Node
+from becalm_engine.policy.patterns import Patterns
+from becalm_engine.policy.selection import Selection
 from becalm_engine.volume import metadata
-from becalm_engine.volume.metadata import Problems, node_of, set_metadata, set_metadata_at
+from becalm_engine.volume.metadata import Problems, Restored, node_of, set_metadata, set_metadata_at
 
 
 def node_at(path: Path) -> Node:
@@ -127,3 +130,42 @@ def test_what_cannot_be_set_is_counted_by_kind_and_the_rest_is_set(
     assert problems.examples["owner"] == "/file: Operation not permitted"
     assert os.getxattr(tmp_path / "file", "user.good") == b"1"
     assert (tmp_path / "file").stat().st_mode & 0o7777 == 0o600
+
+
+def test_only_the_attributes_that_are_selected_are_set_and_removed(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    for name in ("user.old", "user.other"):
+        os.setxattr(tmp_path / "file", name, b"old")
+    node = node_at(tmp_path / "file")
+    node.xattrs = (("user.new", b"new"), ("user.only", b"only"))
+    chosen = Selection(exclude=(Patterns(["user.o*"]),))
+
+    with (tmp_path / "file").open("r+b") as file:
+        set_metadata(file.fileno(), node, "/file", Problems(), Restored(attributes=chosen))
+    assert sorted(os.listxattr(tmp_path / "file")) == ["user.new", "user.old", "user.other"]
+    with (tmp_path / "file").open("r+b") as file:
+        chosen = Selection(include=(Patterns(["user.o*"]),))
+        set_metadata(file.fileno(), node, "/file", Problems(), Restored(attributes=chosen))
+    assert sorted(os.listxattr(tmp_path / "file")) == ["user.new", "user.only"]
+
+
+def test_owners_may_go_by_name_and_a_name_that_is_not_known_keeps_its_number(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("x")
+    node = node_at(tmp_path / "file")
+    node.uid, node.gid, node.user, node.group = 4711, 4712, pwd.getpwuid(0).pw_name, "no such group\0"
+    given = []
+    monkeypatch.setattr(os, "fchown", lambda _, *owner: given.append(owner))
+    monkeypatch.setattr(os, "chown", lambda *owner, **_: given.append(owner[1:]))
+    problems = Problems()
+
+    with (tmp_path / "file").open("r+b") as file:
+        set_metadata(file.fileno(), node, "/file", problems, Restored(owner_by_name=True))
+    folder = os.open(tmp_path, os.O_RDONLY)
+    set_metadata_at(folder, b"file", node, "/file", problems, Restored(owner_by_name=True))
+    os.close(folder)
+
+    assert given == [(0, 4712), (0, 4712)]
+    assert problems.counts == {"group name": 2}
+    assert problems.examples["group name"].endswith("is not known here")

@@ -192,6 +192,7 @@ def test_the_commands_are_those_that_a_person_types() -> None:
             "restore",
             f"{'ab' * 32}:/data/data",
             "--target=/data/copy",
+            "--sparse",
             "--delete",
             "--verify",
         ],

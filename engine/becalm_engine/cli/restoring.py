@@ -1,0 +1,173 @@
+"""`becalm restore`: its flags to options, and what is printed about it, in restic's words."""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from becalm_engine.cli import nodes, options
+from becalm_engine.cli.output import Output, duration_text, size_text
+from becalm_engine.cli.session import Session
+from becalm_engine.cli.watching import watched
+from becalm_engine.commands import capacity
+from becalm_engine.commands.progress import Progress
+from becalm_engine.commands.restore import Restorer
+from becalm_engine.commands.restored import Action, Outcome, RestoreOptions
+from becalm_engine.commands.walk import subtree_at
+from becalm_engine.contract import ExitCode, Problem, Report, RestoreReport
+from becalm_engine.errors import UsageError
+from becalm_engine.format.shown import shown_text
+from becalm_engine.policy.overwrite import Overwrite
+from becalm_engine.policy.patterns import Patterns
+from becalm_engine.policy.selection import Selection
+from becalm_engine.repository import snapshots
+from becalm_engine.volume import target
+from becalm_engine.volume.metadata import Restored
+
+
+def restore(session: Session, output: Output, progress: Progress) -> Report:
+    """Restore a snapshot."""
+    arguments = session.arguments
+    name, _, subfolder = arguments.snapshot.partition(":")
+    wanted = _options(session)
+    teller = _Teller(output, Path(arguments.target).absolute(), listing=_lists_files(session, output))
+    with session.locked_repository(only_reads=True) as repository:
+        stored = snapshots.find_snapshot(repository, name, session.filter())
+        repository.load_index()
+        tree, node = subtree_at(repository, stored.snapshot.tree, subfolder)
+        if tree is None:
+            raise UsageError(
+                f"{subfolder} is a {node.type if node else 'file'}; restore its folder with --include"
+            )
+        restorer = Restorer(repository, wanted, progress=progress, report=teller.error, listen=teller.became)
+        output.say(f"restoring {nodes.snapshot_line(stored)} to {arguments.target}")
+        started = time.monotonic()
+        root = target.open_target(arguments.target)
+        with target.closing(root), watched(session, output, progress):
+            restorer.restore(tree, root, node)
+    _say_restored(output, restorer.outcome, progress, time.monotonic() - started)
+    return restore_report(restorer.outcome)
+
+
+def _options(session: Session) -> RestoreOptions:
+    arguments = session.arguments
+    if arguments.dry_run and arguments.verify:
+        raise UsageError("--dry-run and --verify: nothing would be written that could be verified")
+    chosen = options.selection(arguments)
+    everything = not any((*chosen.include, *chosen.exclude))
+    if arguments.delete and Path(arguments.target).resolve() == Path("/") and everything:
+        raise UsageError("--delete with --target / needs an include or an exclude: it would empty the system")
+    return RestoreOptions(
+        processes=capacity.processes(),
+        selection=chosen,
+        overwrite=Overwrite(arguments.overwrite),
+        delete=arguments.delete,
+        verify=arguments.verify,
+        sparse=arguments.sparse,
+        dry_run=arguments.dry_run,
+        metadata=Restored(
+            attributes=Selection(
+                include=(Patterns(arguments.include_xattr),), exclude=(Patterns(arguments.exclude_xattr),)
+            ),
+            owner_by_name=arguments.ownership_by_name,
+        ),
+    )
+
+
+def _lists_files(session: Session, output: Output) -> bool:
+    return output.verbose >= (1 if session.arguments.dry_run else 2)
+
+
+@dataclass(frozen=True, slots=True)
+class _Teller:
+    """Prints what becomes of each file, if that is wanted, and what could not be restored."""
+
+    output: Output
+    target: Path
+    listing: bool
+
+    def became(self, action: Action, path: str, size: int | None) -> None:
+        if not self.listing:
+            return
+        item = f"{self.target}{path}" if action is Action.DELETED else path
+        if self.output.json:
+            document = {"message_type": "verbose_status", "action": action, "item": item, "size": size or 0}
+            nodes.put_json(self.output, document)
+        else:
+            length = "" if size is None else f" with size {size_text(size)}"
+            self.output.say(f"{action:<9} {shown_text(item)}{length}")
+
+    def error(self, path: str, reason: str) -> None:
+        self.output.warn(f"error: {shown_text(path)}: {reason}")
+        self.output.message(
+            {"message_type": "error", "error": {"message": reason}, "during": "restore", "item": path},
+            to_error=True,
+        )
+
+
+def _say_restored(output: Output, outcome: Outcome, progress: Progress, seconds: float) -> None:
+    """Print what a restore did, and in one line a kind what it could not do."""
+    output.say(_summary_line(outcome, progress, seconds))
+    for kind, count in outcome.problems.counts.items():
+        output.warn(
+            f"Warning: {kind} could not be set on {count} files, e.g. {outcome.problems.examples[kind]}"
+        )
+    if outcome.failed:
+        output.warn(f"Fatal: there were {len(outcome.failed)} errors; the target is not complete")
+    output.message(_summary(outcome, progress, seconds))
+
+
+def _summary_line(outcome: Outcome, progress: Progress, seconds: float) -> str:
+    done, total = outcome.files_restored, progress.files_total
+    size, whole = outcome.bytes_restored, progress.bytes_total
+    if (done, size) == (total, whole):
+        text = f"Summary: Restored {done} files/dirs ({size_text(size)}) in {duration_text(seconds)}"
+    else:
+        text = (
+            f"Summary: Restored {done} / {total} files/dirs ({size_text(size)} / {size_text(whole)}) "
+            f"in {duration_text(seconds)}"
+        )
+    if outcome.files_unchanged:
+        text += f", skipped {outcome.files_unchanged} files/dirs {size_text(outcome.bytes_unchanged)}"
+    if outcome.files_deleted:
+        text += f", deleted {outcome.files_deleted} files/dirs"
+    return text
+
+
+def _summary(outcome: Outcome, progress: Progress, seconds: float) -> dict[str, Any]:
+    """Return restic's summary message, which leaves out what is 0."""
+    counts = {
+        "seconds_elapsed": int(seconds),
+        "total_files": progress.files_total,
+        "files_restored": outcome.files_restored,
+        "files_skipped": outcome.files_unchanged,
+        "files_deleted": outcome.files_deleted,
+        "total_bytes": progress.bytes_total,
+        "bytes_restored": outcome.bytes_restored,
+        "bytes_skipped": outcome.bytes_unchanged,
+    }
+    always = ("total_files", "files_restored")
+    return {
+        "message_type": "summary",
+        **{name: count for name, count in counts.items() if count or name in always},
+    }
+
+
+def restore_report(outcome: Outcome) -> RestoreReport:
+    """Return the report of a restore; files that failed make it fail."""
+    problems = dict(outcome.problems.counts)
+    error = None
+    if outcome.failed:
+        problems["files not restored"] = len(outcome.failed)
+        error = Problem(
+            "Target", f"{len(outcome.failed)} files could not be restored, first {outcome.failed[0]}"
+        )
+    return RestoreReport(
+        exit_code=ExitCode.ERROR if outcome.failed else ExitCode.OK,
+        error=error,
+        files_restored=outcome.files_restored,
+        files_unchanged=outcome.files_unchanged,
+        files_deleted=outcome.files_deleted,
+        bytes_restored=outcome.bytes_restored,
+        problems=problems,
+    )

@@ -1,0 +1,199 @@
+"""The first pass of a restore: walks the snapshot's tree and decides what becomes of each entry.
+
+Directories are made on the way down. On the way up, what the snapshot does not have is deleted if that is
+wanted, before anything is written: what goes may be the room that is needed.
+"""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from becalm_engine.commands.progress import Progress
+from becalm_engine.commands.restored import Action, Ledger, Path, RestoredFile, RestoreOptions
+from becalm_engine.errors import EngineError, TargetError
+from becalm_engine.format.tree import CHARDEV, DEV, DIR, FIFO, FILE, SOCKET, SYMLINK, Node
+from becalm_engine.ids import BlobID
+from becalm_engine.policy.overwrite import Verdict, judge
+from becalm_engine.repository.reader import load_tree
+from becalm_engine.repository.repository import Repository
+from becalm_engine.volume import target
+from becalm_engine.volume.target import Target
+
+_SPECIAL = frozenset((SYMLINK, DEV, CHARDEV, FIFO))
+
+
+@dataclass(slots=True)
+class Folder:
+    """One directory: where it goes below the target, and its path in the snapshot.
+
+    `restored`: its metadata is set, since it is asked for, or is made on the way to something. One that is there
+    already and only leads to something is left as it is.
+    """
+
+    place: Path
+    node: Node | None
+    path: str
+    restored: bool
+
+
+@dataclass(slots=True)
+class Plan:
+    """What is left to do. Folders come after those in them; of a link, its first name is a file."""
+
+    files: list[RestoredFile] = field(default_factory=list)
+    special: list[RestoredFile] = field(default_factory=list)
+    links: list[tuple[RestoredFile, RestoredFile]] = field(default_factory=list)
+    folders: list[Folder] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Level:
+    """One directory that is being walked. `touched`: something in it is wanted."""
+
+    folder: Folder
+    nodes: Iterator[Node]
+    touched: bool
+    names: set[bytes] = field(default_factory=set)
+
+
+class RestoreWalk:
+    """Fills a plan."""
+
+    def __init__(
+        self,
+        repository: Repository,
+        place: Target,
+        options: RestoreOptions,
+        ledger: Ledger,
+        progress: Progress,
+    ) -> None:
+        self.plan = Plan()
+        self._repository = repository
+        self._target = place
+        self._options = options
+        self._ledger = ledger
+        self._progress = progress
+        self._hard_links: dict[tuple[int, int], RestoredFile] = {}
+
+    def walk(self, tree: BlobID, top: Node | None) -> Plan:
+        """Plan to restore the content of a tree into the target, which gets the metadata of `top`."""
+        root = Folder((), top, "", restored=not any(self._options.selection.include))
+        levels = self._entered(root, tree)
+        while levels:
+            self._progress.check()
+            level = levels[-1]
+            node = next(level.nodes, None)
+            if node is not None:
+                levels += self._take(node, level)
+                continue
+            levels.pop()
+            self._leave(level)
+            if levels:
+                levels[-1].touched |= level.touched
+        return self.plan
+
+    def _entered(self, folder: Folder, tree: BlobID) -> list[_Level]:
+        try:
+            return [_Level(folder, iter(load_tree(self._repository, tree)), folder.restored)]
+        except EngineError as error:
+            self._ledger.failed(folder.path or "/", error)
+            return []
+
+    def _take(self, node: Node, level: _Level) -> list[_Level]:
+        """Take in one entry; return a directory to be entered."""
+        path = f"{level.folder.path}/{os.fsdecode(node.name)}"
+        if node.name in level.names:
+            self._ledger.failed(path, TargetError("the snapshot has it twice"))
+            return []
+        level.names.add(node.name)
+        selection = self._options.selection
+        if selection.excludes(path) or not self._ledger.attempt(path, target.refuse_name, node.name):
+            return []
+        included = selection.includes(path)
+        if node.type == DIR:
+            wanted = included or selection.may_include_below(path)
+            return (
+                self._folder(node, Folder((*level.folder.place, node.name), node, path, included))
+                if wanted
+                else []
+            )
+        if included:
+            level.touched = True
+            self._ledger.attempt(path, self._file, RestoredFile(level.folder.place, node, path))
+        return []
+
+    def _folder(self, node: Node, folder: Folder) -> list[_Level]:
+        assert node.subtree is not None
+        if folder.restored and not self._ledger.attempt(folder.path, self._make, folder):
+            return []
+        return self._entered(folder, node.subtree)
+
+    def _make(self, folder: Folder) -> None:
+        if not self._options.dry_run:
+            with self._target.folder(folder.place, make=True):
+                pass
+
+    def _file(self, file: RestoredFile) -> None:
+        node = file.node
+        if node.type == SOCKET:
+            return
+        if node.type != FILE and node.type not in _SPECIAL:
+            raise TargetError(f"a file of type {node.type!r} cannot be made")
+        verdict = judge(self._options.overwrite, node, self._found(file))
+        first = self._hard_links.setdefault((node.inode, node.device_id), file) if node.links > 1 else file
+        if verdict is Verdict.KEEP:
+            self._ledger.done(Action.UNCHANGED, file.path, node.size if first is file else 0)
+        elif first is not file:
+            self.plan.links.append((file, first))
+        elif node.type in _SPECIAL:
+            self.plan.special.append(file)
+        else:
+            file.present = verdict in (Verdict.COMPARE, Verdict.TRUST)
+            file.complete = verdict is Verdict.TRUST
+            self.plan.files.append(file)
+
+    def _found(self, file: RestoredFile) -> os.stat_result | None:
+        try:
+            with self._target.folder(file.folder) as folder:
+                return os.stat(file.node.name, dir_fd=folder, follow_symlinks=False)
+        except OSError:  # what stands in the way of making it is told when it is made
+            return None
+
+    def _leave(self, level: _Level) -> None:
+        if level.touched:
+            level.folder.restored = level.folder.restored or not self._is_there(level.folder)
+            self.plan.folders.append(level.folder)
+            if self._options.delete:
+                self._delete_others(level.folder, level.names)
+
+    def _is_there(self, folder: Folder) -> bool:
+        try:
+            with self._target.folder(folder.place):
+                return True
+        except OSError:
+            return False
+
+    def _delete_others(self, folder: Folder, keep: set[bytes]) -> None:
+        """Remove what is asked for and not in the snapshot."""
+        try:
+            with self._target.folder(folder.place) as handle:
+                for name in sorted(set(target.list_names(handle)) - keep):
+                    path = f"{folder.path}/{os.fsdecode(name)}"
+                    if self._options.selection.wants(path):
+                        self._ledger.attempt(path, self._delete, handle, name, folder.path)
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        except OSError as error:
+            reason = f"cannot delete what is not in the snapshot: {error.strerror}"
+            self._ledger.failed(folder.path or "/", TargetError(reason))
+
+    def _delete(self, folder: int, name: bytes, parent: str) -> None:
+        def told(path: bytes) -> None:
+            self._ledger.done(Action.DELETED, f"{parent}/{os.fsdecode(path)}")
+
+        if not self._options.dry_run:
+            target.remove(folder, name, told)
+            return
+        for _, inner, _, above in target.everything_at(folder, name):
+            self._progress.check()
+            told(b"/".join((*above, inner)))
