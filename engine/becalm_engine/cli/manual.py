@@ -99,10 +99,14 @@ PAGES = {
     ),
     "check": Page(
         "Check that everything a restore would need is there and whole: packs, index, trees and files "
-        "of every snapshot. With --read-data every byte is read and compared with its hash.",
+        "of every snapshot, or of those that fit. With --read-data every byte is read and compared with its "
+        "hash and its length; with --read-data-subset those of some packs. Damaged packs, snapshots and files "
+        "are named, and the exit code is 1.",
         (
             "becalm check",
             "becalm check --read-data",
+            "becalm check --read-data-subset 3/7",
+            "becalm check --read-data-subset 2.5%",
         ),
     ),
     "forget": Page(

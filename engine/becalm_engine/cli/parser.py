@@ -189,6 +189,12 @@ def _restore(add: _Add) -> None:
 def _check(add: _Add) -> None:
     parser = add("check", "Check that everything a restore would need is there and whole")
     parser.add_argument("--read-data", action="store_true", help="read and verify every byte")
+    parser.add_argument("--read-data-subset", default="", metavar="SUBSET",
+                        help="only some packs: the n-th of t groups (n/t), a share (5%%) or a size (10G)")  # fmt: skip
+    parser.add_argument(
+        "--with-cache", action="store_true", help="taken for restic's sake: there is no cache"
+    )
+    snapshot_filters(parser)
 
 
 def _forget(add: _Add) -> None:

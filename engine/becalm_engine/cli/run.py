@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from io import BufferedReader
 from typing import Any, cast
 
-from becalm_engine.cli import change, inspect, maintain, restoring, search, show
+from becalm_engine.cli import change, checking, inspect, maintain, restoring, search, show
 from becalm_engine.cli.generate import generate
 from becalm_engine.cli.options import exclusions
 from becalm_engine.cli.output import Output, Watcher, size_text
@@ -16,7 +16,6 @@ from becalm_engine.cli.session import Session, read_text
 from becalm_engine.cli.watching import watched
 from becalm_engine.commands import backup as backup_command
 from becalm_engine.commands import capacity, sources
-from becalm_engine.commands import check as check_command
 from becalm_engine.commands import commit as commit_command
 from becalm_engine.commands import forget as forget_command
 from becalm_engine.commands.backup import BackupOptions, Captured
@@ -26,7 +25,6 @@ from becalm_engine.contract import (
     CaptureReport,
     CommitPlan,
     CommitReport,
-    ExitCode,
     ForgetReport,
     InitReport,
     PruneReport,
@@ -198,19 +196,6 @@ def list_snapshots(session: Session, output: Output, progress: Progress) -> Repo
     return Report()
 
 
-def check(session: Session, output: Output, progress: Progress) -> Report:
-    """Check the repository."""
-    with (
-        session.locked_repository(exclusive=True, only_reads=True) as repository,
-        watched(session, output, progress),
-    ):
-        findings = check_command.check(
-            repository, read_data=session.arguments.read_data, progress=progress, say=output.say
-        )
-    show.findings(output, findings)
-    return Report(exit_code=ExitCode.ERROR if findings.errors else ExitCode.OK)
-
-
 def forget(session: Session, output: Output, progress: Progress) -> Report:
     """Apply a policy."""
     arguments = session.arguments
@@ -315,7 +300,7 @@ COMMANDS = {
     "commit": Command(commit, CommitReport),
     "snapshots": Command(list_snapshots),
     "restore": Command(restoring.restore, RestoreReport),
-    "check": Command(check),
+    "check": Command(checking.check),
     "forget": Command(forget, ForgetReport),
     "cat": Command(cat, AccessReport),
     "unlock": Command(unlock),

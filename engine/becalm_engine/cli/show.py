@@ -6,7 +6,7 @@ from typing import Any
 
 from becalm_engine.cli.output import Output, size_text, table
 from becalm_engine.commands.backup import Captured
-from becalm_engine.commands.check import Findings
+from becalm_engine.commands.findings import Findings
 from becalm_engine.commands.forget import Group
 from becalm_engine.contract import summary_of
 from becalm_engine.format import config, gotime
@@ -15,6 +15,7 @@ from becalm_engine.format.snapshot import to_document
 from becalm_engine.repository.snapshots import StoredSnapshot
 
 GroupKey = tuple[str, tuple[str, ...], tuple[str, ...]]
+_NAMED_PACKS = 20
 _HEAD = ("ID", "Time", "Host", "Tags", "Paths", "Size")
 
 
@@ -99,7 +100,7 @@ def backup_summary(captured: Captured, snapshot: str) -> dict[str, Any]:
 
 
 def findings(output: Output, found: Findings) -> None:
-    """Print what a check found."""
+    """Print what a check found, and what can be done about it."""
     for hint in found.hints:
         output.say(f"hint: {hint}")
     for error in found.errors:
@@ -107,15 +108,32 @@ def findings(output: Output, found: Findings) -> None:
         output.message({"message_type": "error", "message": error}, to_error=True)
     for name in found.damaged_snapshots:
         output.warn(f"error: snapshot {name[:8]} is damaged")
+    if found.errors:
+        output.warn("\n".join(_advice(found)))
     output.say("the repository contains errors" if found.errors else "no errors were found")
     output.message(
         {
             "message_type": "summary",
             "num_errors": len(found.errors),
             "broken_packs": found.broken_packs,
+            "suggest_repair_index": found.broken_index,
+            "suggest_prune": bool(found.unlisted_packs),
             "damaged_snapshots": found.damaged_snapshots,
         }
     )
+
+
+def _advice(found: Findings) -> list[str]:
+    lines = ["Make a copy of the repository before it is repaired. Then, in this order:"]
+    if found.broken_index:
+        lines.append("  becalm repair index")
+    if found.broken_packs:
+        more = " …" if len(found.broken_packs) > _NAMED_PACKS else ""
+        lines.append(f"  becalm repair packs {' '.join(found.broken_packs[:_NAMED_PACKS])}{more}")
+    if found.damaged_snapshots:
+        lines.append("  becalm backup …   (files that are still as they were fill what is missing)")
+        lines.append("  becalm repair snapshots --dry-run")
+    return lines
 
 
 def forget_plan(output: Output, groups: Sequence[Group]) -> None:

@@ -7,7 +7,8 @@ So nothing is sorted when an index is loaded, and a new blob costs an append.
 """
 
 import struct
-from collections.abc import Iterable, Iterator
+from array import array
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from becalm_engine.format.pack import BlobKind, PackedBlob
@@ -86,14 +87,29 @@ class BlobIndex:
         """Return all packs, in the order they were added."""
         return list(self._packs)
 
-    def by_pack(self) -> dict[PackID, list[PackedBlob]]:
-        """Return the blobs of every pack, by offset."""
-        grouped: dict[PackID, list[PackedBlob]] = {pack: [] for pack in self._packs}
-        for location in self:
-            grouped[location.pack].append(location.blob)
-        for blobs in grouped.values():
-            blobs.sort(key=lambda blob: blob.offset)
-        return grouped
+    def by_pack(self) -> "ByPack":
+        """Return a view of the blobs of every pack, by offset. What is added later is not in it."""
+        return ByPack(self)
+
+    def numbered(self) -> Iterator[tuple[int, int]]:
+        """Yield the pack number of every record, and where the record lies."""
+        for key, bucket in self._buckets.items():
+            above = int.from_bytes(key) << 32
+            for at, record in enumerate(_RECORD.iter_unpack(bucket)):
+                yield record[1], above | at * _RECORD_BYTES
+
+    def number_of(self, pack: PackID) -> int:
+        """Return the number of a pack.
+
+        Raises:
+            KeyError: It is not in the index.
+        """
+        return self._pack_numbers[pack]
+
+    def at(self, place: int) -> PackedBlob:
+        """Return the blob of a record that `numbered` has named."""
+        bucket = self._buckets[(place >> 32).to_bytes(2)]
+        return self._location(bucket, place & 0xFFFFFFFF).blob
 
     def __iter__(self) -> Iterator[Location]:
         for bucket in self._buckets.values():
@@ -123,3 +139,32 @@ def _matches(bucket: bytes | bytearray, blob: BlobID) -> Iterator[int]:
         if at % _RECORD_BYTES == 0:
             yield at
         at = bucket.find(blob, at + 1)
+
+
+class ByPack(Mapping[PackID, list[PackedBlob]]):
+    """The blobs of every pack, by offset: 8 bytes a blob beside the index, and objects only for one pack at a time."""
+
+    def __init__(self, index: BlobIndex) -> None:
+        self._index = index
+        self._packs = index.packs()
+        ends = array("Q", bytes(8 * (len(self._packs) + 1)))
+        for number, _ in index.numbered():
+            ends[number + 1] += 1
+        for number in range(len(self._packs)):
+            ends[number + 1] += ends[number]
+        self._starts = array("Q", ends)
+        self._places = array("Q", bytes(8 * len(index)))
+        for number, place in index.numbered():
+            self._places[ends[number]] = place
+            ends[number] += 1
+
+    def __getitem__(self, pack: PackID) -> list[PackedBlob]:
+        number = self._index.number_of(pack)
+        places = self._places[self._starts[number] : self._starts[number + 1]]
+        return sorted(map(self._index.at, places), key=lambda blob: blob.offset)
+
+    def __iter__(self) -> Iterator[PackID]:
+        return iter(self._packs)
+
+    def __len__(self) -> int:
+        return len(self._packs)

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from becalm_engine.errors import (
     DamagedError,
+    EngineError,
     ObjectMissingError,
     RepositoryExistsError,
     RepositoryMissingError,
@@ -26,6 +27,8 @@ from becalm_engine.storage.base import CONFIG_NAME, FileKind, Storage
 DEFAULT_COST = ScryptCost()
 
 T = TypeVar("T")
+Broken = Callable[[str, EngineError], None]
+"""Told of a document that cannot be read: its name, and why."""
 
 
 class Repository:
@@ -89,19 +92,33 @@ class Repository:
         """Load and decode all documents of a kind, several at once."""
         return dict(self.each_document(kind, decode))
 
-    def each_document(self, kind: FileKind, decode: Callable[[bytes], T]) -> Iterator[tuple[str, T]]:
-        """Yield all documents of a kind, several loaded at once, and no more of them in memory than that."""
+    def each_document(
+        self, kind: FileKind, decode: Callable[[bytes], T], broken: Broken | None = None
+    ) -> Iterator[tuple[str, T]]:
+        """Yield all documents of a kind, several loaded at once, and no more of them in memory than that.
+
+        With `broken`, one that is damaged or gone is told and left out; without it, it ends the reading.
+        """
+
+        def load(name: str) -> list[tuple[str, T]]:
+            try:
+                return [(name, decode(self.load_document(kind, name)))]
+            except EngineError as error:
+                if broken is None or error.retryable:
+                    raise
+                broken(name, error)
+                return []
+
         names = sorted(stored.name for stored in self.storage.list(kind))
         step = 2 * self.storage.connections
         with ThreadPoolExecutor(self.storage.connections) as pool:
             for at in range(0, len(names), step):
-                some = names[at : at + step]
-                texts = pool.map(lambda name: decode(self.load_document(kind, name)), some)
-                yield from zip(some, texts, strict=True)
+                for found in pool.map(load, names[at : at + step]):
+                    yield from found
 
-    def load_index(self) -> None:
+    def load_index(self, broken: Broken | None = None) -> None:
         """Read all index files. Snapshots must be listed before: the index may be newer, never older."""
-        for _, packs in self.each_document(FileKind.INDEX, index_file.decode):
+        for _, packs in self.each_document(FileKind.INDEX, index_file.decode, broken):
             for pack, blobs in packs:
                 self.index.add(PackID(pack), blobs)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from becalm_engine.errors import SnapshotMissingError
 from becalm_engine.format import snapshot as snapshot_format
 from becalm_engine.format.snapshot import Snapshot
-from becalm_engine.repository.repository import Repository
+from becalm_engine.repository.repository import Broken, Repository
 from becalm_engine.storage.base import FileKind
 
 _SHORT_CHARS = 8
@@ -47,14 +47,16 @@ def _has_tags(snapshot: Snapshot, tags: Iterable[str]) -> bool:
     return all(tag in snapshot.tags if tag else not snapshot.tags for tag in tags)
 
 
-def list_snapshots(repository: Repository, wanted: Filter | None = None) -> list[StoredSnapshot]:
-    """Return the snapshots that fit, oldest first.
+def list_snapshots(
+    repository: Repository, wanted: Filter | None = None, broken: Broken | None = None
+) -> list[StoredSnapshot]:
+    """Return the snapshots that fit, oldest first. With `broken`, one that cannot be read is told and left out.
 
     Raises:
         DamagedError: One of them cannot be read; nothing is left out in silence.
     """
-    loaded = repository.load_documents(FileKind.SNAPSHOT, snapshot_format.decode)
-    found = [StoredSnapshot(name, snapshot) for name, snapshot in loaded.items()]
+    loaded = repository.each_document(FileKind.SNAPSHOT, snapshot_format.decode, broken)
+    found = [StoredSnapshot(name, snapshot) for name, snapshot in loaded]
     fitting = [stored for stored in found if wanted is None or wanted.fits(stored.snapshot)]
     return sorted(fitting, key=lambda stored: (stored.snapshot.time_nanos, stored.name))
 

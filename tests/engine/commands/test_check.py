@@ -4,14 +4,19 @@ from pathlib import Path
 
 import pytest
 
-from becalm_engine.format.pack import BlobKind
+from becalm_engine.errors import StorageUnavailableError
+from becalm_engine.format.crypto import IV_BYTES
+from becalm_engine.format.pack import BlobKind, PackedBlob
 from becalm_engine.format.snapshot import Snapshot
 from becalm_engine.format.tree import FILE, Node, encode_node, encode_tree
-from becalm_engine.ids import BlobID
-from becalm_engine.repository.snapshots import save_snapshot
+from becalm_engine.ids import BlobID, PackID, blob_id
+from becalm_engine.policy.subset import Group
+from becalm_engine.repository.reader import load_blob
+from becalm_engine.repository.snapshots import Filter, save_snapshot
 from becalm_engine.repository.writer import Writer
 from becalm_engine.storage.base import FileKind
 from becalm_engine.storage.memory import MemoryStorage
+from tests.engine.commands.planted import folder, node, plant, plant_deep
 from tests.engine.commands.world import World
 
 
@@ -112,6 +117,147 @@ def test_a_tree_that_no_honest_program_writes_is_a_fault(world: World, nodes: li
 
     assert any(said in error for error in found.errors)
     assert len(found.damaged_snapshots) == 1
+
+
+def test_a_snapshot_that_shares_something_damaged_deep_below_is_named_and_the_fault_is_told_once(
+    world: World,
+) -> None:
+    lost = BlobID(bytes(31) + b"\1")
+    bad = plant(world, [folder(b"inner", plant(world, [folder(b"lost", lost)]))])
+    sound = plant(world, [])
+    names = []
+    for number, tree in enumerate((bad, bad, sound)):
+        top = plant(world, [node(b"file"), folder(b"sub", tree, mtime=number)])
+        names.append(save_snapshot(world.opened(), Snapshot(number + 1, top, ("/x",))).name)
+
+    found = world.check()
+
+    assert found.damaged_snapshots == names[:2]
+    assert found.errors == [
+        f"snapshot {names[0][:8]}: /sub/inner/lost: blob {lost.hex()} is in no index",
+    ]
+
+
+def test_a_file_whose_blob_is_damaged_is_named_with_all_its_snapshots(
+    world: World, storage: MemoryStorage, place: Path
+) -> None:
+    world.backup(place / "source")
+    _flip(storage)
+
+    found = world.check()
+
+    file = place / "source" / "sub" / "file"
+    assert found.damaged_snapshots == [one.name for one in world.snapshots()]
+    [told] = [error for error in found.errors if error.startswith("snapshot")]
+    assert f"{file.parent}: file 'file': blob " in told
+    assert told.endswith("is damaged")
+
+
+def test_a_blob_that_another_pack_has_too_is_not_lost(world: World, storage: MemoryStorage) -> None:
+    pack = largest_pack(storage)
+    copy = MemoryStorage()
+    copy.files.update(storage.files)
+    repository = world.opened()
+    [blob] = repository.index.by_pack()[PackID(bytes.fromhex(pack[1]))]
+    content = load_blob(repository, blob.id)
+    with Writer(repository.without_index()) as writer:
+        writer.save_as(blob.id, BlobKind.DATA, content)
+    _flip(storage)
+
+    found = world.check()
+
+    assert len(found.broken_packs) == 1
+    assert found.damaged_snapshots == []
+
+
+def test_of_a_pack_with_one_bad_blob_the_others_are_not_lost(
+    world: World, storage: MemoryStorage, place: Path
+) -> None:
+    for name in ("bad", "good"):
+        (place / "two").mkdir(exist_ok=True)
+        (place / "two" / name).write_bytes(os.urandom(5000))
+    world.backup(place / "two")
+    _flip(storage)
+
+    found = world.check()
+
+    assert len(found.damaged_snapshots) == 1
+    assert len([error for error in found.errors if error.startswith("snapshot")]) == 1
+
+
+@pytest.mark.parametrize("more", [1, -1, 10**9])
+def test_a_length_that_is_not_that_of_the_content_is_a_fault(world: World, more: int) -> None:
+    repository, content = world.opened(), b"content" * 50
+    blob = blob_id(content)
+    sealed = repository.envelope.seal(repository.codec.compress(content), iv=bytes(IV_BYTES))
+    with Writer(repository) as writer:
+        packed = PackedBlob(blob, BlobKind.DATA, 0, len(sealed), len(content) + more)
+        writer.put_sealed(packed, bytes(sealed))
+    tree = plant(world, [node(b"file", size=350 + more, content=(blob,))])
+    damaged = save_snapshot(world.opened(), Snapshot(1, tree, ("/x",)))
+
+    found = world.check()
+
+    assert found.damaged_snapshots == [damaged.name]
+    assert any("bytes came out" in error or "more than" in error for error in found.errors)
+    assert any("/: file 'file': blob" in error for error in found.errors)
+
+
+@pytest.mark.parametrize("kind", [FileKind.SNAPSHOT, FileKind.INDEX])
+def test_a_document_that_cannot_be_read_is_named_and_the_check_goes_on(
+    world: World, storage: MemoryStorage, kind: FileKind
+) -> None:
+    storage.files[kind, "ab" * 32] = b"garbage"
+
+    found = world.check()
+
+    assert any("ab" * 32 in error for error in found.errors)
+    assert found.damaged_snapshots == (["ab" * 32] if kind is FileKind.SNAPSHOT else [])
+    assert found.broken_index is (kind is FileKind.INDEX)
+    assert found.broken_packs == []
+
+
+def test_a_store_that_is_away_is_no_damage(world: World, storage: MemoryStorage) -> None:
+    class Away(MemoryStorage):
+        def load(self, kind: FileKind, name: str) -> bytes:
+            if kind is FileKind.SNAPSHOT:
+                raise StorageUnavailableError("away")
+            return super().load(kind, name)
+
+    away = Away()
+    away.files.update(storage.files)
+    world.storage = away
+
+    with pytest.raises(StorageUnavailableError):
+        world.check()
+
+
+def test_only_the_packs_of_a_subset_are_read(world: World, storage: MemoryStorage, place: Path) -> None:
+    pack = largest_pack(storage)[1]
+    _flip(storage)
+    number = int(pack[:2], 16) + 1
+
+    inside = world.check(read_data=False, subset=Group(number, 256))
+    outside = world.check(read_data=False, subset=Group(number % 256 + 1, 256))
+
+    assert inside.broken_packs == [pack]
+    assert outside.errors == []
+
+
+def test_only_snapshots_that_are_wanted_are_looked_at(world: World) -> None:
+    save(world, Node(b"x", FILE, 0, 0, 0, 0, 0, 0, size=5))
+
+    assert world.check(wanted=Filter(hosts=("node",))).errors == []
+    assert world.check(wanted=Filter(paths=("/x",))).errors != []
+
+
+def test_a_tree_that_is_deep_is_checked_in_little_memory(world: World) -> None:
+    tree = plant_deep(world, 3000, [node(b"bad", size=3)], name=b"n" * 100)
+    save_snapshot(world.opened(), Snapshot(1, tree, ("/x",)))
+
+    [error] = world.check().errors
+
+    assert error.endswith("file 'bad': states 3 bytes, but its blobs have 0")
 
 
 def test_each_snapshot_that_shares_a_bad_tree_is_named(world: World, place: Path) -> None:

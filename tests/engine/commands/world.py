@@ -8,7 +8,8 @@ from typing import Any
 
 from becalm_engine.commands import backup as backup_command
 from becalm_engine.commands.backup import BackupOptions, Captured
-from becalm_engine.commands.check import Findings, check
+from becalm_engine.commands.check import check
+from becalm_engine.commands.findings import Findings
 from becalm_engine.commands.progress import Progress
 from becalm_engine.commands.restore import Restorer
 from becalm_engine.commands.restored import Outcome, RestoreOptions
@@ -72,10 +73,10 @@ class World:
         tree, node = self.tree_at(captured, path)
         return self.restore(tree, into, node, **options)
 
-    def check(self, *, read_data: bool = True) -> Findings:
+    def check(self, *, read_data: bool = True, **how: Any) -> Findings:
         """Check the repository."""
         repository = open_repository(self.storage, PASSWORD)
-        return check(repository, read_data=read_data, progress=Progress(), say=lambda _: None)
+        return check(repository, read_data=read_data, progress=Progress(), say=lambda _: None, **how)
 
 
 def restore(

@@ -1,3 +1,6 @@
+import random
+import tracemalloc
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -92,3 +95,29 @@ def test_an_empty_index_knows_nothing() -> None:
     assert BlobID(bytes(32)) not in index
     assert index.find_all(BlobID(bytes(32))) == []
     assert list(index) == []
+
+
+def test_a_view_by_pack_holds_no_object_for_each_blob() -> None:
+    index = BlobIndex()
+    chance = random.Random(1)
+    for number in range(20):
+        blobs = [
+            PackedBlob(BlobID(chance.randbytes(32)), BlobKind.DATA, at * 100, 100, 80) for at in range(1000)
+        ]
+        index.add(PackID(bytes([number] * 32)), blobs)
+    del blobs
+    tracemalloc.start()
+
+    by_pack = index.by_pack()
+    offsets = sum(len(by_pack[pack]) for pack in by_pack)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert (offsets, len(by_pack)) == (20_000, 20)
+    assert most < 20_000 * 8 + 1000 * 600, "8 bytes a blob, and one pack of objects"
+
+
+def test_a_pack_that_is_not_there_is_not_in_the_view() -> None:
+    index = BlobIndex()
+
+    assert PackID(bytes(32)) not in index.by_pack()
