@@ -4,6 +4,7 @@ from becalm_engine.cli import show
 from becalm_engine.cli.output import Output
 from becalm_engine.cli.session import Session
 from becalm_engine.cli.watching import watched
+from becalm_engine.commands import capacity
 from becalm_engine.commands import check as check_command
 from becalm_engine.commands.progress import Progress
 from becalm_engine.commands.sources import parse_size
@@ -26,6 +27,7 @@ def check(session: Session, output: Output, progress: Progress) -> Report:
             wanted=session.filter(),
             progress=progress,
             say=output.say,
+            processes=capacity.processes(),
         )
     show.findings(output, findings)
     return Report(exit_code=ExitCode.ERROR if findings.errors else ExitCode.OK)

@@ -22,6 +22,7 @@ def check(
     say: Callable[[str], None],
     subset: Subset | None = None,
     wanted: Filter | None = None,
+    processes: int = 1,
 ) -> Findings:
     """Check packs against the index, and trees and files of every snapshot that is wanted.
 
@@ -36,7 +37,7 @@ def check(
     check_listed(repository, packs, findings)
     reading = EVERYTHING if read_data else subset
     if reading is not None:
-        read_packs(repository, packs, reading, findings, progress, say)
+        read_packs(repository, packs, reading, findings, progress, say, processes=processes)
     say("check snapshots, trees and files")
     trees = TreeCheck(repository, findings, progress)
     for stored in every:

@@ -3,13 +3,18 @@
 Of the index, which may have millions of blobs, only those of the packs at hand become objects.
 """
 
+import contextlib
 import random
+import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
 
 from becalm_engine.commands.findings import Findings
 from becalm_engine.commands.progress import Progress
+from becalm_engine.crew import Crew
 from becalm_engine.errors import DamagedError, EngineError
 from becalm_engine.format.pack import LENGTH_BYTES, PackedBlob, decode_header, expected_size, header_range
 from becalm_engine.ids import PackID, stored_id
@@ -19,6 +24,11 @@ from becalm_engine.repository.repository import Repository
 from becalm_engine.storage.base import FileKind
 
 Packs = Mapping[PackID, list[PackedBlob]]
+
+ReadPack = tuple[PackID, list[str], list[PackedBlob]]
+"""A pack that was read: what is wrong with it, and which of its blobs are not whole."""
+
+_FEW_PACKS = 4
 
 
 def check_listed(repository: Repository, packs: Packs, findings: Findings) -> None:
@@ -60,8 +70,10 @@ def read_packs(
     findings: Findings,
     progress: Progress,
     say: Callable[[str], None],
+    *,
+    processes: int = 1,
 ) -> None:
-    """Read packs, several at once, and look at every byte of them."""
+    """Read packs, several at once and by several processes, and look at every byte of them."""
     broken = set(findings.broken_packs)
     sized = [(pack, expected_size(blobs)) for pack, blobs in packs.items() if pack.hex() not in broken]
     chosen = subset.choose(sized, random.SystemRandom())
@@ -69,11 +81,11 @@ def read_packs(
     size_of = dict(sized)
     progress.files_total, progress.bytes_total = len(chosen), sum(size_of[pack] for pack in chosen)
 
-    def read(pack: PackID) -> tuple[list[str], list[PackedBlob]]:
-        progress.check()
-        return _faults_of_pack(repository, pack, packs[pack])
-
-    for pack, (faults, bad) in _side_by_side(read, chosen, repository.storage.connections):
+    if processes > 1 and len(chosen) > _FEW_PACKS:
+        results = _read_by_crew(repository, packs, chosen, progress, processes)
+    else:
+        results = _read_side_by_side(repository, packs, chosen, progress)
+    for pack, faults, bad in results:
         progress.files_done += 1
         progress.bytes_done += size_of[pack]
         if faults:
@@ -83,22 +95,53 @@ def read_packs(
             findings.lost.add(blob)
 
 
-_Read = Callable[[PackID], tuple[list[str], list[PackedBlob]]]
+def _read_side_by_side(
+    repository: Repository, packs: Packs, chosen: Iterable[PackID], progress: Progress
+) -> Iterator[ReadPack]:
+    """Yield what reading each pack gave; threads are a few packs ahead."""
 
+    def read(pack: PackID) -> ReadPack:
+        progress.check()
+        return (pack, *_faults_of_pack(repository, pack, packs[pack]))
 
-def _side_by_side(
-    read: _Read, packs: list[PackID], connections: int
-) -> Iterator[tuple[PackID, tuple[list[str], list[PackedBlob]]]]:
-    """Yield each pack with what reading it gave, a few ahead."""
-    under_way: deque[tuple[PackID, Future[tuple[list[str], list[PackedBlob]]]]] = deque()
-    with ThreadPoolExecutor(max(2, connections), thread_name_prefix="check") as pool:
-        for pack in packs:
-            under_way.append((pack, pool.submit(read, pack)))
+    under_way: deque[Future[ReadPack]] = deque()
+    connections = max(2, repository.storage.connections)
+    with ThreadPoolExecutor(connections, thread_name_prefix="check") as pool:
+        for pack in chosen:
+            under_way.append(pool.submit(read, pack))
             if len(under_way) > 2 * connections:
-                done, future = under_way.popleft()
-                yield done, future.result()
-        for done, future in under_way:
-            yield done, future.result()
+                yield under_way.popleft().result()
+        for future in under_way:
+            yield future.result()
+
+
+@dataclass(frozen=True, slots=True)
+class _Member:
+    """What one of several processes reads with."""
+
+    repository: Repository
+    packs: Packs
+    progress: Progress
+
+    def work(self, task: Sequence[PackID]) -> list[ReadPack]:
+        """Read some packs."""
+        return list(_read_side_by_side(self.repository, self.packs, task, self.progress))
+
+    def last(self) -> None:
+        """Nothing is left to tell."""
+
+
+def _read_by_crew(
+    repository: Repository, packs: Packs, chosen: Sequence[PackID], progress: Progress, processes: int
+) -> Iterator[ReadPack]:
+    @contextlib.contextmanager
+    def member(stop: threading.Event, _tell: Callable[[Any], None]) -> Iterator[_Member]:
+        yield _Member(repository.forked(stop), packs, Progress(stop=stop))
+
+    tasks = [chosen[at : at + _FEW_PACKS] for at in range(0, len(chosen), _FEW_PACKS)]
+    with Crew(processes, member, check=progress.check) as crew:
+        for _, read in crew.map(tasks):
+            yield from read
 
 
 def _faults_of_pack(

@@ -80,7 +80,7 @@ def file_head(name: str, found: os.stat_result, size: int, *, with_atime: bool =
         name,
         stat.S_IMODE(found.st_mode),
         (modified, found.st_atime_ns if with_atime else modified, found.st_ctime_ns),
-        _owner_text(found.st_uid, found.st_gid),
+        _owner_fields(found.st_uid, found.st_gid),
         (found.st_ino, found.st_dev, size, found.st_nlink),
     )
 
@@ -103,7 +103,7 @@ def read_xattrs(path: bytes | int) -> tuple[tuple[str, bytes], ...]:
 
 
 @lru_cache(maxsize=4096)
-def _owner_text(uid: int, gid: int) -> str:
+def _owner_fields(uid: int, gid: int) -> str:
     return encode_owner(uid, gid, _user_name(uid), _group_name(gid))
 
 
@@ -168,7 +168,7 @@ def set_metadata(
     The owner comes first because changing it clears set-id bits; times come last because all else moves them.
     """
     try:
-        os.fchown(handle, *_owner(node, path, problems, restored))
+        os.fchown(handle, *_owner_here(node, path, problems, restored))
     except OSError as error:
         problems.add("owner", path, error)
     _set_xattrs(handle, node, path, problems, restored)
@@ -187,7 +187,7 @@ def set_metadata_at(
 ) -> None:
     """Give a link or a special file its metadata without opening or following it."""
     with _noted("owner", path, problems):
-        os.chown(name, *_owner(node, path, problems, restored), dir_fd=folder, follow_symlinks=False)
+        os.chown(name, *_owner_here(node, path, problems, restored), dir_fd=folder, follow_symlinks=False)
     # Only the path below /proc reaches a link's attributes relative to a descriptor.
     _set_xattrs(os.fsencode(f"/proc/self/fd/{folder}/") + name, node, path, problems, restored)
     if node.type != SYMLINK:
@@ -197,7 +197,7 @@ def set_metadata_at(
         os.utime(name, ns=(node.atime, node.mtime), dir_fd=folder, follow_symlinks=False)
 
 
-def _owner(node: Node, path: str, problems: Problems, restored: Restored) -> tuple[int, int]:
+def _owner_here(node: Node, path: str, problems: Problems, restored: Restored) -> tuple[int, int]:
     """Return the user and group that a file gets. A name that is not known here leaves the number as it was."""
     if not restored.owner_by_name:
         return node.uid, node.gid
