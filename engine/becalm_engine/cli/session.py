@@ -84,7 +84,11 @@ class Session:
             yield repository
             return
         retry_seconds = parse_seconds(self.arguments.retry_lock)
-        with locked(repository, exclusive=exclusive, retry_seconds=retry_seconds, sleep=self._sleep):
+        # what only reads or adds need not wait until the lock has settled: nothing is published before
+        settled = exclusive and not only_reads
+        with locked(
+            repository, exclusive=exclusive, retry_seconds=retry_seconds, sleep=self._sleep, settled=settled
+        ):
             yield repository
 
     def _sleep(self, seconds: float) -> None:

@@ -149,6 +149,7 @@ class _Run:
         )
         with archive_crew(self._options.processes, members, self._progress) as crew:
             tree = self._archive(crew, root, parent)
+            self._repository.guard()  # members write indexes, and cannot ask whether the lock is kept
             for left in crew.last():
                 self._writer.take(left.packs)
                 self._writer.added.add(left.added)

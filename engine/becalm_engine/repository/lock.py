@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
-from becalm_engine.errors import LockedError, ObjectMissingError, StorageError
+from becalm_engine.errors import EngineError, LockedError, ObjectMissingError, StorageError
 from becalm_engine.format import lock_file
 from becalm_engine.format.lock_file import Lock
 from becalm_engine.policy import locks
@@ -31,13 +31,18 @@ def locked(
     exclusive: bool,
     retry_seconds: float = 0.0,
     sleep: Callable[[float], None] = time.sleep,
+    settled: bool = True,
 ) -> Iterator["HeldLock"]:
     """Hold a lock while the block runs.
+
+    The protocol wants a second look a moment after the lock is written. Unless it is to be `settled`, the block
+    does not wait for that: `check` does, which comes before anything is written that others rely on.
 
     Raises:
         LockedError: Another process holds one that conflicts, and still did after `retry_seconds`.
     """
-    held = _acquired(repository, exclusive=exclusive, retry_seconds=retry_seconds, sleep=sleep)
+    wait = sleep if settled else None
+    held = _acquired(repository, exclusive=exclusive, retry_seconds=retry_seconds, sleep=sleep, settle=wait)
     repository.guard = held.check
     try:
         yield held
@@ -46,12 +51,17 @@ def locked(
 
 
 def _acquired(
-    repository: Repository, *, exclusive: bool, retry_seconds: float, sleep: Callable[[float], None]
+    repository: Repository,
+    *,
+    exclusive: bool,
+    retry_seconds: float,
+    sleep: Callable[[float], None],
+    settle: Callable[[float], None] | None,
 ) -> "HeldLock":
     deadline, delay = time.monotonic() + retry_seconds, 1.0
     while True:
         try:
-            return _tried(repository, exclusive=exclusive, sleep=sleep)
+            return _tried(repository, exclusive=exclusive, settle=settle)
         except LockedError:
             if time.monotonic() + delay > deadline:
                 raise
@@ -59,11 +69,13 @@ def _acquired(
         delay = min(2 * delay, 60.0)
 
 
-def _tried(repository: Repository, *, exclusive: bool, sleep: Callable[[float], None]) -> "HeldLock":
+def _tried(repository: Repository, *, exclusive: bool, settle: Callable[[float], None] | None) -> "HeldLock":
     _refuse_conflicts(repository, exclusive=exclusive, own="")
-    held = HeldLock(repository, exclusive=exclusive)
+    held = HeldLock(repository, exclusive=exclusive, settled=settle is not None)
+    if settle is None:
+        return held
     try:
-        sleep(_SETTLE_SECONDS)  # another process may have written its lock at the same moment
+        settle(_SETTLE_SECONDS)  # another process may have written its lock at the same moment
         _refuse_conflicts(repository, exclusive=exclusive, own=held.name)
     except BaseException:
         held.release()
@@ -125,11 +137,16 @@ def _process_lives(pid: int) -> bool:
 
 
 class HeldLock:
-    """A lock of this process, refreshed by a thread until it is released."""
+    """A lock of this process, refreshed by a thread until it is released; that looks again if it is not `settled`."""
 
-    def __init__(self, repository: Repository, *, exclusive: bool) -> None:
+    def __init__(self, repository: Repository, *, exclusive: bool, settled: bool = True) -> None:
         self._repository = repository
         self._exclusive = exclusive
+        self._settled = threading.Event()
+        self._doubtful = not settled
+        self._conflict: EngineError | None = None
+        if settled:
+            self._settled.set()
         self._problem: StorageError | None = None
         self._note_refreshed()
         self.name = self._write()
@@ -138,10 +155,19 @@ class HeldLock:
         self._thread.start()
 
     def check(self) -> None:
-        """Raise if the lock could not be kept: what was done since may not be published.
+        """Raise if there was another lock, or this one could not be kept: what was done may not be published.
 
         Both clocks are asked: one stands still while the machine sleeps, the other may be set back.
+
+        Raises:
+            LockedError: It may not; trying again may help.
         """
+        self._settled.wait()
+        if self._conflict is not None:
+            raise self._conflict
+        if self._doubtful:
+            self._repository.refuse_lost_index()
+            self._doubtful = False
         age_seconds = max(time.monotonic() - self._refreshed, time.time() - self._refreshed_at)
         if age_seconds > _GIVE_UP_SECONDS:
             raise LockedError(f"the lock could not be refreshed, others may break it: {self._problem}")
@@ -169,8 +195,20 @@ class HeldLock:
         return self._repository.save_document(FileKind.LOCK, lock_file.encode(lock))
 
     def _keep(self) -> None:
+        if not self._settled.is_set():
+            self._look_again()
         while not self._released.wait(_REFRESH_SECONDS):
             self._refresh()
+
+    def _look_again(self) -> None:
+        """See whether another process wrote its lock at the same moment, unless all is over before."""
+        try:
+            if not self._released.wait(_SETTLE_SECONDS):
+                _refuse_conflicts(self._repository, exclusive=self._exclusive, own=self.name)
+        except EngineError as error:
+            self._conflict = error
+        finally:
+            self._settled.set()
 
     def _refresh(self) -> None:
         old = self.name

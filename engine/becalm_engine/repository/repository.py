@@ -9,6 +9,7 @@ from typing import TypeVar
 from becalm_engine.errors import (
     DamagedError,
     EngineError,
+    LockedError,
     ObjectMissingError,
     RepositoryExistsError,
     RepositoryMissingError,
@@ -35,7 +36,7 @@ class Repository:
     """A repository whose master key is known. Safe to use from several threads.
 
     `key_name` is the key file that the password opened.
-    `guard` is called before a snapshot appears or goes; it raises if the lock that this needs was lost.
+    `guard` is called before an index or a snapshot appears or goes; it raises if the lock that this needs was lost.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class Repository:
         self.envelope = Envelope(key)
         self.codec = Codec(self.compression.level or Compression.AUTO.level)
         self.index = BlobIndex()
+        self._index_names: set[str] = set()
         self.windows = Windows(storage)
         self.key_name = ""
         self.guard: Callable[[], None] = lambda: None
@@ -118,9 +120,22 @@ class Repository:
 
     def load_index(self, broken: Broken | None = None) -> None:
         """Read all index files. Snapshots must be listed before: the index may be newer, never older."""
-        for _, packs in self.each_document(FileKind.INDEX, index_file.decode, broken):
+        for name, packs in self.each_document(FileKind.INDEX, index_file.decode, broken):
+            self._index_names.add(name)
             for pack, blobs in packs:
                 self.index.add(PackID(pack), blobs)
+
+    def refuse_lost_index(self) -> None:
+        """See that what was loaded of the index is there still: whoever removes packs replaces that first.
+
+        Raises:
+            LockedError: It is not; the command may be tried again.
+        """
+        gone = self._index_names.difference(stored.name for stored in self.storage.list(FileKind.INDEX))
+        if gone:
+            raise LockedError(
+                f"{self.storage.location} was changed by another process while this one began; run it again"
+            )
 
 
 def initialise(

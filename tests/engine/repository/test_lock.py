@@ -16,12 +16,14 @@ from becalm_engine.errors import (
 )
 from becalm_engine.format import lock_file
 from becalm_engine.format.lock_file import Lock
+from becalm_engine.format.pack import BlobKind
 from becalm_engine.format.snapshot import Snapshot
 from becalm_engine.ids import BlobID
 from becalm_engine.repository import lock as lock_module
 from becalm_engine.repository.lock import HeldLock, list_locks, locked, unlock
 from becalm_engine.repository.repository import Repository, open_repository
 from becalm_engine.repository.snapshots import remove_snapshot, save_snapshot
+from becalm_engine.repository.writer import Writer
 from becalm_engine.storage.base import FileKind
 from tests.engine.repository.faulty import FaultyStorage
 from tests.engine.repository.repositories import PASSWORD, made
@@ -314,3 +316,55 @@ def _dead_pid() -> int:
     process = subprocess.Popen([sys.executable, "-c", ""])
     process.wait()
     return process.pid
+
+
+def test_a_lock_that_is_not_settled_is_had_at_once_and_doubts_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lock_module, "_SETTLE_SECONDS", 0.05)
+    first, second = two()
+
+    with locked(first, exclusive=False, settled=False) as held:
+        write_lock(second)  # at the same moment: its own first look was before
+
+        with pytest.raises(LockedError, match="already"):
+            first.guard()
+        with pytest.raises(LockedError):
+            held.check()
+
+
+def test_a_lock_that_nobody_disputes_settles(monkeypatch: pytest.MonkeyPatch) -> None:
+    repository = made()
+    monkeypatch.setattr(lock_module, "_SETTLE_SECONDS", 0.05)
+
+    with locked(repository, exclusive=False, settled=False):
+        with Writer(repository) as writer:
+            writer.save(BlobKind.DATA, b"x")
+        repository.guard()
+
+    assert list_locks(repository) == {}
+
+
+def test_what_was_removed_while_the_lock_settled_may_not_be_relied_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(lock_module, "_SETTLE_SECONDS", 0.05)
+    repository, other = two()
+    with Writer(other) as writer:
+        writer.save(BlobKind.DATA, b"old")
+
+    with locked(repository, exclusive=False, settled=False):
+        repository.load_index()
+        for stored in list(other.storage.list(FileKind.INDEX)):
+            other.storage.delete(FileKind.INDEX, stored.name)
+
+        with pytest.raises(LockedError, match="run it again"):
+            repository.guard()
+
+
+def test_a_short_command_does_not_wait_until_its_lock_settles(monkeypatch: pytest.MonkeyPatch) -> None:
+    repository = made()
+    monkeypatch.setattr(lock_module, "_SETTLE_SECONDS", 3600.0)
+
+    with locked(repository, exclusive=False, settled=False):
+        repository.load_index()
+
+    assert list_locks(repository) == {}
