@@ -49,11 +49,12 @@ def decode(text: bytes) -> list[tuple[PackID, list[PackedBlob]]]:
 
 
 def _blob(entry: dict[str, Any]) -> PackedBlob:
-    offset, length = entry["offset"], entry["length"]
-    plain = entry.get("uncompressed_length", 0)
-    for number in (offset, length, plain):
-        if type(number) is not int or not 0 <= number <= MAX_PACK_BYTES:
-            raise DamagedError(f"index: {number!r:.40} is no offset or length")
-    if not OVERHEAD_BYTES <= length <= MAX_STORED_BYTES:
-        raise DamagedError(f"index: a blob of {length} bytes")
+    offset, length, plain = entry["offset"], entry["length"], entry.get("uncompressed_length", 0)
+    if not (
+        type(offset) is type(length) is type(plain) is int
+        and 0 <= offset <= MAX_PACK_BYTES
+        and OVERHEAD_BYTES <= length <= MAX_STORED_BYTES
+        and 0 <= plain <= MAX_PACK_BYTES
+    ):
+        raise DamagedError(f"index: no blob lies at {(offset, length, plain)!r:.100}")
     return PackedBlob(BlobID(parse_id(entry["id"])), _KINDS[entry["type"]], offset, length, plain)

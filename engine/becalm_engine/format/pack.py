@@ -9,7 +9,7 @@ A stored length includes the envelope. Offsets follow from the order; there are 
 import enum
 import struct
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from becalm_engine.errors import DamagedError
 from becalm_engine.format.crypto import OVERHEAD_BYTES
@@ -33,8 +33,7 @@ class BlobKind(enum.IntEnum):
     TREE = 1
 
 
-@dataclass(frozen=True, slots=True)
-class PackedBlob:
+class PackedBlob(NamedTuple):
     """Where a blob lies in its pack. `plain_bytes` is 0 for one that is stored uncompressed."""
 
     id: BlobID

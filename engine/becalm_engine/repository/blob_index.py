@@ -9,7 +9,7 @@ So nothing is sorted when an index is loaded, and a new blob costs an append.
 import struct
 from array import array
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from becalm_engine.format.pack import BlobKind, PackedBlob
 from becalm_engine.ids import BlobID, PackID
@@ -19,8 +19,7 @@ _RECORD_BYTES = _RECORD.size
 _TREE_BIT = 1 << 31
 
 
-@dataclass(frozen=True, slots=True)
-class Location:
+class Location(NamedTuple):
     """Where one blob lies."""
 
     pack: PackID

@@ -1,4 +1,3 @@
-from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -100,7 +99,7 @@ class TestLoading:
         )
 
         with pytest.raises(DamagedError, match="another hash"):
-            open_blob(repository, replace(location.blob, id=blob_id(b"other")), stored)
+            open_blob(repository, location.blob._replace(id=blob_id(b"other")), stored)
 
     @pytest.mark.parametrize("plain_bytes", [1, 6, 8, 2**32 - 1])
     def test_a_wrong_plain_length_is_damage(self, plain_bytes: int) -> None:
@@ -111,7 +110,7 @@ class TestLoading:
         )
 
         with pytest.raises(DamagedError):
-            open_blob(repository, replace(location.blob, plain_bytes=plain_bytes), stored)
+            open_blob(repository, location.blob._replace(plain_bytes=plain_bytes), stored)
 
     def test_a_tree_is_loaded_as_nodes(self) -> None:
         repository = written([encode_tree([])])
