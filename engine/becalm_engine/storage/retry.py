@@ -1,6 +1,5 @@
 """A decorator over any storage: repeats what may succeed later, within a total time."""
 
-import itertools
 import random
 import threading
 import time
@@ -22,9 +21,9 @@ class RetryingStorage:
     """Repeats calls whose error says that a retry may help, with growing, jittered delays.
 
     `limit_seconds` bounds one call and all its repetitions; nothing is repeated once `stop` is set. A save may be
-    repeated because names are the hashes of what is saved. One with `only_if_absent` may find what its own first
-    try stored unseen, and succeeds then. A store that has never answered is rather named wrongly than away: it gets
-    a minute. `tell` hears of each failure that is not the last.
+    repeated because names are the hashes of what is saved; one with `only_if_absent` that finds its own bytes
+    has stored them, unseen, at an earlier try. A store that has never answered is rather named wrongly than
+    away: it gets a minute. `tell` hears of each failure that is not the last.
     """
 
     def __init__(
@@ -64,14 +63,11 @@ class RetryingStorage:
             self._repeated(lambda: self._storage.save(kind, name, data))
 
     def _save_new(self, kind: FileKind, name: str, data: Buffer) -> None:
-        tries = itertools.count(1)
-
         def save() -> None:
-            number = next(tries)
             try:
                 self._storage.save(kind, name, data, only_if_absent=True)
             except RepositoryExistsError:
-                if number == 1 or self._storage.load(kind, name) != bytes(data):
+                if self._storage.load(kind, name) != bytes(data):
                     raise
 
         self._repeated(save)

@@ -44,6 +44,8 @@ class S3Storage:
         self._options = options
         self._limits = limits or Limits(Limit(), Limit())
         self._client = connect(location, options)
+        self._token = ""
+        self._client.meta.events.register("before-send.s3", self._remember_token)
         self._client.meta.events.register("before-send.s3.PutObject", self._send_in_pieces)
         self._client.meta.events.register("before-parse.s3", self._count_answer)
         self._listing = "list_objects" if options.list_objects_v1 else "list_objects_v2"
@@ -57,7 +59,7 @@ class S3Storage:
     def create(self) -> None:
         bucket = self._location.bucket
         try:
-            with translated(f"look for bucket {bucket}"):
+            with self._translated(f"look for bucket {bucket}"):
                 self._client.head_bucket(Bucket=bucket)
         except StorageDeniedError:
             return  # whoever may only use objects is not told of buckets; what comes next will show
@@ -66,7 +68,7 @@ class S3Storage:
 
     def _create_bucket(self, bucket: str) -> None:
         region = region_of(self._client)
-        with translated(f"create bucket {bucket}"):
+        with self._translated(f"create bucket {bucket}"):
             if region == _HOME_REGION:
                 self._client.create_bucket(Bucket=bucket)
             else:
@@ -78,7 +80,7 @@ class S3Storage:
         if only_if_absent:
             self._save_new(request)
             return
-        with translated(f"save {request['Key']}"):
+        with self._translated(f"save {request['Key']}"):
             self._client.put_object(**request)
 
     def _put_request(self, kind: FileKind, name: str, data: Buffer) -> "PutObjectRequestTypeDef":
@@ -102,6 +104,21 @@ class S3Storage:
             body: Any = _Body(request.body.getbuffer(), self._limits.upload, breakable=is_pack)
             request.body = body
 
+    def _remember_token(self, request: "AWSPreparedRequest", **_: object) -> None:
+        token = request.headers.get("X-Amz-Security-Token", "")
+        self._token = token.decode() if isinstance(token, bytes) else token
+
+    @contextlib.contextmanager
+    def _translated(self, what: str) -> Iterator[None]:
+        """Turn botocore's errors into ours. A server may repeat the token it was sent; the message does not."""
+        try:
+            with translated(what):
+                yield
+        except StorageError as error:
+            if not self._token or self._token not in str(error):
+                raise
+            raise type(error)(str(error).replace(self._token, "(token)")) from None
+
     def _count_answer(self, response_dict: dict[str, Any], **_: object) -> None:
         """Count listings as downloads. What objects hold comes as a stream, and is counted there."""
         if isinstance(response_dict["body"], bytes):
@@ -113,7 +130,7 @@ class S3Storage:
         conditional: PutObjectRequestTypeDef = {**request, "IfNoneMatch": "*"}
         if self._exists(key):
             raise RepositoryExistsError(f"{key} already exists in bucket {bucket}")
-        with translated(f"save {key}"):
+        with self._translated(f"save {key}"):
             try:
                 self._client.put_object(**conditional)
             except ClientError as error:
@@ -126,7 +143,7 @@ class S3Storage:
 
     def _exists(self, key: str) -> bool:
         try:
-            with translated(f"look for {key}"):
+            with self._translated(f"look for {key}"):
                 self._client.head_object(Bucket=self._location.bucket, Key=key)
         except ObjectMissingError:
             return False
@@ -134,14 +151,14 @@ class S3Storage:
 
     def load(self, kind: FileKind, name: str) -> bytes:
         key = self._key(kind, name)
-        with translated(f"read {key}"):
+        with self._translated(f"read {key}"):
             answer = self._client.get_object(Bucket=self._location.bucket, Key=key)
             return self._received(answer["Body"], breakable=kind is FileKind.PACK)
 
     def load_range(self, kind: FileKind, name: str, *, offset: int, length: int) -> bytes:
         key = self._key(kind, name)
         span = f"bytes={offset}-{offset + length - 1}"
-        with translated(f"read {key}"):
+        with self._translated(f"read {key}"):
             answer = self._client.get_object(Bucket=self._location.bucket, Key=key, Range=span)
             part = self._received(answer["Body"], breakable=True)
         if len(part) != length:
@@ -156,7 +173,7 @@ class S3Storage:
     def list(self, kind: FileKind) -> Iterator[StoredFile]:
         prefix = self._key(kind, "") + "/"
         pages: Any = self._client.get_paginator(self._listing)  # type: ignore[call-overload]  # one of two
-        with translated(f"list {prefix}"):
+        with self._translated(f"list {prefix}"):
             for page in pages.paginate(Bucket=self._location.bucket, Prefix=prefix):
                 for entry in page.get("Contents", ()):
                     name = entry["Key"].rsplit("/", 1)[-1]
@@ -166,7 +183,7 @@ class S3Storage:
     def delete(self, kind: FileKind, name: str) -> None:
         key = self._key(kind, name)
         try:
-            with translated(f"delete {key}"), contextlib.suppress(ObjectMissingError):
+            with self._translated(f"delete {key}"), contextlib.suppress(ObjectMissingError):
                 self._client.delete_object(Bucket=self._location.bucket, Key=key)
         except StorageDeniedError as error:
             raise StorageDeniedError(

@@ -12,6 +12,7 @@ from botocore.exceptions import (
     IncompleteReadError,
     MetadataRetrievalError,
     NoCredentialsError,
+    PartialCredentialsError,
     SSLError,
     TokenRetrievalError,
 )
@@ -69,7 +70,6 @@ _NEVER_STATUS = frozenset((501, 505))
 """The server does not know the request, and will not learn it."""
 
 _BROKEN_OFF = ("UNEXPECTED_EOF", "EOF occurred", "timed out")
-_IDENTITY = "the service that gives out credentials"
 
 
 @contextlib.contextmanager
@@ -79,12 +79,6 @@ def translated(what: str) -> Iterator[None]:
         yield
     except ClientError as error:
         raise _from_answer(error, what) from error
-    except NoCredentialsError as error:
-        raise StorageDeniedError(f"cannot {what}: no S3 credentials found (AWS_ACCESS_KEY_ID …)") from error
-    except (CredentialRetrievalError, MetadataRetrievalError, TokenRetrievalError) as error:
-        # These repeat what a program or a service said, which may be half of a secret.
-        name = error.kwargs.get("provider") or type(error).__name__
-        raise StorageDeniedError(f"cannot {what}: {_IDENTITY} failed ({name})") from None
     except (SSLError, ssl.SSLError) as error:
         raise _from_tls(error, what) from error
     except HTTPClientError as error:
@@ -98,7 +92,7 @@ def translated(what: str) -> Iterator[None]:
             f"cannot {what}: the server sends elsewhere without a word; is it http:// or https://?"
         ) from None
     except BotoCoreError as error:
-        raise StorageError(f"cannot {what}: {error}") from error
+        raise _from_setting(error, what) from None
 
 
 def code_of(error: ClientError) -> str:
@@ -152,3 +146,16 @@ def _from_client(error: HTTPClientError, what: str) -> StorageError:
             f"cannot {what}: the credentials hold a character that no request may hold, such as a line break"
         )
     return StorageUnavailableError(f"cannot {what}: {error}")
+
+
+def _from_setting(error: BotoCoreError, what: str) -> StorageError:
+    """What went wrong before anything was sent: credentials, mostly."""
+    if isinstance(error, NoCredentialsError):
+        return StorageDeniedError(f"cannot {what}: no S3 credentials found (AWS_ACCESS_KEY_ID …)")
+    if isinstance(error, PartialCredentialsError):
+        return StorageDeniedError(f"cannot {what}: {error}")
+    if isinstance(error, (CredentialRetrievalError, MetadataRetrievalError, TokenRetrievalError)):
+        # These repeat what a program or a service said, which may be half of a secret.
+        name = error.kwargs.get("provider") or type(error).__name__
+        return StorageDeniedError(f"cannot {what}: what gives out the credentials failed ({name})")
+    return StorageError(f"cannot {what}: {error}")

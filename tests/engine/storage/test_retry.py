@@ -233,14 +233,6 @@ def test_what_somebody_else_stored_between_two_tries_is_not() -> None:
     assert inner.files[FileKind.CONFIG, CONFIG_NAME] == b"theirs"
 
 
-def test_the_same_file_of_somebody_else_is_a_conflict_at_the_first_try() -> None:
-    inner = FailingStorage([])
-    inner.files[FileKind.CONFIG, CONFIG_NAME] = b"same"
-
-    with pytest.raises(RepositoryExistsError):
-        retrying(inner, FakeClock()).save(FileKind.CONFIG, CONFIG_NAME, b"same", only_if_absent=True)
-
-
 @given(st.floats(0.1, 3600))
 def test_the_limit_bounds_a_call_and_all_its_repetitions(limit_seconds: float) -> None:
     clock, inner = FakeClock(), FailingStorage([UNAVAILABLE] * 10_000)

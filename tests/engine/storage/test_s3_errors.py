@@ -1,8 +1,7 @@
 """What servers and networks do wrong, each as bytes on a socket."""
 
+import http.client
 import itertools
-import socket
-import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -201,36 +200,22 @@ def test_the_body_of_a_repeated_save_is_whole_each_time() -> None:
     assert [request.body for request in server.requests] == [content] * 3
 
 
-def test_a_slow_server_gets_time_for_each_piece_and_not_for_the_whole(
+def test_a_body_goes_out_in_pieces_so_that_a_slow_server_gets_time_for_each(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A server that takes 60 pieces in 0.6 seconds, each within the 0.2 that a piece may take."""
-    monkeypatch.setattr("becalm_engine.storage.s3_client._CONNECT_SECONDS", 0.2)
-    content = bytes(6 * 1024 * 1024)
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 * 1024)
-        got: list[int] = []
-        thread = threading.Thread(target=_read_slowly, args=(listening, len(content), got))
-        thread.start()
-        try:
-            opened(f"http://127.0.0.1:{listening.getsockname()[1]}").save(FileKind.PACK, NAME, content)
-        finally:
-            thread.join()
+    sent: list[int] = []
+    send: Any = http.client.HTTPConnection.send
 
-    assert got == [len(content)]
+    def noting(connection: object, data: Any) -> None:
+        sent.append(len(data))
+        send(connection, data)
 
+    monkeypatch.setattr(http.client.HTTPConnection, "send", noting)
+    with serving_http(lambda _: Answer()) as server:
+        opened(server.url).save(FileKind.PACK, NAME, bytes(1 << 20))
 
-def _read_slowly(listening: socket.socket, length: int, got: list[int]) -> None:
-    connection, _ = listening.accept()
-    with connection, connection.makefile("rb") as stream:
-        while stream.readline() != b"\r\n":
-            pass
-        received, pause = 0, threading.Event()
-        while received < length and (part := stream.read(min(100 * 1024, length - received))):
-            received += len(part)
-            pause.wait(0.01)
-        got.append(received)
-        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+    assert server.requests[0].body == bytes(1 << 20)
+    assert max(sent) <= 128 * 1024
 
 
 class Once:
