@@ -101,7 +101,7 @@ class S3Storage:
         """Let a body flow: by the limit, and so that the time a socket gets is that for a piece."""
         if isinstance(request.body, io.BytesIO):  # botocore has wrapped the bytes
             is_pack = _PACK_URL.search(request.url) is not None
-            body: Any = _Body(request.body.getbuffer(), self._limits.upload, breakable=is_pack)
+            body: Any = _Body(request.body.getvalue(), self._limits.upload, breakable=is_pack)
             request.body = body
 
     def _remember_token(self, request: "AWSPreparedRequest", **_: object) -> None:
@@ -206,7 +206,7 @@ class S3Storage:
 class _Body:
     """The body of a request, sent piece by piece each time it is iterated over."""
 
-    def __init__(self, data: memoryview, limit: Limit, *, breakable: bool) -> None:
+    def __init__(self, data: bytes, limit: Limit, *, breakable: bool) -> None:
         self._data = data
         self._limit = limit
         self._breakable = breakable
