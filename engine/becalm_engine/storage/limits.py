@@ -1,7 +1,16 @@
-"""Rates of upload and download: a token bucket each, shared by all threads, asked for each piece of a body."""
+"""Rates of upload and download: a token bucket each, asked for each piece of a body.
 
+All threads share it, and all processes that are forked from the one that made it.
+"""
+
+import contextlib
+import fcntl
+import mmap
+import os
+import struct
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Self
@@ -36,6 +45,48 @@ class TokenBucket:
         return left, max(0.0, -left.level / self.rate)
 
 
+class _SharedBucket:
+    """A bucket whose level lies in memory that forked processes share, guarded against their threads and ours."""
+
+    _STATE = struct.Struct("dd")
+
+    def __init__(self, bucket: TokenBucket, memory: "_Memory | None" = None) -> None:
+        self._bucket = bucket
+        self._memory = memory or _Memory(self._STATE.pack(bucket.level, bucket.at))
+        self._threads = threading.Lock()
+
+    def take(self, count: int, now: float) -> float:
+        """Take bytes; return how many seconds to wait before they pass."""
+        with self._threads, self._memory.locked():
+            level, at = self._STATE.unpack(self._memory.content[:])
+            left, seconds = replace(self._bucket, level=level, at=at).take(count, now)
+            self._memory.content[:] = self._STATE.pack(left.level, left.at)
+        return seconds
+
+    def forked(self) -> Self:
+        """Return the same bucket for a forked process: a thread that is not in it may have held the lock."""
+        return type(self)(self._bucket, self._memory)
+
+
+class _Memory:
+    """Bytes that forked processes share, and a lock on them that the system takes from whoever dies."""
+
+    def __init__(self, content: bytes) -> None:
+        self._file = os.memfd_create("limit")
+        weakref.finalize(self, os.close, self._file)
+        os.write(self._file, content)
+        self.content = mmap.mmap(self._file, len(content))
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other processes out; threads of the same one come in."""
+        fcntl.lockf(self._file, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            fcntl.lockf(self._file, fcntl.LOCK_UN)
+
+
 class Limit:
     """One direction. Bodies pass piece by piece, so that they flow evenly and can be broken off.
 
@@ -49,13 +100,15 @@ class Limit:
         *,
         stop: threading.Event | None = None,
         clock: Callable[[], float] = time.monotonic,
+        shared: _SharedBucket | None = None,
     ) -> None:
         rate = kib_per_second * _KIB
         self._piece_bytes = min(max(rate // _PIECES_PER_SECOND, _SHORTEST_PIECE_BYTES), _LONGEST_PIECE_BYTES)
-        self._bucket = TokenBucket(rate, burst=self._piece_bytes, at=clock()) if rate else None
+        bucket = TokenBucket(rate, burst=self._piece_bytes, at=clock())
+        self._bucket = shared or (_SharedBucket(bucket) if rate else None)
+        self._kib_per_second = kib_per_second
         self._stop = stop or threading.Event()
         self._clock = clock
-        self._taking = threading.Lock()
 
     def __bool__(self) -> bool:
         return self._bucket is not None
@@ -68,8 +121,7 @@ class Limit:
         """
         if self._bucket is None:
             return
-        with self._taking:
-            self._bucket, seconds = self._bucket.take(count, self._clock())
+        seconds = self._bucket.take(count, self._clock())
         if self._stop.wait(seconds) and breakable:
             raise StorageUnavailableError("broken off: the run is to stop")
 
@@ -90,6 +142,11 @@ class Limit:
             parts.append(part)
         return b"".join(parts)
 
+    def forked(self, stop: threading.Event) -> Self:
+        """Return the same limit for a forked copy of this process, which ends with another signal."""
+        shared = self._bucket.forked() if self._bucket else None
+        return type(self)(self._kib_per_second, stop=stop, clock=self._clock, shared=shared)
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -97,6 +154,10 @@ class Limits:
 
     upload: Limit
     download: Limit
+
+    def forked(self, stop: threading.Event) -> Self:
+        """Return the same limits for a forked copy of this process."""
+        return replace(self, upload=self.upload.forked(stop), download=self.download.forked(stop))
 
     @classmethod
     def of(cls, options: StorageOptions, stop: threading.Event | None = None) -> Self:

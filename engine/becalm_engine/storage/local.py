@@ -138,8 +138,8 @@ class LocalStorage:
         with _translated(f"delete {path}"):
             path.unlink(missing_ok=True)
 
-    def forked(self, stop: threading.Event) -> "LocalStorage":  # noqa: ARG002  it never waits
-        return self
+    def forked(self, stop: threading.Event) -> "LocalStorage":
+        return LocalStorage(self._folder, self._limits.forked(stop))
 
     def close(self) -> None:
         """Nothing is held open."""

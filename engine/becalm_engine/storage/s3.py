@@ -190,8 +190,9 @@ class S3Storage:
                 f"{error}; the credentials may not delete, or the object is under retention"
             ) from error
 
-    def forked(self, stop: threading.Event) -> "S3Storage":  # noqa: ARG002  it does not repeat anything
-        return S3Storage(self._location, self._options)  # two processes cannot speak on one connection
+    def forked(self, stop: threading.Event) -> "S3Storage":
+        # two processes cannot speak on one connection
+        return S3Storage(self._location, self._options, self._limits.forked(stop))
 
     def close(self) -> None:
         self._client.close()

@@ -1,5 +1,6 @@
+import contextlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from becalm_engine.crew import Crew
 from becalm_engine.errors import StorageUnavailableError
 from becalm_engine.storage.base import CONFIG_NAME, FileKind, Storage
 from becalm_engine.storage.limits import Limit, Limits, TokenBucket
@@ -43,6 +45,18 @@ class Time(threading.Event):
             self.now += timeout
         if self.now >= self._stops_after:
             self.set()
+        return self.is_set()
+
+
+class Unwaiting(threading.Event):
+    """A signal that notes how long somebody would have waited for it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waits: list[float] = []
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.waits.append(timeout or 0.0)
         return self.is_set()
 
 
@@ -143,18 +157,63 @@ def test_without_a_limit_nothing_waits() -> None:
 
 def test_threads_share_a_limit() -> None:
     """Each alone would need one second. Together the debt of the last to come is that of all."""
-    waits: list[float] = []
-
-    class Noting(threading.Event):
-        def wait(self, timeout: float | None = None) -> bool:
-            waits.append(timeout or 0.0)
-            return False
-
-    limit = Limit(64, stop=Noting(), clock=lambda: 0.0)
+    stop = Unwaiting()
+    limit = Limit(64, stop=stop, clock=lambda: 0.0)
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda _: limit.take(64 * KIB), range(4)))
 
-    assert sorted(waits) == [1.0, 2.0, 3.0, 4.0]
+    assert sorted(stop.waits) == [1.0, 2.0, 3.0, 4.0]
+
+
+class Taker:
+    """Takes from a limit in a process of its own."""
+
+    def __init__(self, limit: Limit) -> None:
+        self._limit = limit
+
+    def work(self, task: int) -> None:
+        for _ in range(task):
+            self._limit.take(KIB)
+
+    def last(self) -> None:
+        """Nothing is left to tell."""
+
+
+def test_processes_share_a_limit() -> None:
+    """They take at the same moment, and nothing of it is lost: who comes after them waits for all of it."""
+    stop = Unwaiting()
+    limit = Limit(64, stop=stop, clock=lambda: 0.0)
+
+    @contextlib.contextmanager
+    def member(_stop: threading.Event, _tell: object) -> Iterator[Taker]:
+        yield Taker(limit.forked(Unwaiting()))
+
+    with Crew(2, member) as crew:
+        assert len(list(crew.map([500] * 8))) == 8
+    limit.take(KIB)
+
+    assert stop.waits == [pytest.approx(4001 / 64)]
+
+
+def test_a_forked_limit_hears_its_own_signal() -> None:
+    ours, theirs = Time(), Time()
+    theirs.set()
+    limit = limited(1, ours)
+
+    with pytest.raises(StorageUnavailableError):
+        limit.forked(theirs).take(KIB, breakable=True)
+    limit.take(KIB, breakable=True)
+
+
+def test_a_forked_storage_keeps_to_the_same_limits(tmp_path: Path) -> None:
+    stop = Unwaiting()
+    limits = Limits(Limit(1, stop=stop, clock=lambda: 0.0), Limit())
+    storage = local(tmp_path, limits)
+
+    storage.forked(Unwaiting()).save(FileKind.KEY, NAME, bytes(KIB))
+    storage.save(FileKind.KEY, NAME, bytes(KIB))
+
+    assert stop.waits == [2.0]
 
 
 def test_a_stop_breaks_off_a_pack_within_a_piece() -> None:
