@@ -3,7 +3,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
-from tests.engine.storage.s3_server import S3Server, serving
+from tests.engine.storage.s3_server import S3Server, serving, use_credentials
 
 # Many small properties rather than long searches, and no deadline that a busy machine misses.
 settings.register_profile("engine", max_examples=60, deadline=None)
@@ -22,3 +22,10 @@ def s3(running_s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> S3Server:
     """The server, with its credentials in the environment and no others within reach."""
     running_s3.log_in(monkeypatch)
     return running_s3
+
+
+@pytest.fixture
+def some_credentials(monkeypatch: pytest.MonkeyPatch) -> tuple[str, str]:
+    """Credentials that no server knows, for servers that believe all."""
+    use_credentials(monkeypatch, "AKIDSOMEBODY", "a very secret key")
+    return "AKIDSOMEBODY", "a very secret key"

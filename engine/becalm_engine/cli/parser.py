@@ -19,9 +19,13 @@ _ENVIRONMENT = """\
 environment:
   RESTIC_REPOSITORY, RESTIC_REPOSITORY_FILE             the repository, or a file that names it
   RESTIC_PASSWORD, RESTIC_PASSWORD_FILE, RESTIC_PASSWORD_COMMAND
-  RESTIC_KEY_HINT, RESTIC_CACERT, RESTIC_COMPRESSION, RESTIC_PACK_SIZE, RESTIC_HOST, RESTIC_PROGRESS_FPS
+  RESTIC_KEY_HINT, RESTIC_COMPRESSION, RESTIC_PACK_SIZE, RESTIC_HOST, RESTIC_PROGRESS_FPS
+  RESTIC_CACERT, RESTIC_TLS_CLIENT_CERT                 as --cacert and --tls-client-cert
   RESTIC_FROM_…                                         the same for the source of a copy
   AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_DEFAULT_REGION, AWS_PROFILE …
+                                                        and whatever else gives AWS credentials
+  RESTIC_AWS_ASSUME_ROLE_ARN, …_SESSION_NAME, …_EXTERNAL_ID, …_POLICY, …_REGION, …_STS_ENDPOINT
+                                                        a role to take on with them
   BECALM_REPORT                                         where to write a JSON report of the run
 
 exit codes:
@@ -63,6 +67,7 @@ def build(environment: Mapping[str, str]) -> argparse.ArgumentParser:
 
 
 _Add = Callable[[str, str], argparse.ArgumentParser]
+_Group = argparse._ArgumentGroup  # noqa: SLF001  argparse names the type so
 
 
 def _global_flags(environment: Mapping[str, str]) -> argparse.ArgumentParser:
@@ -78,17 +83,13 @@ def _global_flags(environment: Mapping[str, str]) -> argparse.ArgumentParser:
                        metavar="COMMAND", help="run COMMAND to get the password")  # fmt: skip
     group.add_argument("--key-hint", default=environment.get("RESTIC_KEY_HINT", ""), metavar="ID",
                        help="try this key first")  # fmt: skip
-    group.add_argument("--cacert", default=environment.get("RESTIC_CACERT", ""), metavar="FILE",
-                       help="trust the certificates in FILE")  # fmt: skip
-    group.add_argument("--insecure-tls", action="store_true", help="do not verify TLS certificates")
     group.add_argument("--retry-lock", default="0s", metavar="TIME", help="wait so long for a lock, e.g. 5m")
     group.add_argument("--no-lock", action="store_true", help="take no lock (commands that only read)")
     group.add_argument("--compression", default=environment.get("RESTIC_COMPRESSION", "auto"),
                        metavar="MODE", help="off, fastest, auto, better or max (default: auto)")  # fmt: skip
     group.add_argument("--pack-size", default="", metavar="MIB",
                        help="aim for packs of so many MiB, 4 to 128 (default: 16)")  # fmt: skip
-    group.add_argument("-o", "--option", action="append", default=[], metavar="KEY=VALUE",
-                       help="s3.region, s3.bucket-lookup, s3.storage-class, s3.connections")  # fmt: skip
+    _store_flags(flags.add_argument_group("store"), environment)
     output = flags.add_argument_group("output")
     output.add_argument("--json", action="store_true", help="print JSON instead of text")
     output.add_argument("-q", "--quiet", action="store_true", help="print results only")
@@ -96,6 +97,25 @@ def _global_flags(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     output.add_argument("--report", default=environment.get("BECALM_REPORT", ""), metavar="FILE",
                         help="write a JSON report of the run to FILE, whatever happens")  # fmt: skip
     return flags
+
+
+def _store_flags(group: _Group, environment: Mapping[str, str]) -> None:
+    """How the place is reached where the repository lies."""
+    group.add_argument("--cacert", default=environment.get("RESTIC_CACERT", ""), metavar="FILE",
+                       help="trust the certificates in FILE")  # fmt: skip
+    group.add_argument("--tls-client-cert", default=environment.get("RESTIC_TLS_CLIENT_CERT", ""), metavar="FILE",
+                       help="present the certificate in FILE, which holds its key too")  # fmt: skip
+    group.add_argument("--insecure-tls", action="store_true", help="do not verify TLS certificates")
+    group.add_argument("--limit-upload", default="0", metavar="RATE", help="upload at most RATE KiB a second")
+    group.add_argument("--limit-download", default="0", metavar="RATE",
+                       help="download at most RATE KiB a second")  # fmt: skip
+    group.add_argument("--stuck-request-timeout", default="2m", metavar="TIME",
+                       help="give up a request that makes no progress for TIME (default: 2m)")  # fmt: skip
+    group.add_argument("--retry-store", default="15m", metavar="TIME",
+                       help="repeat a request that fails for so long; 0s not at all (default: 15m)")  # fmt: skip
+    group.add_argument("-o", "--option", action="append", default=[], metavar="KEY=VALUE",
+                       help="s3.region, s3.bucket-lookup (auto, dns or path), s3.storage-class (of packs), "
+                       "s3.connections, s3.list-objects-v1, s3.unsafe-anonymous-auth")  # fmt: skip
 
 
 def _init(add: _Add) -> None:

@@ -16,8 +16,8 @@ from becalm_engine.repository.repository import Repository, open_repository
 from becalm_engine.repository.snapshots import Filter
 from becalm_engine.repository.writer import DEFAULT_PACK_BYTES, MIB
 from becalm_engine.storage.base import Storage
-from becalm_engine.storage.location import parse_options
 from becalm_engine.storage.opening import open_storage
+from becalm_engine.storage.options import StorageOptions, parse_options, parse_rate
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(h|m|s)")
 _SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0}
@@ -43,13 +43,16 @@ class Session:
         """Return the storage that the arguments name."""
         arguments = self.arguments
         location = arguments.repo or _first_line(arguments.repository_file, "repository")
-        region = self.environment.get("AWS_REGION") or self.environment.get("AWS_DEFAULT_REGION", "")
-        options = parse_options(
-            _pairs(arguments.option),
+        flags = StorageOptions(
             ca_file=arguments.cacert,
             insecure_tls=arguments.insecure_tls,
-            region=region,
+            client_cert_file=arguments.tls_client_cert,
+            stuck_seconds=_positive_seconds(arguments.stuck_request_timeout, "--stuck-request-timeout"),
+            retry_seconds=parse_seconds(arguments.retry_store),
+            upload_kib=parse_rate(arguments.limit_upload, "--limit-upload"),
+            download_kib=parse_rate(arguments.limit_download, "--limit-download"),
         )
+        options = parse_options(_pairs(arguments.option), self.environment, flags)
         return open_storage(location, options, stop=self._stop, tell=self._tell)
 
     def password(self) -> str:
@@ -121,6 +124,13 @@ def parse_seconds(text: str) -> float:
     if "".join(number + unit for number, unit in found) != text:
         raise UsageError(f"{text!r} is not a duration like 30s, 5m or 1h30m")
     return sum(float(number) * _SECONDS[unit] for number, unit in found)
+
+
+def _positive_seconds(text: str, flag: str) -> float:
+    seconds = parse_seconds(text)
+    if not seconds:
+        raise UsageError(f"{flag} {text} leaves no time for any request")
+    return seconds
 
 
 def read_text(path: str, what: str) -> str:

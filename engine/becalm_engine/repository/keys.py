@@ -5,7 +5,7 @@ import pwd
 import secrets
 import socket
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from becalm_engine.errors import DamagedError, RepositoryMissingError, WrongPasswordError
 from becalm_engine.format import key_file
@@ -48,33 +48,45 @@ def find_key(storage: Storage, password: str, hint: str = "") -> Key:
     return find_named_key(storage, password, hint)[1]
 
 
-def find_named_key(storage: Storage, password: str, hint: str = "") -> tuple[str, Key]:
+def find_named_key(
+    storage: Storage, password: str, hint: str = "", check: Callable[[Key], object] = lambda _: None
+) -> tuple[str, Key]:
     """Return the name of the key file that the password opens, and the master key in it.
+
+    `check` raises a `DamagedError` for a master key that is not the repository's: of two who made one at the same
+    moment, the loser may have been killed before its key was gone.
 
     Raises:
         WrongPasswordError: None of them opens.
+        DamagedError: Those that open are broken.
         RepositoryMissingError: There is none to try.
     """
     names = sorted(stored.name for stored in storage.list(FileKind.KEY))
     if not names:
         raise RepositoryMissingError(f"no keys at {storage.location}: this is not a repository")
     hinted = [name for name in names if hint and name.startswith(hint)]
-    found = _first_opened(storage, (hinted + [n for n in names if n not in hinted])[:_MOST_KEYS], password)
+    tried = (hinted + [name for name in names if name not in hinted])[:_MOST_KEYS]
+    found = _first_opened(storage, tried, password, check)
     if found is None:
         raise WrongPasswordError(f"wrong password for the repository at {storage.location}, or no key for it")
     return found
 
 
-def _first_opened(storage: Storage, names: Iterable[str], password: str) -> tuple[str, Key] | None:
+def _first_opened(
+    storage: Storage, names: Iterable[str], password: str, check: Callable[[Key], object]
+) -> tuple[str, Key] | None:
     """Try keys in turn. A broken key file must not keep the good ones from opening."""
     damage: DamagedError | None = None
     for name in names:
         try:
-            return name, key_file.unlock(key_file.decode(storage.load(FileKind.KEY, name)), password)
+            key = key_file.unlock(key_file.decode(storage.load(FileKind.KEY, name)), password)
+            check(key)
         except WrongPasswordError:
             continue
         except DamagedError as error:
             damage = error
+        else:
+            return name, key
     if damage is not None:
         raise damage
     return None

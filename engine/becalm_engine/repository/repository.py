@@ -1,5 +1,6 @@
 """An open repository: its config, its key, and the documents in it."""
 
+import contextlib
 import secrets
 import threading
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ from becalm_engine.errors import (
     ObjectMissingError,
     RepositoryExistsError,
     RepositoryMissingError,
+    StorageError,
 )
 from becalm_engine.format import config, index_file
 from becalm_engine.format.compression import Codec, Compression, unwrap_document, wrap_document
@@ -155,23 +157,39 @@ def initialise(
     sealed = seal(master, config.encode(settings), iv=secrets.token_bytes(IV_BYTES))
     try:
         storage.save(FileKind.CONFIG, CONFIG_NAME, sealed, only_if_absent=True)
-    except RepositoryExistsError:
-        storage.delete(FileKind.KEY, key_name)  # somebody else was first; their repository is theirs
+    except (RepositoryExistsError, StorageError) as error:
+        if not error.retryable:
+            _remove_needless(storage, key_name, error)
         raise
     return settings
 
 
-def _refuse_existing(storage: Storage) -> None:
-    """A config makes a repository; keys without one are the rest of something, not to be covered up."""
+def _remove_needless(storage: Storage, key_name: str, error: EngineError) -> None:
+    """Remove the key of a config that is not there: somebody else was first, or it is refused for good.
+
+    A config that may be ours, stored unseen, keeps its key.
+    """
+    with contextlib.suppress(StorageError):
+        if isinstance(error, RepositoryExistsError) or not _has_config(storage):
+            storage.delete(FileKind.KEY, key_name)
+
+
+def _has_config(storage: Storage) -> bool:
     try:
         storage.load(FileKind.CONFIG, CONFIG_NAME)
     except ObjectMissingError:
-        if any(True for _ in storage.list(FileKind.KEY)):
-            raise RepositoryExistsError(
-                f"{storage.location} already has keys but no config: it was a repository, or another is being made"
-            ) from None
-        return
-    raise RepositoryExistsError(f"repository at {storage.location} already exists")
+        return False
+    return True
+
+
+def _refuse_existing(storage: Storage) -> None:
+    """A config makes a repository; keys without one are the rest of something, not to be covered up."""
+    if _has_config(storage):
+        raise RepositoryExistsError(f"repository at {storage.location} already exists")
+    if any(True for _ in storage.list(FileKind.KEY)):
+        raise RepositoryExistsError(
+            f"{storage.location} already has keys but no config: it was a repository, or another is being made"
+        )
 
 
 def open_repository(
@@ -188,11 +206,16 @@ def open_repository(
         sealed = storage.load(FileKind.CONFIG, CONFIG_NAME)
     except ObjectMissingError as error:
         raise RepositoryMissingError(f"no repository at {storage.location}: {error}") from error
-    key_name, key = keys.find_named_key(storage, password, key_hint)
-    try:
-        settings = config.decode(unseal(key, sealed))
-    except DamagedError as error:
-        raise DamagedError(f"config: {error}") from error
-    repository = Repository(storage, key, settings, compression)
+    key_name, key = keys.find_named_key(
+        storage, password, key_hint, check=lambda key: _opened_config(key, sealed)
+    )
+    repository = Repository(storage, key, _opened_config(key, sealed), compression)
     repository.key_name = key_name
     return repository
+
+
+def _opened_config(key: Key, sealed: bytes) -> Config:
+    try:
+        return config.decode(unseal(key, sealed))
+    except DamagedError as error:
+        raise DamagedError(f"config: {error}") from error

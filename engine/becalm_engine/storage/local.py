@@ -21,6 +21,7 @@ from becalm_engine.errors import (
 )
 from becalm_engine.ids import Buffer, is_name
 from becalm_engine.storage.base import FileKind, StoredFile
+from becalm_engine.storage.limits import Limit, Limits
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _DENIED = (errno.EACCES, errno.EPERM, errno.EROFS)
@@ -31,8 +32,9 @@ class LocalStorage:
 
     connections = 2
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, limits: Limits | None = None) -> None:
         self._folder = folder
+        self._limits = limits or Limits(Limit(), Limit())
         self._shared_bits: int | None = None
 
     @property
@@ -52,13 +54,13 @@ class LocalStorage:
         with _translated(f"save {path}"):
             temporary = path.with_name(f"{path.name}-tmp-{secrets.token_hex(8)}")
             try:
-                self._write(temporary, data)
+                self._write(temporary, data, breakable=kind is FileKind.PACK)
                 _publish(temporary, path, only_if_absent=only_if_absent)
             finally:
                 temporary.unlink(missing_ok=True)
             _sync_folder(path.parent)
 
-    def _write(self, path: Path, data: Buffer) -> None:
+    def _write(self, path: Path, data: Buffer, *, breakable: bool) -> None:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         bits = self._bits()
         try:
@@ -67,9 +69,10 @@ class LocalStorage:
             path.parent.mkdir(mode=0o700 | bits | (bits & 0o044) >> 2, parents=True, exist_ok=True)
             handle = os.open(path, flags, 0o600)
         with open(handle, "wb", buffering=0) as file:  # noqa: PTH123  a descriptor, not a path
-            view = memoryview(data)
-            while view:
-                view = view[file.write(view) :]
+            for piece in self._limits.upload.pieces(data, breakable=breakable):
+                view = piece
+                while view:
+                    view = view[file.write(view) :]
             os.fchmod(handle, 0o400 | bits & 0o044)
             os.fsync(handle)
 
@@ -85,19 +88,35 @@ class LocalStorage:
     def load(self, kind: FileKind, name: str) -> bytes:
         path = self._path(kind, name)
         with _translated(f"read {path}"):
-            return path.read_bytes()
+            if not self._limits.download:
+                return path.read_bytes()
+            with path.open("rb") as file:
+                return self._limits.download.gathered(file.read, breakable=kind is FileKind.PACK)
 
     def load_range(self, kind: FileKind, name: str, *, offset: int, length: int) -> bytes:
         path = self._path(kind, name)
         with _translated(f"read {path}"):
             handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
             try:
-                part = os.pread(handle, length, offset)
+                part = self._read_at(handle, offset, length)
             finally:
                 os.close(handle)
         if len(part) != length:
             raise StorageError(f"{path} ends before byte {offset + length}")
         return part
+
+    def _read_at(self, handle: int, offset: int, length: int) -> bytes:
+        if not self._limits.download:
+            return os.pread(handle, length, offset)
+        at, end = offset, offset + length
+
+        def read(longest: int) -> bytes:
+            nonlocal at
+            part = os.pread(handle, min(longest, end - at), at)
+            at += len(part)
+            return part
+
+        return self._limits.download.gathered(read, breakable=True)
 
     def list(self, kind: FileKind) -> Iterator[StoredFile]:
         folder = self._folder / kind.value
@@ -119,8 +138,8 @@ class LocalStorage:
         with _translated(f"delete {path}"):
             path.unlink(missing_ok=True)
 
-    def forked(self, stop: threading.Event) -> "LocalStorage":  # noqa: ARG002  it never waits
-        return self
+    def forked(self, stop: threading.Event) -> "LocalStorage":
+        return LocalStorage(self._folder, self._limits.forked(stop))
 
     def close(self) -> None:
         """Nothing is held open."""

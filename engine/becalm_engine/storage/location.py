@@ -1,14 +1,19 @@
 """Where a repository is, as restic spells it: a folder, or `s3:…`. Pure."""
 
-from collections.abc import Mapping
+import posixpath
+import re
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from becalm_engine.errors import UsageError
 
-_LOOKUPS = ("auto", "dns", "path")
 _AWS_HOSTS = ("s3.amazonaws.com", "amazonaws.com")
+_AWS_REGION = re.compile(
+    r"s3(?:-fips)?(?:\.dualstack)?[.-]([a-z]{2}(?:-[a-z]+)+-\d+)\.amazonaws\.com(?:\.cn)?"
+)
+_BUCKET_HOSTS = ("amazonaws.com", "amazonaws.com.cn", "storage.googleapis.com", "aliyuncs.com")
+"""Services that have a host name for each bucket; some know no other way."""
 _OTHER_SCHEMES = ("sftp", "rest", "swift", "b2", "azure", "gs", "rclone")
 
 
@@ -24,17 +29,23 @@ class S3Location:
         path = "/".join(part for part in (self.bucket, self.prefix) if part)
         return f"s3:{self.endpoint or 'https://s3.amazonaws.com'}/{path}"
 
+    @property
+    def region(self) -> str:
+        """The region that an endpoint of AWS names, or an empty text."""
+        found = _AWS_REGION.fullmatch(self._host)
+        return found.group(1) if found else ""
 
-@dataclass(frozen=True, slots=True)
-class StorageOptions:
-    """What may be set about a storage beside its location; most matter to S3 only."""
+    @property
+    def has_bucket_host(self) -> bool:
+        """Whether the bucket has a host name of its own, which a certificate of the service fits."""
+        known = not self.endpoint or any(
+            self._host == host or self._host.endswith(f".{host}") for host in _BUCKET_HOSTS
+        )
+        return known and "." not in self.bucket
 
-    region: str = ""
-    bucket_lookup: str = "auto"
-    storage_class: str = ""
-    ca_file: str = ""
-    insecure_tls: bool = False
-    connections: int = 8
+    @property
+    def _host(self) -> str:
+        return urlsplit(self.endpoint).hostname or ""
 
 
 def parse_location(text: str) -> S3Location | Path:
@@ -57,41 +68,23 @@ def parse_location(text: str) -> S3Location | Path:
 
 def _s3(rest: str) -> S3Location:
     text = rest.removeprefix("//")
-    url = urlsplit(text if "://" in text else f"https://{text}")
-    if url.username or url.password:
+    is_url = "://" in text
+    try:
+        url = urlsplit(text if is_url else f"https://{text}")
+        port = url.port
+    except ValueError:  # its message would show what may hold a password
+        raise UsageError(
+            "the host of an S3 location makes no sense; write s3:https://HOST:PORT/BUCKET"
+        ) from None
+    if "@" in url.netloc:
         raise UsageError(
             "an S3 location holds no credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
         )
-    bucket, _, prefix = url.path.strip("/").partition("/")
-    if not url.netloc or not bucket:
+    path = unquote(url.path) if is_url else url.path
+    bucket, _, prefix = path.strip("/").partition("/")
+    if url.scheme not in ("http", "https") or not url.hostname or port == 0 or not bucket:
         raise UsageError(f"s3:{rest} names no bucket; write s3:https://HOST/BUCKET/PREFIX")
+    if url.query or url.fragment:
+        raise UsageError(f"s3:{rest} has a ? or a #, which prefixes of repositories cannot have")
     endpoint = "" if url.netloc in _AWS_HOSTS else f"{url.scheme}://{url.netloc}"
-    return S3Location(endpoint, bucket, prefix.strip("/"))
-
-
-def parse_options(
-    pairs: Mapping[str, str], *, ca_file: str, insecure_tls: bool, region: str
-) -> StorageOptions:
-    """Read restic's `-o s3.…` options.
-
-    Raises:
-        UsageError: An option is unknown or has no sensible value.
-    """
-    known = {"s3.region", "s3.bucket-lookup", "s3.storage-class", "s3.connections", "local.connections"}
-    unknown = sorted(set(pairs) - known)
-    if unknown:
-        raise UsageError(f"unknown option {unknown[0]}; known are {', '.join(sorted(known))}")
-    lookup = pairs.get("s3.bucket-lookup", "auto")
-    if lookup not in _LOOKUPS:
-        raise UsageError(f"s3.bucket-lookup={lookup} is none of {', '.join(_LOOKUPS)}")
-    connections = pairs.get("s3.connections", "8")
-    if not connections.isdecimal() or not 1 <= int(connections) <= 256:
-        raise UsageError(f"s3.connections={connections} is not a number from 1 to 256")
-    return StorageOptions(
-        region=pairs.get("s3.region", region),
-        bucket_lookup=lookup,
-        storage_class=pairs.get("s3.storage-class", ""),
-        ca_file=ca_file,
-        insecure_tls=insecure_tls,
-        connections=int(connections),
-    )
+    return S3Location(endpoint, bucket, posixpath.normpath(prefix).strip("/") if prefix else "")

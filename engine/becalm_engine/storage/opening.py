@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import cast
 
 from becalm_engine.storage.base import Storage
+from becalm_engine.storage.limits import Limits
 from becalm_engine.storage.local import LocalStorage
-from becalm_engine.storage.location import StorageOptions, parse_location
+from becalm_engine.storage.location import parse_location
+from becalm_engine.storage.options import StorageOptions
 from becalm_engine.storage.retry import RetryingStorage
 
 
@@ -26,9 +28,10 @@ def open_storage(
     Raises:
         UsageError: The location makes no sense.
     """
-    parsed = parse_location(location)
+    parsed, limits = parse_location(location), Limits.of(options, stop)
     if isinstance(parsed, Path):
-        return LocalStorage(parsed)
+        return LocalStorage(parsed, limits)
     # boto3 takes a third of a second to import, which a local repository need not pay.
     module = importlib.import_module("becalm_engine.storage.s3")
-    return RetryingStorage(cast("Storage", module.S3Storage(parsed, options)), stop=stop, tell=tell)
+    storage = cast("Storage", module.S3Storage(parsed, options, limits))
+    return RetryingStorage(storage, limit_seconds=options.retry_seconds, stop=stop, tell=tell)

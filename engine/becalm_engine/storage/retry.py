@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
-from becalm_engine.errors import StorageError
+from becalm_engine.errors import RepositoryExistsError, StorageError
 from becalm_engine.ids import Buffer
 from becalm_engine.storage.base import FileKind, Storage, StoredFile
 
@@ -21,9 +21,9 @@ class RetryingStorage:
     """Repeats calls whose error says that a retry may help, with growing, jittered delays.
 
     `limit_seconds` bounds one call and all its repetitions; nothing is repeated once `stop` is set. A save may be
-    repeated because names are the hashes of what is saved; one with `only_if_absent` is not, since its first
-    try may have succeeded unseen. A store that has never answered is rather named wrongly than away: it gets
-    a minute. `tell` hears of each failure that is not the last.
+    repeated because names are the hashes of what is saved; one with `only_if_absent` that finds its own bytes
+    has stored them, unseen, at an earlier try. A store that has never answered is rather named wrongly than
+    away: it gets a minute. `tell` hears of each failure that is not the last.
     """
 
     def __init__(
@@ -58,9 +58,19 @@ class RetryingStorage:
 
     def save(self, kind: FileKind, name: str, data: Buffer, *, only_if_absent: bool = False) -> None:
         if only_if_absent:
-            self._storage.save(kind, name, data, only_if_absent=True)
+            self._save_new(kind, name, data)
         else:
             self._repeated(lambda: self._storage.save(kind, name, data))
+
+    def _save_new(self, kind: FileKind, name: str, data: Buffer) -> None:
+        def save() -> None:
+            try:
+                self._storage.save(kind, name, data, only_if_absent=True)
+            except RepositoryExistsError:
+                if self._storage.load(kind, name) != bytes(data):
+                    raise
+
+        self._repeated(save)
 
     def load(self, kind: FileKind, name: str) -> bytes:
         return self._repeated(lambda: self._storage.load(kind, name))

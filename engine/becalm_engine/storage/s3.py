@@ -1,66 +1,55 @@
 """A repository in an S3 bucket: the only module that knows boto3."""
 
+import base64
 import contextlib
-import ssl
+import hashlib
+import io
+import re
 import threading
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any
 
-import boto3
-from botocore.config import Config
-from botocore.exceptions import (
-    BotoCoreError,
-    ClientError,
-    CredentialRetrievalError,
-    HTTPClientError,
-    IncompleteReadError,
-    NoCredentialsError,
-    SSLError,
-)
-from botocore.exceptions import ConnectionError as BotoConnectionError
+from botocore.exceptions import ClientError
 
 from becalm_engine.errors import (
     ObjectMissingError,
     RepositoryExistsError,
     StorageDeniedError,
     StorageError,
-    StorageFullError,
-    StorageUnavailableError,
 )
 from becalm_engine.ids import Buffer, is_name
 from becalm_engine.storage.base import FileKind, StoredFile
-from becalm_engine.storage.location import S3Location, StorageOptions
+from becalm_engine.storage.limits import Limit, Limits
+from becalm_engine.storage.location import S3Location
+from becalm_engine.storage.options import StorageOptions
+from becalm_engine.storage.s3_client import connect, region_of
+from becalm_engine.storage.s3_errors import EXISTS, NO_CONDITIONS, code_of, translated
 
 if TYPE_CHECKING:
-    from types_boto3_s3 import S3Client
+    from botocore.awsrequest import AWSPreparedRequest
+    from botocore.response import StreamingBody
+    from types_boto3_s3.type_defs import PutObjectRequestTypeDef
 
-_MISSING = frozenset(("NoSuchKey", "NoSuchBucket", "404", "NotFound"))
-_DENIED = frozenset(
-    (
-        "AccessDenied",
-        "403",
-        "Forbidden",
-        "InvalidAccessKeyId",
-        "SignatureDoesNotMatch",
-        "ExpiredToken",
-        "InvalidToken",
-        "XAdminUserNotFound",  # versitygw's word for an unknown access key
-    )
-)
-_FULL = frozenset(("QuotaExceeded", "XMinioStorageFull", "EntityTooLarge"))
-_BUSY = frozenset(("SlowDown", "RequestTimeout", "Throttling", "ThrottlingException", "RequestTimeTooSkewed"))
-_EXISTS = frozenset(("PreconditionFailed", "ConditionalRequestConflict", "412", "409"))
-_NO_CONDITIONS = frozenset(("NotImplemented", "501"))
+_PIECE_BYTES = 128 * 1024
+_PACK_URL = re.compile(r"/data/[0-9a-f]{2}/[0-9a-f]{64}$")
+_HOME_REGION = "us-east-1"
+"""The one region that AWS does not want to be named."""
 
 
 class S3Storage:
     """Objects below a prefix of a bucket. Credentials come from boto3's own chain: environment, files, roles."""
 
-    def __init__(self, location: S3Location, options: StorageOptions) -> None:
+    def __init__(self, location: S3Location, options: StorageOptions, limits: Limits | None = None) -> None:
         self._location = location
         self._options = options
-        self._client = _client(location, options)
-        self._extra_arguments = {"StorageClass": options.storage_class} if options.storage_class else {}
+        self._limits = limits or Limits(Limit(), Limit())
+        self._client = connect(location, options)
+        self._token = ""
+        self._client.meta.events.register("before-send.s3", self._remember_token)
+        self._client.meta.events.register("before-send.s3.PutObject", self._send_in_pieces)
+        self._client.meta.events.register("before-parse.s3", self._count_answer)
+        self._listing = "list_objects" if options.list_objects_v1 else "list_objects_v2"
+        self._storage_class = options.storage_class
         self.connections = options.connections
 
     @property
@@ -70,66 +59,121 @@ class S3Storage:
     def create(self) -> None:
         bucket = self._location.bucket
         try:
-            with _translated(f"look for bucket {bucket}"):
+            with self._translated(f"look for bucket {bucket}"):
                 self._client.head_bucket(Bucket=bucket)
+        except StorageDeniedError:
+            return  # whoever may only use objects is not told of buckets; what comes next will show
         except ObjectMissingError:
-            with _translated(f"create bucket {bucket}"):
+            self._create_bucket(bucket)
+
+    def _create_bucket(self, bucket: str) -> None:
+        region = region_of(self._client)
+        with self._translated(f"create bucket {bucket}"):
+            if region == _HOME_REGION:
                 self._client.create_bucket(Bucket=bucket)
+            else:
+                where: Any = {"LocationConstraint": region}  # whatever the server calls its regions
+                self._client.create_bucket(Bucket=bucket, CreateBucketConfiguration=where)
 
     def save(self, kind: FileKind, name: str, data: Buffer, *, only_if_absent: bool = False) -> None:
-        key = self._key(kind, name)
+        request = self._put_request(kind, name, data)
         if only_if_absent:
-            self._save_new(key, data)
+            self._save_new(request)
             return
-        with _translated(f"save {key}"):
-            extra = self._extra_arguments if kind is FileKind.PACK else {}
-            self._client.put_object(Bucket=self._location.bucket, Key=key, Body=bytes(data), **extra)  # type: ignore[arg-type]  # the storage class is any string that the server knows
+        with self._translated(f"save {request['Key']}"):
+            self._client.put_object(**request)
 
-    def _save_new(self, key: str, data: Buffer) -> None:
+    def _put_request(self, kind: FileKind, name: str, data: Buffer) -> "PutObjectRequestTypeDef":
+        body = bytes(data)
+        digest = hashlib.md5(body, usedforsecurity=False).digest()
+        request: PutObjectRequestTypeDef = {
+            "Bucket": self._location.bucket,
+            "Key": self._key(kind, name),
+            "Body": body,
+            # buckets with Object Lock refuse what has no checksum, and all servers know this one
+            "ContentMD5": base64.b64encode(digest).decode(),
+        }
+        if self._storage_class and kind is FileKind.PACK:
+            request["StorageClass"] = self._storage_class  # type: ignore[typeddict-item]  # any the server knows
+        return request
+
+    def _send_in_pieces(self, request: "AWSPreparedRequest", **_: object) -> None:
+        """Let a body flow: by the limit, and so that the time a socket gets is that for a piece."""
+        if isinstance(request.body, io.BytesIO):  # botocore has wrapped the bytes
+            is_pack = _PACK_URL.search(request.url) is not None
+            body: Any = _Body(request.body.getvalue(), self._limits.upload, breakable=is_pack)
+            request.body = body
+
+    def _remember_token(self, request: "AWSPreparedRequest", **_: object) -> None:
+        token = request.headers.get("X-Amz-Security-Token", "")
+        self._token = token.decode() if isinstance(token, bytes) else token
+
+    @contextlib.contextmanager
+    def _translated(self, what: str) -> Iterator[None]:
+        """Turn botocore's errors into ours. A server may repeat the token it was sent; the message does not."""
+        try:
+            with translated(what):
+                yield
+        except StorageError as error:
+            if not self._token or self._token not in str(error):
+                raise
+            raise type(error)(str(error).replace(self._token, "(token)")) from None
+
+    def _count_answer(self, response_dict: dict[str, Any], **_: object) -> None:
+        """Count listings as downloads. What objects hold comes as a stream, and is counted there."""
+        if isinstance(response_dict["body"], bytes):
+            self._limits.download.take(len(response_dict["body"]))
+
+    def _save_new(self, request: "PutObjectRequestTypeDef") -> None:
         """Save with a condition where the server knows it; elsewhere look first, which is all one can do."""
-        bucket = self._location.bucket
-        with _translated(f"look for {key}"):
-            if self._exists(key):
-                raise RepositoryExistsError(f"{key} already exists in bucket {bucket}")
-        with _translated(f"save {key}"):
+        bucket, key = request["Bucket"], request["Key"]
+        conditional: PutObjectRequestTypeDef = {**request, "IfNoneMatch": "*"}
+        if self._exists(key):
+            raise RepositoryExistsError(f"{key} already exists in bucket {bucket}")
+        with self._translated(f"save {key}"):
             try:
-                self._client.put_object(Bucket=bucket, Key=key, Body=bytes(data), IfNoneMatch="*")
+                self._client.put_object(**conditional)
             except ClientError as error:
-                code = _code(error)
-                if code in _EXISTS:
+                code = code_of(error)
+                if code in EXISTS:
                     raise RepositoryExistsError(f"{key} already exists in bucket {bucket}") from error
-                if code not in _NO_CONDITIONS:
+                if code not in NO_CONDITIONS:
                     raise
-                self._client.put_object(Bucket=bucket, Key=key, Body=bytes(data))
+                self._client.put_object(**request)
 
     def _exists(self, key: str) -> bool:
         try:
-            self._client.head_object(Bucket=self._location.bucket, Key=key)
-        except ClientError as error:
-            if _code(error) in _MISSING:
-                return False
-            raise
+            with self._translated(f"look for {key}"):
+                self._client.head_object(Bucket=self._location.bucket, Key=key)
+        except ObjectMissingError:
+            return False
         return True
 
     def load(self, kind: FileKind, name: str) -> bytes:
         key = self._key(kind, name)
-        with _translated(f"read {key}"):
-            return self._client.get_object(Bucket=self._location.bucket, Key=key)["Body"].read()
+        with self._translated(f"read {key}"):
+            answer = self._client.get_object(Bucket=self._location.bucket, Key=key)
+            return self._received(answer["Body"], breakable=kind is FileKind.PACK)
 
     def load_range(self, kind: FileKind, name: str, *, offset: int, length: int) -> bytes:
         key = self._key(kind, name)
         span = f"bytes={offset}-{offset + length - 1}"
-        with _translated(f"read {key}"):
+        with self._translated(f"read {key}"):
             answer = self._client.get_object(Bucket=self._location.bucket, Key=key, Range=span)
-            part = answer["Body"].read()
+            part = self._received(answer["Body"], breakable=True)
         if len(part) != length:
             raise StorageError(f"{key} gave {len(part)} bytes where {length} were asked for")
         return part
 
+    def _received(self, body: "StreamingBody", *, breakable: bool) -> bytes:
+        with contextlib.closing(body):  # a body broken off must not be taken for the next answer
+            limit = self._limits.download
+            return limit.gathered(body.read, breakable=breakable) if limit else body.read()
+
     def list(self, kind: FileKind) -> Iterator[StoredFile]:
         prefix = self._key(kind, "") + "/"
-        pages = self._client.get_paginator("list_objects_v2")
-        with _translated(f"list {prefix}"):
+        pages: Any = self._client.get_paginator(self._listing)  # type: ignore[call-overload]  # one of two
+        with self._translated(f"list {prefix}"):
             for page in pages.paginate(Bucket=self._location.bucket, Prefix=prefix):
                 for entry in page.get("Contents", ()):
                     name = entry["Key"].rsplit("/", 1)[-1]
@@ -138,11 +182,17 @@ class S3Storage:
 
     def delete(self, kind: FileKind, name: str) -> None:
         key = self._key(kind, name)
-        with _translated(f"delete {key}"), contextlib.suppress(ObjectMissingError):
-            self._client.delete_object(Bucket=self._location.bucket, Key=key)
+        try:
+            with self._translated(f"delete {key}"), contextlib.suppress(ObjectMissingError):
+                self._client.delete_object(Bucket=self._location.bucket, Key=key)
+        except StorageDeniedError as error:
+            raise StorageDeniedError(
+                f"{error}; the credentials may not delete, or the object is under retention"
+            ) from error
 
-    def forked(self, stop: threading.Event) -> "S3Storage":  # noqa: ARG002  it does not repeat anything
-        return S3Storage(self._location, self._options)  # two processes cannot speak on one connection
+    def forked(self, stop: threading.Event) -> "S3Storage":
+        # two processes cannot speak on one connection
+        return S3Storage(self._location, self._options, self._limits.forked(stop))
 
     def close(self) -> None:
         self._client.close()
@@ -154,72 +204,16 @@ class S3Storage:
         return "/".join(part for part in (*parts, name) if part)
 
 
-def _client(location: S3Location, options: StorageOptions) -> "S3Client":
-    config = Config(
-        connect_timeout=15,
-        read_timeout=120,
-        max_pool_connections=options.connections + 2,
-        retries={"mode": "standard", "total_max_attempts": 2},
-        s3={"addressing_style": _addressing(location, options)},
-        # newer checksums in every request are refused by many servers that are not AWS
-        request_checksum_calculation="when_required",
-        response_checksum_validation="when_required",
-    )
-    with _translated("set up S3"):
-        # a session of its own: boto3's default one is global, and not for several threads
-        return boto3.Session().client(
-            "s3",
-            endpoint_url=location.endpoint or None,
-            region_name=options.region or "us-east-1",
-            verify=False if options.insecure_tls else options.ca_file or None,
-            config=config,
-        )
+class _Body:
+    """The body of a request, sent piece by piece each time it is iterated over."""
 
+    def __init__(self, data: bytes, limit: Limit, *, breakable: bool) -> None:
+        self._data = data
+        self._limit = limit
+        self._breakable = breakable
 
-def _addressing(location: S3Location, options: StorageOptions) -> Literal["auto", "virtual", "path"]:
-    if options.bucket_lookup == "dns":
-        return "virtual"
-    # servers other than AWS seldom have a host name for each bucket
-    return "path" if options.bucket_lookup == "path" or location.endpoint else "auto"
+    def __iter__(self) -> Iterator[memoryview]:
+        return self._limit.pieces(self._data, breakable=self._breakable, longest=_PIECE_BYTES)
 
-
-def _code(error: ClientError) -> str:
-    return str(error.response.get("Error", {}).get("Code", ""))
-
-
-@contextlib.contextmanager
-def _translated(what: str) -> Iterator[None]:
-    """Turn botocore's errors into ours. Its messages name keys and hosts, never credentials."""
-    try:
-        yield
-    except ClientError as error:
-        raise _from_answer(error, what) from error
-    except (NoCredentialsError, CredentialRetrievalError) as error:
-        raise StorageDeniedError(f"cannot {what}: no S3 credentials found (AWS_ACCESS_KEY_ID …)") from error
-    except (SSLError, ssl.SSLError) as error:
-        raise StorageError(f"cannot {what}: {error}; is --cacert right?") from error
-    except (
-        HTTPClientError,
-        BotoConnectionError,
-        IncompleteReadError,
-        ConnectionError,
-        TimeoutError,
-    ) as error:
-        raise StorageUnavailableError(f"cannot {what}: {error}") from error
-    except BotoCoreError as error:
-        raise StorageError(f"cannot {what}: {error}") from error
-
-
-def _from_answer(error: ClientError, what: str) -> StorageError:
-    code = _code(error)
-    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    text = f"cannot {what}: {code or status} {error.response.get('Error', {}).get('Message', '')}".rstrip()
-    if code in _MISSING:
-        return ObjectMissingError(text)
-    if code in _DENIED:
-        return StorageDeniedError(text)
-    if code in _FULL or status == 507:
-        return StorageFullError(text)
-    if code in _BUSY or status >= 500 or status == 429:
-        return StorageUnavailableError(text)
-    return StorageError(text)
+    def seek(self, _position: int) -> None:
+        """Do nothing: botocore goes back to the beginning so, which each iteration does."""

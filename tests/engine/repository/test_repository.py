@@ -10,6 +10,9 @@ from becalm_engine.errors import (
     ObjectMissingError,
     RepositoryExistsError,
     RepositoryMissingError,
+    StorageDeniedError,
+    StorageError,
+    StorageUnavailableError,
     WrongPasswordError,
 )
 from becalm_engine.format import snapshot
@@ -79,6 +82,50 @@ class TestInitialise:
 
         assert storage.files == winner.files
 
+    @pytest.mark.parametrize(
+        ("error", "stores", "keys"),
+        [
+            (StorageDeniedError("no"), False, 0),
+            (StorageDeniedError("no"), True, 1),
+            (StorageUnavailableError("busy"), False, 1),
+            (StorageUnavailableError("busy"), True, 1),
+        ],
+    )
+    def test_a_config_that_may_be_there_keeps_its_key(
+        self, error: StorageError, stores: bool, keys: int
+    ) -> None:
+        class Failing(MemoryStorage):
+            """Fails to store the config, or says so."""
+
+            def save(self, kind: FileKind, name: str, data: Buffer, *, only_if_absent: bool = False) -> None:
+                if stores or kind is not FileKind.CONFIG:
+                    super().save(kind, name, data, only_if_absent=only_if_absent)
+                if kind is FileKind.CONFIG:
+                    raise error
+
+        storage = Failing()
+
+        with pytest.raises(StorageError) as raised:
+            initialise(storage, PASSWORD, cost=CHEAP)
+
+        assert raised.value is error
+        assert len(list(storage.list(FileKind.KEY))) == keys
+
+    def test_a_loser_that_may_not_delete_says_that_it_has_lost(self) -> None:
+        class AppendOnly(MemoryStorage):
+            """Another's config appears, and nothing is deleted."""
+
+            def save(self, kind: FileKind, name: str, data: Buffer, *, only_if_absent: bool = False) -> None:
+                if kind is FileKind.CONFIG:
+                    self.files[FileKind.CONFIG, CONFIG_NAME] = b"theirs"
+                super().save(kind, name, data, only_if_absent=only_if_absent)
+
+            def delete(self, kind: FileKind, name: str) -> None:
+                raise StorageDeniedError("append only")
+
+        with pytest.raises(RepositoryExistsError):
+            initialise(AppendOnly(), PASSWORD, cost=CHEAP)
+
     def test_of_several_at_once_one_makes_it(self, tmp_path: Path) -> None:
         together = threading.Barrier(4)
 
@@ -98,6 +145,23 @@ class TestInitialise:
 
 
 class TestOpen:
+    def test_a_key_that_a_loser_left_keeps_nobody_out(self) -> None:
+        """Several losers, so that in the order of names one of theirs comes first."""
+        repository = made()
+        assert isinstance(repository.storage, MemoryStorage)
+        for _ in range(6):
+            other = made().storage
+            assert isinstance(other, MemoryStorage)
+            repository.storage.files.update(
+                {place: data for place, data in other.files.items() if place[0] is FileKind.KEY}
+            )
+
+        opened = open_repository(repository.storage, PASSWORD)
+
+        assert opened.config == repository.config
+        assert (opened.key, opened.key_name) == (repository.key, repository.key_name)
+        assert opened.key_name
+
     def test_a_wrong_password_is_told_as_such(self) -> None:
         with pytest.raises(WrongPasswordError):
             open_repository(made().storage, "wrong")

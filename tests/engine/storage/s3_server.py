@@ -5,7 +5,7 @@ import secrets
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,39 +18,61 @@ _STARTING_SECONDS = 20.0
 
 @dataclass(frozen=True, slots=True)
 class S3Server:
-    """A server on loopback that keeps its buckets as folders below `folder`."""
+    """A server on loopback that keeps its buckets as folders below `folder`. The keys are those of its root."""
 
     port: int
     access_key: str
     secret_key: str
     folder: Path
+    scheme: str = "http"
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{self.scheme}://127.0.0.1:{self.port}"
 
     def log_in(self, environment: pytest.MonkeyPatch) -> None:
         """Put the server's credentials into the environment, and no others within reach."""
-        environment.setenv("AWS_ACCESS_KEY_ID", self.access_key)
-        environment.setenv("AWS_SECRET_ACCESS_KEY", self.secret_key)
-        environment.setenv("AWS_CONFIG_FILE", os.devnull)
-        environment.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
-        environment.setenv("AWS_EC2_METADATA_DISABLED", "true")
-        for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"):
-            environment.delenv(name, raising=False)
+        use_credentials(environment, self.access_key, self.secret_key)
+
+    def admin(self, *arguments: str) -> None:
+        """Run a command of the server's administration."""
+        access = ("--access", self.access_key, "--secret", self.secret_key, "--endpoint-url", self.url)
+        subprocess.run(
+            [places().binary("versitygw"), "admin", *access, *arguments], check=True, capture_output=True
+        )
+
+
+def use_credentials(environment: pytest.MonkeyPatch, access_key: str, secret_key: str) -> None:
+    """Put credentials into the environment, and no others within reach."""
+    hide_credentials(environment)
+    environment.setenv("AWS_ACCESS_KEY_ID", access_key)
+    environment.setenv("AWS_SECRET_ACCESS_KEY", secret_key)
+
+
+def hide_credentials(environment: pytest.MonkeyPatch) -> None:
+    """Leave nothing that could give credentials, or lead elsewhere."""
+    for name in list(os.environ):
+        if name.startswith(("AWS_", "RESTIC_AWS_")):
+            environment.delenv(name)
+    environment.setenv("AWS_CONFIG_FILE", os.devnull)
+    environment.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
+    environment.setenv("AWS_EC2_METADATA_DISABLED", "true")
 
 
 @contextmanager
-def serving(folder: Path) -> Iterator[S3Server]:
-    """Run a server that keeps everything below `folder`."""
-    server = S3Server(_free_port(), secrets.token_hex(8), secrets.token_hex(16), folder / "buckets")
+def serving(folder: Path, *flags: str, posix_flags: Sequence[str] = ()) -> Iterator[S3Server]:
+    """Run a server that keeps everything below `folder`; `flags` and `posix_flags` are more flags of it."""
+    scheme = "https" if "--cert" in flags else "http"
+    server = S3Server(_free_port(), secrets.token_hex(8), secrets.token_hex(16), folder / "buckets", scheme)
     server.folder.mkdir()
     environment = {**os.environ, "ROOT_ACCESS_KEY": server.access_key, "ROOT_SECRET_KEY": server.secret_key}
     command = [
         places().binary("versitygw"),
         "--port",
         f"127.0.0.1:{server.port}",
+        *flags,
         "posix",
+        *posix_flags,
         str(server.folder),
     ]
     with (folder / "log").open("wb") as log:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from becalm_engine.errors import UsageError
-from becalm_engine.storage.location import S3Location, StorageOptions, parse_location, parse_options
+from becalm_engine.storage.location import S3Location, parse_location
 
 
 @pytest.mark.parametrize(
@@ -18,6 +18,9 @@ from becalm_engine.storage.location import S3Location, StorageOptions, parse_loc
         ("s3:s3.amazonaws.com/shop/a", S3Location("", "shop", "a")),
         ("s3:https://s3.amazonaws.com/shop", S3Location("", "shop", "")),
         ("s3:s3.eu-west-1.amazonaws.com/shop", S3Location("https://s3.eu-west-1.amazonaws.com", "shop", "")),
+        ("s3:https://rose.example/shop/a%20b", S3Location("https://rose.example", "shop", "a b")),
+        ("s3:rose.example/shop/a%20b", S3Location("https://rose.example", "shop", "a%20b")),
+        ("s3:https://rose.example/shop//a/./b/", S3Location("https://rose.example", "shop", "a/b")),
         ("local:/srv/repository", Path("/srv/repository")),
         ("/srv/repository", Path("/srv/repository")),
         ("relative/folder", Path("relative/folder")),
@@ -36,6 +39,13 @@ def test_locations_are_read_as_restic_reads_them(text: str, location: S3Location
         ("s3:https://rose.example", "names no bucket"),
         ("s3:https://rose.example/", "names no bucket"),
         ("s3:https://ann:secret@rose.example/shop", "no credentials"),
+        ("s3:https://ann:secret@rose.example/", "no credentials"),
+        ("s3:https://secret@rose.example/shop", "no credentials"),
+        ("s3:https://ann:secret@rose.example:x/shop", "makes no sense"),
+        ("s3:https://[rose.example/shop", "makes no sense"),
+        ("s3:ftp://rose.example/shop", "names no bucket"),
+        ("s3:https://rose.example/shop/a?b", r"has a \? or a #"),
+        ("s3:https://rose.example/shop/a#b", r"has a \? or a #"),
         ("sftp:ann@rose:/srv", "not supported"),
         ("rest:https://rose.example/", "not supported"),
     ],
@@ -57,36 +67,35 @@ def test_a_location_shows_what_it_is_read_from(bucket: str, prefix: str, scheme:
     assert parse_location(str(location)) == location
 
 
-def test_options_are_restic_s() -> None:
-    pairs = {
-        "s3.region": "eu-west-1",
-        "s3.bucket-lookup": "dns",
-        "s3.storage-class": "STANDARD_IA",
-        "s3.connections": "3",
-    }
-
-    options = parse_options(pairs, ca_file="ca.pem", insecure_tls=True, region="elsewhere")
-
-    assert options == StorageOptions(
-        "eu-west-1", "dns", "STANDARD_IA", "ca.pem", insecure_tls=True, connections=3
-    )
-
-
-def test_without_options_the_environment_s_region_holds() -> None:
-    assert parse_options({}, ca_file="", insecure_tls=False, region="here") == StorageOptions(region="here")
+@pytest.mark.parametrize(
+    ("endpoint", "region"),
+    [
+        ("https://s3.eu-west-1.amazonaws.com", "eu-west-1"),
+        ("https://s3-eu-west-1.amazonaws.com", "eu-west-1"),
+        ("https://s3.dualstack.us-gov-east-1.amazonaws.com", "us-gov-east-1"),
+        ("https://s3-fips.us-east-2.amazonaws.com", "us-east-2"),
+        ("https://s3.cn-north-1.amazonaws.com.cn", "cn-north-1"),
+        ("", ""),
+        ("https://s3.eu-west-1.amazonaws.com.rose.example", ""),
+        ("https://rose.example:9000", ""),
+    ],
+)
+def test_an_endpoint_of_aws_names_its_region(endpoint: str, region: str) -> None:
+    assert S3Location(endpoint, "shop", "").region == region
 
 
 @pytest.mark.parametrize(
-    "pairs",
+    ("endpoint", "bucket", "has"),
     [
-        {"s3.colour": "blue"},
-        {"s3.bucket-lookup": "perhaps"},
-        {"s3.connections": "0"},
-        {"s3.connections": "257"},
-        {"s3.connections": "many"},
-        {"s3.connections": "-1"},
+        ("", "shop", True),
+        ("https://s3.eu-west-1.amazonaws.com", "shop", True),
+        ("https://oss-cn-beijing.aliyuncs.com", "shop", True),
+        ("https://storage.googleapis.com", "shop", True),
+        ("https://storage.googleapis.com", "shop.example", False),
+        ("", "shop.example", False),
+        ("https://notamazonaws.com", "shop", False),
+        ("http://127.0.0.1:9000", "shop", False),
     ],
 )
-def test_an_option_that_makes_no_sense_is_a_mistake_of_the_caller(pairs: dict[str, str]) -> None:
-    with pytest.raises(UsageError):
-        parse_options(pairs, ca_file="", insecure_tls=False, region="")
+def test_some_services_have_a_host_for_each_bucket(endpoint: str, bucket: str, has: bool) -> None:
+    assert S3Location(endpoint, bucket, "").has_bucket_host is has

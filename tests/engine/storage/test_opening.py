@@ -7,8 +7,8 @@ import pytest
 from becalm_engine.errors import UsageError
 from becalm_engine.storage.base import FileKind
 from becalm_engine.storage.local import LocalStorage
-from becalm_engine.storage.location import StorageOptions
 from becalm_engine.storage.opening import open_storage
+from becalm_engine.storage.options import StorageOptions
 from becalm_engine.storage.retry import RetryingStorage
 from tests.engine.storage.contract import NAME
 from tests.engine.storage.s3_server import S3Server
@@ -40,8 +40,8 @@ def test_nonsense_is_not_opened() -> None:
 
 def test_a_local_repository_does_not_pay_for_boto3() -> None:
     program = (
-        "import sys; from becalm_engine.storage import opening, location;"
-        "opening.open_storage('folder', location.StorageOptions());"
+        "import sys; from becalm_engine.storage import opening, options;"
+        "opening.open_storage('folder', options.StorageOptions());"
         "sys.exit('boto3' in sys.modules)"
     )
 

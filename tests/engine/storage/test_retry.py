@@ -5,7 +5,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from becalm_engine.errors import ObjectMissingError, StorageDeniedError, StorageError, StorageUnavailableError
+from becalm_engine.errors import (
+    ObjectMissingError,
+    RepositoryExistsError,
+    StorageDeniedError,
+    StorageError,
+    StorageUnavailableError,
+)
 from becalm_engine.ids import Buffer
 from becalm_engine.storage.base import CONFIG_NAME, FileKind, Storage, StoredFile
 from becalm_engine.storage.memory import MemoryStorage
@@ -194,13 +200,37 @@ def test_what_no_retry_mends_is_raised_at_once() -> None:
     assert clock.slept == []
 
 
-def test_a_save_that_may_not_overwrite_is_not_repeated() -> None:
+class ForgetfulStorage(MemoryStorage):
+    """Stores the first file under a condition and says that it could not."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls = 0
+
+    def save(self, kind: FileKind, name: str, data: Buffer, *, only_if_absent: bool = False) -> None:
+        self.calls += 1
+        super().save(kind, name, data, only_if_absent=only_if_absent)
+        if self.calls == 1:
+            raise UNAVAILABLE
+
+
+def test_what_a_save_under_a_condition_stored_unseen_is_its_own() -> None:
+    inner = ForgetfulStorage()
+
+    retrying(inner, FakeClock()).save(FileKind.CONFIG, CONFIG_NAME, b"ours", only_if_absent=True)
+
+    assert inner.calls == 2
+    assert inner.load(FileKind.CONFIG, CONFIG_NAME) == b"ours"
+
+
+def test_what_somebody_else_stored_between_two_tries_is_not() -> None:
     inner = FailingStorage([UNAVAILABLE])
+    inner.files[FileKind.CONFIG, CONFIG_NAME] = b"theirs"
 
-    with pytest.raises(StorageUnavailableError):
-        retrying(inner, FakeClock()).save(FileKind.CONFIG, CONFIG_NAME, b"", only_if_absent=True)
+    with pytest.raises(RepositoryExistsError):
+        retrying(inner, FakeClock()).save(FileKind.CONFIG, CONFIG_NAME, b"ours", only_if_absent=True)
 
-    assert inner.calls == 1
+    assert inner.files[FileKind.CONFIG, CONFIG_NAME] == b"theirs"
 
 
 @given(st.floats(0.1, 3600))

@@ -1,24 +1,18 @@
 import itertools
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from botocore.exceptions import ClientError
 
 from becalm_engine.errors import (
     ObjectMissingError,
     RepositoryExistsError,
     StorageDeniedError,
-    StorageError,
-    StorageFullError,
-    StorageUnavailableError,
 )
 from becalm_engine.storage.base import CONFIG_NAME, FileKind, Storage
-from becalm_engine.storage.location import S3Location, StorageOptions
-from becalm_engine.storage.s3 import S3Storage, _from_answer
+from becalm_engine.storage.location import S3Location
+from becalm_engine.storage.options import StorageOptions
+from becalm_engine.storage.s3 import S3Storage
 from tests.engine.storage.contract import NAME, StorageContract
 from tests.engine.storage.s3_server import S3Server
 
@@ -129,87 +123,6 @@ def test_errors_tell_no_secret(s3: S3Server, made: S3Storage) -> None:
     assert NAME in str(raised.value)
     assert s3.secret_key not in str(raised.value)
     assert s3.secret_key not in made.location
-
-
-@contextmanager
-def answering(status: int, body: bytes = b"", *, promised_bytes: int | None = None) -> Iterator[str]:
-    """Run a server that gives every request the same answer; yields its URL."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def answer(self) -> None:
-            self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(body) if promised_bytes is None else promised_bytes))
-            self.end_headers()
-            self.wfile.write(body)
-
-        do_GET = do_PUT = do_DELETE = answer  # noqa: N815  names that http.server looks for
-
-        def log_message(self, *_: object) -> None:
-            """Stay silent."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
-
-
-@pytest.mark.parametrize(
-    ("status", "code", "kind"),
-    [
-        (503, "SlowDown", StorageUnavailableError),
-        (500, "InternalError", StorageUnavailableError),
-        (502, "", StorageUnavailableError),
-        (429, "TooManyRequests", StorageUnavailableError),
-        (400, "RequestTimeout", StorageUnavailableError),
-        (403, "AccessDenied", StorageDeniedError),
-        (403, "403", StorageDeniedError),
-        (400, "ExpiredToken", StorageDeniedError),
-        (507, "InsufficientStorage", StorageFullError),
-        (400, "QuotaExceeded", StorageFullError),
-        (404, "NoSuchKey", ObjectMissingError),
-        (404, "NoSuchBucket", ObjectMissingError),
-        (404, "404", ObjectMissingError),
-        (400, "InvalidArgument", StorageError),
-    ],
-)
-def test_what_a_server_refuses_becomes_our_error(status: int, code: str, kind: type[StorageError]) -> None:
-    answer = {"Error": {"Code": code, "Message": "so it is"}, "ResponseMetadata": {"HTTPStatusCode": status}}
-
-    error = _from_answer(ClientError(answer, "PutObject"), "save x")  # type: ignore[arg-type]  # as parsed from XML
-
-    assert type(error) is kind
-    assert str(error) == f"cannot save x: {code or status} so it is"
-
-
-def test_a_refusal_on_the_wire_becomes_our_error(s3: S3Server) -> None:
-    body = b"<Error><Code>AccessDenied</Code><Message>so it is</Message></Error>"
-
-    with answering(403, body) as url, pytest.raises(StorageDeniedError, match="AccessDenied so it is"):
-        opened(url).load(FileKind.PACK, NAME)
-
-
-def test_an_answer_that_breaks_off_may_be_retried(s3: S3Server) -> None:
-    with answering(200, b"half", promised_bytes=8) as url, pytest.raises(StorageUnavailableError):
-        opened(url).load(FileKind.PACK, NAME)
-
-
-def test_a_server_that_is_not_there_may_be_retried(s3: S3Server) -> None:
-    with answering(200) as url:
-        storage = opened(url)
-
-    with pytest.raises(StorageUnavailableError):
-        storage.load(FileKind.PACK, NAME)
-
-
-def test_a_server_that_ignores_the_range_is_not_believed(s3: S3Server) -> None:
-    with answering(200, b"0123456789") as url, pytest.raises(StorageError, match="10 bytes where 4"):
-        opened(url).load_range(FileKind.PACK, NAME, offset=2, length=4)
 
 
 def test_a_condition_that_fails_means_that_somebody_was_first(s3: S3Server, made: S3Storage) -> None:
