@@ -22,7 +22,8 @@
         └── StorageUnavailableError     retryable
 
 `exit_code` is what the process ends with, and `retryable` whether the same call may succeed later. A docstring says
-what a class means, and after `To do:` what to do; `docs/errors.md` is made of them. The root is caught, and never raised.
+what a class means, and after `To do:` what to do; `docs/errors.md` is made of them.
+The root is caught, and never raised.
 """
 
 from typing import ClassVar

@@ -33,14 +33,18 @@ class Program:
 
     def run(self, *arguments: str | Path, status: int = 0) -> str:
         """Run a command, expect its exit status, and return what it printed."""
-        done = subprocess.run(
-            [self.binary, *arguments], env=self.all_environment(), capture_output=True, check=False
-        )
+        done = self.attempt(*arguments)
         said = f"{done.stdout.decode(errors='replace')[-4000:]}{done.stderr.decode(errors='replace')[-4000:]}"
         assert done.returncode == status, (
             f"{self.binary.name} {arguments} ended with {done.returncode}:\n{said}"
         )
         return done.stdout.decode()
+
+    def attempt(self, *arguments: str | Path) -> "subprocess.CompletedProcess[bytes]":
+        """Run a command that may fail."""
+        return subprocess.run(
+            [self.binary, *arguments], env=self.all_environment(), capture_output=True, check=False
+        )
 
     def start(self, *arguments: str | Path) -> "subprocess.Popen[bytes]":
         """Start a command and leave it running."""
