@@ -6,11 +6,12 @@ import random
 import unicodedata
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Literal
 
 NAME_BYTES = 255
 _SEPARATORS = (b"/", b"\0")
-_FORMS = ("NFC", "NFD", "NFKC", "NFKD")
-_COMPOSED = ("é", "Å", "ﬁ", "ǆ", "각", "が", "ẛ̣", "½", "①", "Ω")  # noqa: RUF001  the look-alikes are the point
+_FORMS: tuple[Literal["NFC", "NFD", "NFKC", "NFKD"], ...] = ("NFC", "NFD", "NFKC", "NFKD")
+_COMPOSED = ("é", "Å", "ﬁ", "ǆ", "각", "が", "ẛ̣", "½", "①", "Ω")
 _RANDOM_NAMES = 500
 
 
