@@ -65,6 +65,7 @@ bench: toolchain ## measure the engine side by side with its peers
 
 generate: setup ## CRDs, chart parts and reference docs from the models
 	$(RUN) python -m becalm_operator.crdgen
+	$(RUN) python -m docgen
 
 cluster-up: toolchain ## a real cluster: kind where Docker is, plain processes elsewhere
 	$(RUN) python -m e2e cluster up

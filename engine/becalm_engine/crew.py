@@ -16,7 +16,7 @@ from multiprocessing.connection import Connection, Pipe, wait
 from types import TracebackType
 from typing import Any, Generic, NoReturn, Protocol, Self, TypeVar
 
-from becalm_engine.errors import EngineError, StoppedError, WorkerLostError
+from becalm_engine.errors import EngineError, InternalError, StoppedError, WorkerLostError
 
 Task_contra = TypeVar("Task_contra", contravariant=True)
 Result_co = TypeVar("Result_co", covariant=True)
@@ -216,4 +216,4 @@ def _portable(error: BaseException) -> EngineError:
     if isinstance(error, EngineError):
         return error
     text = "".join(traceback.format_exception(error)).rstrip()
-    return EngineError(f"internal error in a worker process: {error!r}\n{text}")
+    return InternalError(f"internal error in a worker process: {error!r}\n{text}")

@@ -31,16 +31,23 @@ class Program:
         """The version in the binary's name."""
         return self.binary.name.removeprefix("restic-")
 
-    def run(self, *arguments: str | Path, status: int = 0) -> str:
+    def run(self, *arguments: str | Path, status: int = 0, cwd: Path | None = None) -> str:
         """Run a command, expect its exit status, and return what it printed."""
-        done = subprocess.run(
-            [self.binary, *arguments], env=self.all_environment(), capture_output=True, check=False
-        )
+        done = self.attempt(*arguments, cwd=cwd)
         said = f"{done.stdout.decode(errors='replace')[-4000:]}{done.stderr.decode(errors='replace')[-4000:]}"
         assert done.returncode == status, (
             f"{self.binary.name} {arguments} ended with {done.returncode}:\n{said}"
         )
         return done.stdout.decode()
+
+    def attempt(
+        self, *arguments: str | Path, cwd: Path | None = None
+    ) -> "subprocess.CompletedProcess[bytes]":
+        """Run a command that may fail."""
+        environment = self.all_environment()
+        return subprocess.run(
+            [self.binary, *arguments], env=environment, cwd=cwd, capture_output=True, check=False
+        )
 
     def start(self, *arguments: str | Path) -> "subprocess.Popen[bytes]":
         """Start a command and leave it running."""

@@ -21,7 +21,6 @@ def test_every_error_belongs_to_the_one_tree(kind: type[Exception]) -> None:
         (errors.RepositoryMissingError, 10),
         (errors.LockedError, 11),
         (errors.WrongPasswordError, 12),
-        (errors.IncompleteError, 3),
         (errors.StoppedError, 130),
     ],
 )
@@ -32,7 +31,7 @@ def test_errors_that_scripts_tell_apart_have_restic_s_exit_codes(
 
 
 def test_all_other_errors_end_with_1() -> None:
-    special = {3, 10, 11, 12, 130}
+    special = {10, 11, 12, 130}
 
     codes = {kind.exit_code for kind in ALL if kind.exit_code not in special}
 

@@ -15,7 +15,14 @@ from becalm_engine.cli.output import Output
 from becalm_engine.cli.session import Session
 from becalm_engine.commands.progress import Progress
 from becalm_engine.contract import ExitCode, Problem, Report
-from becalm_engine.errors import EngineError, StoppedError, StorageError, UsageError
+from becalm_engine.errors import (
+    EngineError,
+    InternalError,
+    MachineError,
+    StoppedError,
+    StorageError,
+    UsageError,
+)
 from becalm_engine.heap import collect_seldom, keep_freed_memory
 
 
@@ -61,10 +68,10 @@ def _attempted(
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123  the reader has gone; nothing more to say
         return command.report(exit_code=ExitCode.ERROR)
     except (OSError, MemoryError) as error:
-        return _failed(command.report, EngineError(f"{type(error).__name__}: {error}"), output)
+        return _failed(command.report, MachineError(f"{type(error).__name__}: {error}"), output)
     except Exception as error:  # noqa: BLE001  a bug, too, must leave a report and restic's exit code
         output.warn("".join(traceback.format_exception(error)).rstrip())
-        return _failed(command.report, EngineError(f"internal error: {error!r}"), output)
+        return _failed(command.report, InternalError(f"internal error: {error!r}"), output)
 
 
 def _failed(kind: type[Report], error: EngineError, output: Output) -> Report:

@@ -4,7 +4,7 @@ import time
 from datetime import UTC, datetime, timedelta
 
 from becalm_engine.errors import UsageError
-from becalm_engine.format.gotime import NANOS
+from becalm_engine.format.gotime import NANOS, from_datetime
 from becalm_engine.format.snapshot import Snapshot
 
 _FORMATS = ("%Y-%m-%d %H:%M:%S %z", "%d.%m.%Y", "%d.%m.%Y %H:%M", "%d.%m.%Y %H:%M:%S", "%d.%m.%Y %H:%M:%S %z")
@@ -31,8 +31,7 @@ def parse_time(text: str, flag: str) -> int:
 
 
 def _nanos(parsed: datetime) -> int:
-    whole = parsed.astimezone(UTC) - datetime(1970, 1, 1, tzinfo=UTC)
-    return whole // timedelta(microseconds=1) * 1000
+    return from_datetime(parsed.astimezone(UTC))
 
 
 def local_text(nanos: int) -> str:

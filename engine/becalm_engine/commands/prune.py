@@ -13,7 +13,7 @@ from becalm_engine.commands.progress import Progress
 from becalm_engine.commands.removal import confirm_missing, delete_files, delete_packs, pack_sizes
 from becalm_engine.commands.repack import copy_blobs
 from becalm_engine.commands.usage import used_blobs
-from becalm_engine.errors import EngineError, StorageError, UsageError
+from becalm_engine.errors import InternalError, StorageError, UsageError
 from becalm_engine.ids import PackID
 from becalm_engine.policy import prune as policy
 from becalm_engine.policy.blob_counts import BlobCounts
@@ -124,7 +124,7 @@ def _repack(repository: Repository, prepared: Prepared, pack_bytes: int, progres
             progress.files_done += 1
     lost = sum(number > 0 for _, _, number in left)
     if lost:
-        raise EngineError(f"internal error: {lost} blobs were not repacked; nothing was deleted")
+        raise InternalError(f"internal error: {lost} blobs were not repacked; nothing was deleted")
     return target.index.packs()
 
 

@@ -102,14 +102,16 @@ class Exclusion:
 
     def excludes(self, path: bytes, found: os.stat_result) -> bool:
         """Say whether an entry is left out."""
-        text = os.fsdecode(path)
-        if self.patterns and self.patterns.match(text):
-            return True
-        if self.ignoring_case and self.ignoring_case.match(text):
+        if (self.patterns or self.ignoring_case) and self._fits(path):
             return True
         if stat.S_ISREG(found.st_mode):
             return self.larger_than_bytes is not None and found.st_size > self.larger_than_bytes
         return stat.S_ISDIR(found.st_mode) and self._excludes_directory(path)
+
+    def _fits(self, path: bytes) -> bool:
+        """Say whether a pattern fits a path: patterns are of absolute paths, also where a source is a relative one."""
+        text = os.fsdecode(path if path.startswith(b"/") else os.path.abspath(path))
+        return self.patterns.match(text) or self.ignoring_case.match(text)
 
     def _excludes_directory(self, path: bytes) -> bool:
         if self.caches and is_cache_directory(path):

@@ -26,6 +26,11 @@ def encode(nanos: int) -> str:
     return text + "Z"
 
 
+def from_datetime(aware: datetime) -> int:
+    """Return the nanoseconds since 1970 of a time with a zone."""
+    return (aware - _EPOCH) // timedelta(microseconds=1) * 1000
+
+
 @lru_cache(maxsize=4096)
 def _seconds_text(seconds: int) -> str:
     t = time.gmtime(seconds)

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Generic, TypeVar
 
 from becalm_engine.errors import UsageError
+from becalm_engine.format.gotime import from_datetime
 from becalm_engine.format.snapshot import Snapshot
 
 K = TypeVar("K")
@@ -151,14 +152,14 @@ class _Counter:
     reason: str
     bucket: _Bucket
     left: int
-    since: datetime | None = None
+    since_nanos: int | None = None
     last_value: int | None = None
 
-    def keeps(self, time: datetime, position: int, *, oldest: bool) -> str | None:
+    def keeps(self, snapshot: Snapshot, position: int, *, oldest: bool) -> str | None:
         """Return the reason for which this rule keeps a snapshot, if it does."""
-        if self.left == 0 or (self.since is not None and time <= self.since):
+        if self.left == 0 or (self.since_nanos is not None and snapshot.time_nanos <= self.since_nanos):
             return None
-        value = self.bucket(time, position)
+        value = self.bucket(snapshot.local_time, position)
         if value == self.last_value and not oldest:
             return None
         reason = f"oldest {self.reason}" if value == self.last_value else self.reason
@@ -181,7 +182,7 @@ def apply(snapshots: Iterable[tuple[K, Snapshot]], policy: Policy, *, now: datet
     latest = _latest([snapshot for _, snapshot in ordered], now)
     counters = [_Counter(reason, bucket, count) for reason, bucket, count in policy.counts()]
     counters += [
-        _Counter(f"{reason} {span}", bucket, UNLIMITED, since=span.before(latest))
+        _Counter(f"{reason} {span}", bucket, UNLIMITED, since_nanos=_nanos_before(latest, span))
         for reason, bucket, span in policy.spans()
         if span
     ]
@@ -189,14 +190,14 @@ def apply(snapshots: Iterable[tuple[K, Snapshot]], policy: Policy, *, now: datet
     for position, (key, snapshot) in enumerate(ordered):
         oldest = position == len(ordered) - 1
         reasons = _uncounted_reasons(snapshot, policy, latest)
-        kept_by = (counter.keeps(snapshot.local_time, position, oldest=oldest) for counter in counters)
+        kept_by = (counter.keeps(snapshot, position, oldest=oldest) for counter in counters)
         verdicts.append(Verdict(key, snapshot, (*reasons, *(reason for reason in kept_by if reason))))
     return verdicts
 
 
-def _uncounted_reasons(snapshot: Snapshot, policy: Policy, latest: datetime) -> list[str]:
+def _uncounted_reasons(snapshot: Snapshot, policy: Policy, latest: Snapshot) -> list[str]:
     reasons = [f"has tags [{', '.join(tags)}]" for tags in policy.tags if _has_tags(snapshot, tags)]
-    if policy.within and snapshot.local_time > policy.within.before(latest):
+    if policy.within and snapshot.time_nanos > _nanos_before(latest, policy.within):
         reasons.append(f"within {policy.within}")
     return reasons
 
@@ -205,7 +206,12 @@ def _has_tags(snapshot: Snapshot, tags: Sequence[str]) -> bool:
     return all(tag in snapshot.tags if tag else not snapshot.tags for tag in tags)
 
 
-def _latest(snapshots: Sequence[Snapshot], now: datetime) -> datetime:
-    """Return the newest time that is not in the future: a wrong clock must not age all others."""
-    times = [snapshot.local_time for snapshot in snapshots]
-    return max((time for time in times if time <= now), default=min(times))
+def _nanos_before(latest: Snapshot, span: Span) -> int:
+    """Return the time that lies a span before a snapshot, in nanoseconds, which `datetime` does not hold."""
+    return from_datetime(span.before(latest.local_time)) + latest.time_nanos % 1000
+
+
+def _latest(snapshots: Sequence[Snapshot], now: datetime) -> Snapshot:
+    """Return the newest one that is not in the future: a wrong clock must not age all others."""
+    oldest = snapshots[-1]
+    return next((snapshot for snapshot in snapshots if snapshot.local_time <= now), oldest)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import yaml
 
+from becalm_operator.crdgen.checkout import settle
 from becalm_operator.crdgen.definitions import Definition, definitions
 from becalm_operator.crdgen.reference import reference
 
@@ -25,14 +26,7 @@ def main(words: Sequence[str]) -> int:
     parser.add_argument("--check", action="store_true", help="write nothing; fail if a file is stale")
     parser.add_argument("--root", type=Path, default=Path.cwd(), help="the checkout")
     arguments = parser.parse_args(words)
-    stale = {path: text for path, text in files(arguments.root).items() if not _is(path, text)}
-    for path, text in stale.items():
-        if arguments.check:
-            print(f"{path} is stale: run `make generate`", file=sys.stderr)  # noqa: T201  a command's answer
-        else:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text)
-    return 1 if stale and arguments.check else 0
+    return settle(files(arguments.root), only_check=arguments.check)
 
 
 def files(root: Path) -> dict[Path, str]:
@@ -53,10 +47,6 @@ def _for_chart(definition: Definition, text: str) -> str:
     name = f"  name: {definition.kind.plural}.becalm.dev\n"
     templated = text.replace("{{", "{{ `{{` }}")
     return _NOTE + _CHART_HEAD + templated.replace(name, name + _CHART_KEEP, 1) + "{{- end }}\n"
-
-
-def _is(path: Path, text: str) -> bool:
-    return path.exists() and path.read_text() == text
 
 
 if __name__ == "__main__":

@@ -119,6 +119,19 @@ def test_a_relative_source_is_stored_without_the_way_to_it(
     assert captured.paths == (os.path.abspath(named),)  # noqa: PTH100  the same function, on the same words
 
 
+@pytest.mark.parametrize("pattern", ["*.log", "two.log", "a/two.log", "source/a/two.log", "{source}/a/*.log"])
+@pytest.mark.parametrize(("where", "named"), [("", "a"), ("a", "."), ("b", "../a"), ("a", "../b/../a")])
+def test_patterns_fit_absolute_paths_also_where_a_source_is_relative(
+    world: World, source: Path, monkeypatch: pytest.MonkeyPatch, pattern: str, where: str, named: str
+) -> None:
+    monkeypatch.chdir(source / where)
+
+    captured = world.backup(named, exclusion=Exclusion(Patterns([pattern.format(source=source)])))
+
+    world.restore(captured.tree, source.parent / "back")
+    assert [path.name for path in (source.parent / "back").rglob("*") if path.is_file()] == ["one"]
+
+
 def test_two_sources_for_one_place_are_refused(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(source / "a")
     (source / "a" / "b").mkdir()

@@ -139,6 +139,15 @@ class TestWithin:
 
         assert kept(snapshots, Policy(within=Span(days=7))) == ["2020-01-08T00:00:00", "2020-01-01T00:00:01"]
 
+    def test_a_nanosecond_decides_as_in_restic(self) -> None:
+        newest, younger = at("2020-01-08T00:00:00", "2020-01-01T00:00:00")
+        older = ("exactly", younger[1])
+        by_a_nanosecond = replace(younger[1], time_nanos=younger[1].time_nanos + 1)
+
+        for policy in (Policy(within=Span(days=7)), Policy(within_hourly=Span(days=7))):
+            assert kept([newest, older], policy) == [newest[0]]
+            assert kept([newest, ("inside", by_a_nanosecond), older], policy) == [newest[0], "inside"]
+
     def test_a_snapshot_from_the_future_does_not_age_the_others(self) -> None:
         snapshots = at("2026-05-01", "2026-05-30", "2099-01-01")
 

@@ -1,0 +1,84 @@
+"""The same folder gives the same trees in both programs, byte for byte: so both share them, and see no change."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.compat import odd_names
+from tests.compat.programs import LOST, Program, becalm, restic
+from tests.engine.volume import sources
+
+pytestmark = [pytest.mark.restic, pytest.mark.slow]
+
+LARGEST_BYTES = 512 * 1024
+"""Neither program cuts a file that is no longer."""
+
+
+@pytest.fixture(scope="session")
+def names(scratch: Path) -> Path:
+    """A folder of empty files with every name that there is."""
+    odd_names.write_names(scratch / "named" / "names", odd_names.every_name())
+    return scratch / "named"
+
+
+@pytest.fixture(scope="session")
+def uncut(scratch: Path) -> Path:
+    """Everything that a file system can hold, without files that are cut."""
+    sources.write_odd(scratch / "uncut" / "odd")
+    sources.write_many(scratch / "uncut" / "many", 1000)
+    for path in (scratch / "uncut" / "odd" / "contents").iterdir():
+        if path.is_file() and path.stat().st_size > LARGEST_BYTES:
+            path.unlink()
+    (scratch / "uncut" / "odd" / "contents" / "zeros-512").write_bytes(bytes(LARGEST_BYTES))
+    return scratch / "uncut"
+
+
+def root_of(program: Program, folder: Path, *flags: str) -> str:
+    """Make a repository, back up a folder into it, and return the id of the tree that holds only the folder.
+
+    The path is relative: of an absolute one the tree would hold the folders above, too, which others change.
+    """
+    program.run("init")
+    program.run("backup", *flags, folder.name, cwd=folder.parent)
+    [snapshot] = program.json("snapshots")
+    return str(snapshot["tree"])
+
+
+def test_one_folder_has_one_tree(uncut: Path, version: str, place: Path) -> None:
+    """0.14 takes targets of links for text: what is no UTF-8 is lost, so the tree that holds it is another."""
+    lost = [f"--exclude={path.decode().rpartition('/')[2]}" for path in LOST[version]]
+    theirs = restic(version, place / "theirs", place / "cache")
+
+    expected = root_of(theirs, uncut, *lost)
+
+    assert root_of(becalm(place / "ours"), uncut, *lost) == expected
+
+
+def test_the_names_hold_every_code_point_and_every_byte() -> None:
+    text = b"".join(odd_names.code_points()).decode()
+    raw = b"".join(odd_names.single_bytes())
+
+    assert set(text) == {chr(code) for code in range(1, 0x110000) if not 0xD800 <= code < 0xE000} - {"/"}
+    assert set(raw) == set(range(1, 256)) - {ord("/")}
+
+
+def test_every_name_is_written_alike_and_comes_back(names: Path, version: str, place: Path) -> None:
+    theirs, ours = restic(version, place / "theirs", place / "cache"), becalm(place / "ours")
+
+    assert root_of(ours, names) == root_of(theirs, names)
+
+    becalm(place / "theirs").run("restore", "latest", f"--target={place / 'by-becalm'}")
+    restic(version, place / "ours", place / "cache").run(
+        "restore", "latest", f"--target={place / 'by-restic'}"
+    )
+    expected = names_below(names)
+    assert len(expected) > 19_000
+    assert names_below(place / "by-becalm") == expected
+    assert names_below(place / "by-restic") == expected
+
+
+def names_below(folder: Path) -> set[bytes]:
+    [inside] = folder.rglob("names")
+    with os.scandir(os.fsencode(inside)) as entries:
+        return {entry.name for entry in entries}
