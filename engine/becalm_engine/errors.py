@@ -9,6 +9,7 @@
     ├── LockedError                11   retryable
     ├── SnapshotMissingError        1
     ├── SourceMissingError          1   nothing there to back up
+    ├── SourceFailedError           1   a command whose output is backed up has failed
     ├── IncompleteError             3   some source files could not be read
     ├── TargetError                 1   some files could not be restored
     │   └── TargetFullError             no room is left where they go
@@ -70,6 +71,10 @@ class SnapshotMissingError(EngineError):
 
 class SourceMissingError(EngineError):
     """A source to back up does not exist."""
+
+
+class SourceFailedError(EngineError):
+    """A command whose output is to be backed up cannot be started, or has failed: what it wrote may not be all."""
 
 
 class IncompleteError(EngineError):
