@@ -9,6 +9,7 @@
     ├── LockedError                11   retryable
     ├── SnapshotMissingError        1
     ├── SourceMissingError          1   nothing there to back up
+    ├── SourceFailedError           1   a command whose output is backed up has failed
     ├── TargetError                 1   some files could not be restored
     │   └── TargetFullError             no room is left where they go
     ├── StoppedError              130   a signal ended the work at a sound state
@@ -102,6 +103,13 @@ class SourceMissingError(EngineError):
     """A source to back up does not exist.
 
     To do: check the path, and that the volume is mounted.
+    """
+
+
+class SourceFailedError(EngineError):
+    """A command whose output is to be backed up cannot be started, or has failed: what it wrote may not be all.
+
+    To do: see what it said, and why.
     """
 
 

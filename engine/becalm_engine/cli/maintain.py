@@ -6,6 +6,7 @@ from pathlib import Path
 from becalm_engine.cli import show_prune
 from becalm_engine.cli.output import Output
 from becalm_engine.cli.session import Session
+from becalm_engine.cli.version import program_version
 from becalm_engine.cli.watching import watched
 from becalm_engine.commands import prune as prune_command
 from becalm_engine.commands import recover as recover_command
@@ -208,13 +209,7 @@ def recover(session: Session, output: Output, progress: Progress) -> Report:
             progress=progress,
             say=output.say,
             warn=output.warn,
-            program_version=_program_version(),
+            program_version=program_version(),
         )
     output.message({"message_type": "summary", "snapshot_id": stored.name if stored else None})
     return Report()
-
-
-def _program_version() -> str:
-    from importlib import metadata  # noqa: PLC0415  takes long, and few commands need it
-
-    return f"becalm {metadata.version('becalm')}"

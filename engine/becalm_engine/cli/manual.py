@@ -56,11 +56,16 @@ PAGES = {
     "backup": Page(
         "Back up files and folders as a new snapshot. Only what has changed since the last snapshot of "
         "the same host and paths is read, and only what the repository does not have is stored. A file "
-        "that cannot be read is reported, and the exit code is 3.",
+        "that cannot be read, or a source that is not there, is reported, and the exit code is 3; if no source "
+        "is there, or a command whose output is backed up fails, there is no snapshot, and it is 1. With "
+        "--files-from, PATHs also come from lists: of patterns, of names as they are, or of names that end "
+        "with NUL. A signal ends the run at a sound state: what was uploaded is kept for the next run.",
         (
             "becalm backup /srv/data --tag nightly",
             "becalm backup /home --exclude '*.tmp' --exclude-caches --one-file-system",
             "becalm backup --stdin --stdin-filename dump.sql",
+            "becalm backup --stdin-from-command --stdin-filename dump.sql -- pg_dump --clean shop",
+            "becalm backup --files-from-raw list --dry-run -v",
         ),
     ),
     "commit": Page(

@@ -19,7 +19,8 @@ _ENVIRONMENT = """\
 environment:
   RESTIC_REPOSITORY, RESTIC_REPOSITORY_FILE             the repository, or a file that names it
   RESTIC_PASSWORD, RESTIC_PASSWORD_FILE, RESTIC_PASSWORD_COMMAND
-  RESTIC_KEY_HINT, RESTIC_COMPRESSION, RESTIC_PACK_SIZE, RESTIC_HOST, RESTIC_PROGRESS_FPS
+  RESTIC_KEY_HINT, RESTIC_COMPRESSION, RESTIC_PACK_SIZE, RESTIC_HOST, RESTIC_PROGRESS_FPS,
+  RESTIC_READ_CONCURRENCY
   RESTIC_CACERT, RESTIC_TLS_CLIENT_CERT                 as --cacert and --tls-client-cert
   RESTIC_FROM_…                                         the same for the source of a copy
   AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_DEFAULT_REGION, AWS_PROFILE …
@@ -59,6 +60,7 @@ def build(environment: Mapping[str, str]) -> argparse.ArgumentParser:
             parents=[repeated],
         )
 
+    _define_backup(add, environment)
     for define in _DEFINITIONS:
         define(add)
     define_copy(add, environment)
@@ -124,7 +126,7 @@ def _init(add: _Add) -> None:
                         help="the format's version (default: 2)")  # fmt: skip
 
 
-def _backup(add: _Add) -> None:
+def _define_backup(add: _Add, environment: Mapping[str, str]) -> None:
     parser = add("backup", "Back up files and folders")
     parser.add_argument("source", nargs="*", metavar="PATH", help="what to back up")
     parser.add_argument("-H", "--host", default="", metavar="HOST", help="host name to store")
@@ -138,15 +140,23 @@ def _backup(add: _Add) -> None:
     parser.add_argument(
         "--exclude-larger-than", default="", metavar="SIZE", help="leave out files larger than SIZE"
     )
-    _backup_ways(parser)
+    for flag, text in (
+        ("", "read what to back up from FILE, a pattern a line; - for standard input"),
+        ("-verbatim", "the same, a name a line as it is"),
+        ("-raw", "the same, names that end with NUL"),
+    ):
+        parser.add_argument(f"--files-from{flag}", action="append", default=[], metavar="FILE", help=text)
+    _backup_ways(parser, environment)
 
 
-def _backup_ways(parser: argparse.ArgumentParser) -> None:
+def _backup_ways(parser: argparse.ArgumentParser, environment: Mapping[str, str]) -> None:
     """How to read, and what to do with the result."""
     parser.add_argument(
         "-x", "--one-file-system", action="store_true", help="stay on the file system of each source"
     )
     parser.add_argument("--parent", default="", metavar="ID", help="compare with this snapshot")
+    parser.add_argument("-g", "--group-by", default="host,paths", metavar="GROUP",
+                        help="compare with the newest snapshot of the same (default: host,paths)")  # fmt: skip
     parser.add_argument("-f", "--force", action="store_true", help="read every file again")
     parser.add_argument("--ignore-inode", action="store_true", help="do not compare inode numbers")
     parser.add_argument("--ignore-ctime", action="store_true", help="do not compare change times")
@@ -163,6 +173,13 @@ def _backup_ways(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--stdin-filename", default="stdin", metavar="NAME", help="that file's name (default: stdin)"
     )
+    parser.add_argument("--stdin-from-command", action="store_true",
+                        help="run PATH… as a command, and back up what it prints as one file")  # fmt: skip
+    parser.add_argument("-n", "--dry-run", action="store_true",
+                        help="write nothing, only say what would be added; with -v, each file")  # fmt: skip
+    parser.add_argument("--no-scan", action="store_true", help="do not count ahead how much there is to do")
+    parser.add_argument("--read-concurrency", default=environment.get("RESTIC_READ_CONCURRENCY", ""),
+                        metavar="N", help="read N files at once (default: as many as pay off)")  # fmt: skip
     parser.add_argument("--capture", action="store_true",
                         help="upload and index, but write no snapshot: print the tree for `becalm commit`")  # fmt: skip
 
@@ -264,7 +281,6 @@ def _version(add: _Add) -> None:
 
 _DEFINITIONS = (
     _init,
-    _backup,
     _commit,
     _snapshots,
     _restore,

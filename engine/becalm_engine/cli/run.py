@@ -1,24 +1,19 @@
 """One function a command: arguments to options, the use case, and what is printed about it."""
 
-import os
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from io import BufferedReader
-from typing import Any, cast
+from typing import Any
 
-from becalm_engine.cli import change, checking, inspect, maintain, restoring, search, show
+from becalm_engine.cli import backing_up, change, checking, inspect, maintain, restoring, search, show
 from becalm_engine.cli.generate import generate
-from becalm_engine.cli.options import exclusions
-from becalm_engine.cli.output import Output, Watcher, size_text
+from becalm_engine.cli.output import Output
 from becalm_engine.cli.session import Session, read_text
-from becalm_engine.cli.watching import watched
-from becalm_engine.commands import backup as backup_command
-from becalm_engine.commands import capacity, sources
+from becalm_engine.cli.version import program_version
+from becalm_engine.cli.version import version as own_version
 from becalm_engine.commands import commit as commit_command
 from becalm_engine.commands import forget as forget_command
-from becalm_engine.commands.backup import BackupOptions, Captured
 from becalm_engine.commands.progress import Progress
 from becalm_engine.contract import (
     AccessReport,
@@ -32,9 +27,8 @@ from becalm_engine.contract import (
     RestoreReport,
 )
 from becalm_engine.errors import UsageError
-from becalm_engine.format import gotime, key_file
+from becalm_engine.format import key_file
 from becalm_engine.ids import BlobID, parse_id
-from becalm_engine.policy.parent import ChangeRules
 from becalm_engine.policy.retention import UNLIMITED, Policy, Span
 from becalm_engine.repository import lock, reader, snapshots
 from becalm_engine.repository.repository import Repository, initialise
@@ -53,17 +47,6 @@ class Command:
         return self.call(session, output, progress)
 
 
-def program_version() -> str:
-    """Return what snapshots are signed with."""
-    return f"becalm {_version()}"
-
-
-def _version() -> str:
-    from importlib import metadata  # noqa: PLC0415  takes long, and few commands need it
-
-    return metadata.version("becalm")
-
-
 def init(session: Session, output: Output, progress: Progress) -> Report:
     """Make a repository."""
     storage = session.storage()
@@ -72,94 +55,6 @@ def init(session: Session, output: Output, progress: Progress) -> Report:
     output.say("Keep the password safe: without it nothing can be read, by anybody.")
     output.message({"message_type": "initialized", "id": settings.id, "repository": storage.location})
     return InitReport(repository_id=settings.id)
-
-
-def backup(session: Session, output: Output, progress: Progress) -> Report:
-    """Capture, and unless only that is asked for, commit."""
-    arguments = session.arguments
-    options = replace(_backup_options(session), estimate=Watcher.wanted(output))
-    if arguments.stdin and arguments.source:
-        raise UsageError("--stdin takes no paths")
-    read = cast("BufferedReader", sys.stdin.buffer).readinto if arguments.stdin else None
-
-    def report_error(path: str, during: str, reason: str) -> None:
-        output.warn(f"error: {path}: {reason}")
-        output.message(
-            {"message_type": "error", "error": {"message": reason}, "during": during, "item": path},
-            to_error=True,
-        )
-
-    with session.locked_repository() as repository:
-        repository_snapshot = None
-        repository.load_index()
-        with watched(session, output, progress):
-            captured = backup_command.capture(
-                repository, options, progress=progress, report=report_error, read=read
-            )
-        progress.check()
-        skipped = options.skip_if_unchanged and backup_command.is_unchanged(captured)
-        if not (arguments.capture or skipped):
-            snapshot = backup_command.snapshot_of(captured, options, program_version())
-            repository_snapshot = snapshots.save_snapshot(repository, snapshot)
-    _say_backup(output, captured, repository_snapshot.name if repository_snapshot else "")
-    return captured.report
-
-
-def _backup_options(session: Session) -> BackupOptions:
-    arguments = session.arguments
-    patterns, ignoring_case = exclusions(arguments)
-    larger = arguments.exclude_larger_than
-    return BackupOptions(
-        sources=tuple(arguments.source),
-        hostname=arguments.host or session.environment.get("RESTIC_HOST", ""),
-        tags=backup_command.sorted_tags(arguments.tag),
-        exclusion=sources.Exclusion(
-            patterns=patterns,
-            ignoring_case=ignoring_case,
-            caches=arguments.exclude_caches,
-            markers=tuple(sources.parse_marker(text) for text in arguments.exclude_if_present),
-            larger_than_bytes=sources.parse_size(larger) if larger else None,
-            one_file_system=arguments.one_file_system,
-        ),
-        excludes=tuple(arguments.exclude),
-        parent=arguments.parent,
-        force=arguments.force,
-        rules=ChangeRules(ignore_inode=arguments.ignore_inode, ignore_ctime=arguments.ignore_ctime),
-        with_atime=arguments.with_atime,
-        skip_if_unchanged=arguments.skip_if_unchanged,
-        time_nanos=_time(arguments.time) if arguments.time else None,
-        pack_bytes=session.pack_bytes(),
-        workers=max(2, os.cpu_count() or 1),
-        processes=capacity.processes(),
-        stdin_filename=arguments.stdin_filename,
-    )
-
-
-def _time(text: str) -> int:
-    try:
-        parsed = datetime.fromisoformat(text)
-    except ValueError:
-        raise UsageError(f"--time {text!r} is not like '2026-11-01 03:00:00' or RFC 3339") from None
-    return int(parsed.astimezone(UTC).timestamp()) * gotime.NANOS + parsed.microsecond * 1000
-
-
-def _say_backup(output: Output, captured: Captured, snapshot: str) -> None:
-    report = captured.report
-    output.say(
-        f"Files:       {report.files_new:5d} new, {report.files_changed:5d} changed, "
-        f"{report.files_unmodified:5d} unmodified\n"
-        f"Dirs:        {report.dirs_new:5d} new, {report.dirs_changed:5d} changed, "
-        f"{report.dirs_unmodified:5d} unmodified\n"
-        f"Added to the repository: {size_text(report.bytes_added)} ({size_text(report.bytes_added_packed)} stored)\n\n"
-        f"processed {report.files_total} files, {size_text(report.bytes_processed)}"
-    )
-    if snapshot:
-        output.say(f"snapshot {snapshot[:8]} saved")
-    else:
-        output.result(f"tree {report.tree} captured; no snapshot was written")
-    if report.unreadable_count:
-        output.warn(f"Warning: {report.unreadable_count} files could not be read; the backup is incomplete")
-    output.message(show.backup_summary(captured, snapshot))
 
 
 def commit(session: Session, output: Output, progress: Progress) -> Report:
@@ -290,13 +185,13 @@ def unlock(session: Session, output: Output, progress: Progress) -> Report:
 def version(session: Session, output: Output, progress: Progress) -> Report:
     """Print the version."""
     output.result(f"{program_version()} (Python {sys.version.split()[0]})")
-    output.message({"message_type": "version", "version": _version()})
+    output.message({"message_type": "version", "version": own_version()})
     return Report()
 
 
 COMMANDS = {
     "init": Command(init, InitReport),
-    "backup": Command(backup, CaptureReport),
+    "backup": Command(backing_up.backup, CaptureReport),
     "commit": Command(commit, CommitReport),
     "snapshots": Command(list_snapshots),
     "restore": Command(restoring.restore, RestoreReport),

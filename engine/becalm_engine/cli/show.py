@@ -9,7 +9,7 @@ from becalm_engine.commands.backup import Captured
 from becalm_engine.commands.findings import Findings
 from becalm_engine.commands.forget import Group
 from becalm_engine.contract import summary_of
-from becalm_engine.format import config, gotime
+from becalm_engine.format import config
 from becalm_engine.format.config import Config
 from becalm_engine.format.snapshot import to_document
 from becalm_engine.repository.snapshots import StoredSnapshot
@@ -90,12 +90,16 @@ def _key_text(key: GroupKey) -> str:
     return ", ".join(part for part in parts if part)
 
 
-def backup_summary(captured: Captured, snapshot: str) -> dict[str, Any]:
+def backup_summary(captured: Captured, snapshot: str, *, dry_run: bool) -> dict[str, Any]:
     """Return restic's summary message; `snapshot_id` is absent if none was written."""
-    report = captured.report
-    seconds = (gotime.decode(report.ended_at) - gotime.decode(report.started_at)) / gotime.NANOS
-    summary: dict[str, Any] = {"message_type": "summary", **summary_of(report), "total_duration": seconds}
-    summary["tree"] = report.tree
+    summary: dict[str, Any] = {
+        "message_type": "summary",
+        **summary_of(captured.report),
+        "total_duration": captured.seconds,
+        "tree": captured.report.tree,
+    }
+    if dry_run:
+        return {**summary, "dry_run": True}
     return {**summary, "snapshot_id": snapshot} if snapshot else summary
 
 

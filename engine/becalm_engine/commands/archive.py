@@ -18,6 +18,9 @@ from becalm_engine.ids import BlobID
 Reporter = Callable[[str, str, str], None]
 """Told of each file that could not be read: its path, what was being done, and the reason."""
 
+Listener = Callable[[str, str, int], None]
+"""Told what became of each file (new, modified, unchanged), its path, and its length in bytes."""
+
 
 class Stores(Protocol):
     """Whatever stores directories."""
@@ -82,13 +85,21 @@ class _OpenFolder:
 class Archiver:
     """Stores one set of sources. `report` is told each file that could not be read."""
 
-    def __init__(self, folders: FolderStore, stores: Stores, progress: Progress, report: Reporter) -> None:
+    def __init__(
+        self,
+        folders: FolderStore,
+        stores: Stores,
+        progress: Progress,
+        report: Reporter,
+        listen: Listener = lambda *_: None,
+    ) -> None:
         self.tally = Tally()
         self.unreadable: list[str] = []
         self._folders = folders
         self._stores = stores
         self._progress = progress
         self._report = report
+        self._listen = listen
         self._waiting: list[_OpenFolder] = []
         self._given: dict[int, _OpenFolder] = {}
         self._count = 0
@@ -168,6 +179,8 @@ class Archiver:
 
     def _count_in(self, stored: StoredFolder) -> None:
         self.tally.add(stored.tally)
+        for became, path, size in stored.files:
+            self._listen(became, os.fsdecode(path), size)
         for path, during, reason in stored.unreadable:
             shown = os.fsdecode(path).encode(errors="backslashreplace").decode()
             self.unreadable.append(shown)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from becalm_engine.chunking import Chunker, Read, seed_of
 from becalm_engine.commands import sources as source_tree
-from becalm_engine.commands.archive import Alone, Archiver, Reporter, Stores
+from becalm_engine.commands.archive import Alone, Archiver, Listener, Reporter, Stores
 from becalm_engine.commands.archive_crew import ArchiveMembers, archive_crew
 from becalm_engine.commands.estimate import estimated, is_large, slots_for
 from becalm_engine.commands.files import FileStore
@@ -23,6 +23,7 @@ from becalm_engine.format import gotime
 from becalm_engine.format.snapshot import Snapshot
 from becalm_engine.format.tree import FILE, Node, encode_node
 from becalm_engine.ids import BlobID, FileID, parse_id
+from becalm_engine.policy.grouping import Grouping
 from becalm_engine.policy.parent import ChangeRules, choose_parent
 from becalm_engine.repository import snapshots
 from becalm_engine.repository.claims import Claims
@@ -37,7 +38,8 @@ class BackupOptions:
     """What to back up, and how.
 
     `time_nanos` None means now; `estimate` counts ahead, for those who watch; `processes` above 1 lets so many
-    share the work if there is much of it, each with `workers` threads.
+    share the work if there is much of it, each with `workers` threads. The parent is of the group that `grouping`
+    says. `listing`: what becomes of each file is told.
     """
 
     sources: tuple[str, ...] = ()
@@ -56,11 +58,13 @@ class BackupOptions:
     processes: int = 1
     stdin_filename: str = ""
     estimate: bool = False
+    grouping: Grouping = field(default_factory=Grouping)
+    listing: bool = False
 
     @property
     def folder_rules(self) -> FolderRules:
         """How directories are stored."""
-        return FolderRules(self.exclusion, self.rules, self.with_atime)
+        return FolderRules(self.exclusion, self.rules, self.with_atime, self.listing)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +78,12 @@ class Captured:
     time_nanos: int
     report: CaptureReport
 
+    @property
+    def seconds(self) -> float:
+        """How long it took."""
+        report = self.report
+        return (gotime.decode(report.ended_at) - gotime.decode(report.started_at)) / gotime.NANOS
+
 
 def capture(
     repository: Repository,
@@ -82,15 +92,23 @@ def capture(
     progress: Progress,
     report: Reporter,
     read: Read | None = None,
+    listen: Listener = lambda *_: None,
 ) -> Captured:
-    """Upload the sources, or what `read` gives, and index it. The repository's index must be loaded."""
+    """Upload the sources, or what `read` gives, and index it. The repository's index must be loaded.
+
+    Raises:
+        SourceMissingError: None of the sources exists. One of several that does not is reported.
+    """
     started = time.time_ns()
     hostname = options.hostname or socket.gethostname()
-    paths = ("/" + options.stdin_filename.lstrip("/"),) if read else source_tree.stored_paths(options.sources)
+    present, missing = ((), ()) if read else source_tree.present_and_missing(options.sources)
+    paths = ("/" + options.stdin_filename.lstrip("/"),) if read else source_tree.stored_paths(present)
     parent = _parent(repository, options, hostname, paths)
-    root = None if read else source_tree.arrange(options.sources)
+    root = None if read else source_tree.arrange(present)
+    for source in missing:
+        report(source, "scan", "it does not exist")
     with Writer(repository, pack_bytes=options.pack_bytes) as writer:
-        run = _Run(repository, writer, options, progress, report)
+        run = _Run(repository, writer, options, progress, report, listen)
         if root is not None:
             counting = estimated(root, options.exclusion, progress) if options.estimate else nullcontext()
             with counting:
@@ -105,7 +123,7 @@ def capture(
         hostname=hostname,
         paths=paths,
         time_nanos=options.time_nanos or started,
-        report=_report(run, writer.added, tree, parent, started),
+        report=_report(run, writer.added, tree, parent, started, missing),
     )
 
 
@@ -119,6 +137,7 @@ class _Run:
         options: BackupOptions,
         progress: Progress,
         report: Reporter,
+        listen: Listener,
     ) -> None:
         self.tally = Tally()
         self.unreadable: list[str] = []
@@ -127,6 +146,7 @@ class _Run:
         self._options = options
         self._progress = progress
         self._report = report
+        self._listen = listen
         self._chunker = Chunker(seed_of(repository.key.to_bytes()))
         self._files = FileStore(writer, self._chunker, progress, threads=options.workers)
         self._folders = FolderStore(repository, writer, self._files, options.folder_rules, progress)
@@ -156,7 +176,7 @@ class _Run:
         return tree
 
     def _archive(self, stores: Stores, root: Folder, parent: BlobID | None) -> BlobID:
-        archiver = Archiver(self._folders, stores, self._progress, self._report)
+        archiver = Archiver(self._folders, stores, self._progress, self._report, self._listen)
         self.tally, self.unreadable = archiver.tally, archiver.unreadable
         return archiver.store(root, parent)
 
@@ -184,16 +204,22 @@ def _parent(
         return snapshots.find_snapshot(repository, options.parent)
     every = ((stored.name, stored.snapshot) for stored in snapshots.list_snapshots(repository))
     now = options.time_nanos or time.time_ns()
-    chosen = choose_parent(every, hostname=hostname, paths=paths, now_nanos=now)
+    group = options.grouping.key(hostname, paths, options.tags)
+    chosen = choose_parent(every, group=group, grouping=options.grouping, now_nanos=now)
     return StoredSnapshot(*chosen) if chosen else None
 
 
 def _report(
-    run: _Run, added: Added, tree: BlobID, parent: StoredSnapshot | None, started: int
+    run: _Run,
+    added: Added,
+    tree: BlobID,
+    parent: StoredSnapshot | None,
+    started: int,
+    missing: tuple[str, ...],
 ) -> CaptureReport:
-    tally = run.tally
+    tally, unreadable = run.tally, (*missing, *run.unreadable)
     return CaptureReport(
-        exit_code=3 if run.unreadable else 0,
+        exit_code=3 if unreadable else 0,
         tree=tree.hex(),
         parent=parent.name if parent else "",
         files_new=tally.files_new,
@@ -209,8 +235,8 @@ def _report(
         bytes_added_packed=added.stored_bytes,
         started_at=gotime.encode(started),
         ended_at=gotime.encode(time.time_ns()),
-        unreadable_count=len(run.unreadable),
-        unreadable=tuple(run.unreadable[:50]),
+        unreadable_count=len(unreadable),
+        unreadable=unreadable[:50],
     )
 
 

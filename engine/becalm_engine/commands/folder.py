@@ -88,15 +88,18 @@ class StoredFolder:
     tally: Tally = field(default_factory=Tally)
     unreadable: list[tuple[bytes, str, str]] = field(default_factory=list)
     """Paths, what was being done, and why it failed."""
+    files: list[tuple[str, bytes, int]] = field(default_factory=list)
+    """What became of files, their paths and lengths in bytes; kept only for those who list them."""
 
 
 @dataclass(frozen=True, slots=True)
 class FolderRules:
-    """How directories are stored."""
+    """How directories are stored. `listing`: what becomes of each file is told."""
 
     exclusion: Exclusion
     changes: ChangeRules
     with_atime: bool = False
+    listing: bool = False
 
 
 @dataclass(slots=True)
@@ -245,16 +248,21 @@ class FolderStore:
         text = None if before is None else self._unchanged(visit, name, found, head, before)
         if text is not None:
             visit.stored.texts.append(text)
+            became = "unchanged"
             tally.files_unmodified += 1
             tally.bytes_processed += found.st_size
             self._progress.bytes_done += found.st_size
         elif not self._read(visit, name, found, head):
             return
         elif before is None:
+            became = "new"
             tally.files_new += 1
         else:
+            became = "modified"
             tally.files_changed += 1
         self._progress.files_done += 1
+        if self._rules.listing:
+            visit.stored.files.append((became, os.path.join(visit.path, name), found.st_size))
 
     def _unchanged(
         self, visit: _Visit, name: bytes, found: os.stat_result, head: str, before: str

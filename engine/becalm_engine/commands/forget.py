@@ -6,19 +6,11 @@ from datetime import datetime
 
 from becalm_engine.errors import UsageError
 from becalm_engine.policy import retention
+from becalm_engine.policy.grouping import Grouping, Key
 from becalm_engine.policy.retention import Policy, Verdict
 from becalm_engine.repository import snapshots
 from becalm_engine.repository.repository import Repository
 from becalm_engine.repository.snapshots import Filter, StoredSnapshot
-
-_GROUPINGS = {
-    "host": "hostname",
-    "hosts": "hostname",
-    "path": "paths",
-    "paths": "paths",
-    "tag": "tags",
-    "tags": "tags",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,22 +44,11 @@ def plan(
     return groups
 
 
-def grouped(
-    stored: Iterable[StoredSnapshot], group_by: str
-) -> dict[tuple[str, tuple[str, ...], tuple[str, ...]], list[StoredSnapshot]]:
+def grouped(stored: Iterable[StoredSnapshot], group_by: str) -> dict[Key, list[StoredSnapshot]]:
     """Group snapshots by host, paths or tags; what is not grouped by is empty in the key."""
-    names = {_GROUPINGS.get(part) for part in group_by.split(",") if part}
-    if None in names:
-        raise UsageError(f"--group-by {group_by!r}: not host, paths or tags")
-    groups: dict[tuple[str, tuple[str, ...], tuple[str, ...]], list[StoredSnapshot]] = {}
+    grouping, groups = Grouping.parse(group_by), dict[Key, list[StoredSnapshot]]()
     for one in stored:
-        snapshot = one.snapshot
-        key = (
-            snapshot.hostname if "hostname" in names else "",
-            tuple(sorted(snapshot.paths)) if "paths" in names else (),
-            tuple(sorted(snapshot.tags)) if "tags" in names else (),
-        )
-        groups.setdefault(key, []).append(one)
+        groups.setdefault(grouping.key_of(one.snapshot), []).append(one)
     return dict(sorted(groups.items()))
 
 

@@ -20,19 +20,30 @@ class Folder:
     children: "dict[bytes, Folder]" = field(default_factory=dict)
 
 
+def present_and_missing(sources: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the sources that are there, and those that are not.
+
+    Raises:
+        SourceMissingError: None is there.
+        UsageError: None is named.
+    """
+    if not sources:
+        raise UsageError("nothing to back up: name at least one file or folder")
+    present = tuple(source for source in sources if os.path.lexists(source))
+    missing = tuple(source for source in sources if source not in set(present))
+    if not present:
+        raise SourceMissingError(f"{', '.join(missing)}: nothing of this exists")
+    return present, missing
+
+
 def arrange(sources: Sequence[str]) -> Folder:
     """Return the directories that lead to the sources: from `/` for absolute ones, as restic stores them.
 
     Raises:
-        SourceMissingError: One does not exist.
-        UsageError: There is none.
+        UsageError: They cannot be in one snapshot.
     """
-    if not sources:
-        raise UsageError("nothing to back up: name at least one file or folder")
     root = Folder(b"/")
     for source in sources:
-        if not os.path.lexists(source):
-            raise SourceMissingError(f"{source} does not exist")
         _add(root, os.fsencode(os.path.normpath(source)))
     if root.leaf and root.path != b"/" and len(sources) > 1:
         raise UsageError(

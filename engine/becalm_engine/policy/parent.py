@@ -7,6 +7,7 @@ from typing import TypeVar
 from becalm_engine.format.gotime import NANOS
 from becalm_engine.format.snapshot import Snapshot
 from becalm_engine.format.tree import FILE, Node
+from becalm_engine.policy.grouping import Grouping, Key
 
 K = TypeVar("K")
 
@@ -46,14 +47,12 @@ def is_settled(mtime: int, ctime: int, rules: ChangeRules) -> bool:
 
 
 def choose_parent(
-    snapshots: Iterable[tuple[K, Snapshot]], *, hostname: str, paths: tuple[str, ...], now_nanos: int
+    snapshots: Iterable[tuple[K, Snapshot]], *, group: Key, grouping: Grouping, now_nanos: int
 ) -> tuple[K, Snapshot] | None:
-    """Return the newest snapshot of the same host and the same set of paths, not newer than now."""
+    """Return the newest snapshot of a group, not newer than now."""
     fitting = [
         (key, snapshot)
         for key, snapshot in snapshots
-        if snapshot.hostname == hostname
-        and set(snapshot.paths) == set(paths)
-        and snapshot.time_nanos <= now_nanos
+        if grouping.key_of(snapshot) == group and snapshot.time_nanos <= now_nanos
     ]
     return max(fitting, key=lambda pair: pair[1].time_nanos, default=None)

@@ -26,6 +26,7 @@ from becalm_engine.repository import keys
 from becalm_engine.repository.blob_index import BlobIndex
 from becalm_engine.repository.windows import Windows
 from becalm_engine.storage.base import CONFIG_NAME, FileKind, Storage
+from becalm_engine.storage.dry import DryStorage
 
 DEFAULT_COST = ScryptCost()
 
@@ -62,6 +63,13 @@ class Repository:
         bare = Repository(self.storage, self.key, self.config, self.compression)
         bare.guard = self.guard
         return bare
+
+    def dry(self) -> "Repository":
+        """Return the same repository with the index that is loaded, into which nothing is written."""
+        copy = Repository(DryStorage(self.storage), self.key, self.config, self.compression)
+        copy.index = self.index
+        copy.key_name = self.key_name
+        return copy
 
     def forked(self, stop: threading.Event) -> "Repository":
         """Return what a forked copy of this process is to use; the index is the one that was loaded before."""

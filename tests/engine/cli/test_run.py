@@ -1,8 +1,6 @@
-import io
 import json
 import re
 import socket
-import sys
 import threading
 import time
 from importlib import metadata
@@ -340,15 +338,6 @@ def test_an_unchanged_backup_is_skipped_if_wanted(
 
     assert "snapshot_id" not in summary
     assert len(becalm("snapshots", "--json").messages[0]) == 1
-
-
-def test_standard_input_is_backed_up(becalm: Becalm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"piped")))
-
-    assert becalm("backup", "--stdin", "--stdin-filename=dump").status == 0
-
-    becalm("restore", "latest", "--target", tmp_path / "back")
-    assert (tmp_path / "back" / "dump").read_bytes() == b"piped"
 
 
 def test_patterns_come_from_files_too(becalm: Becalm, source: Path, tmp_path: Path) -> None:

@@ -8,7 +8,14 @@ import pytest
 from becalm_engine.commands.backup import BackupOptions, capture
 from becalm_engine.commands.estimate import estimated
 from becalm_engine.commands.progress import Progress
-from becalm_engine.commands.sources import Exclusion, arrange, parse_marker, parse_size, stored_paths
+from becalm_engine.commands.sources import (
+    Exclusion,
+    arrange,
+    parse_marker,
+    parse_size,
+    present_and_missing,
+    stored_paths,
+)
 from becalm_engine.errors import EngineError, SourceMissingError, StoppedError, StorageFullError, UsageError
 from becalm_engine.format.pack import BlobKind
 from becalm_engine.format.tree import encode_tree
@@ -141,12 +148,79 @@ def test_two_sources_for_one_place_are_refused(source: Path, monkeypatch: pytest
     with pytest.raises(UsageError, match="alone"):
         arrange([".", "/etc"])
     with pytest.raises(UsageError, match="nothing to back up"):
-        arrange([])
+        present_and_missing([])
 
 
-def test_a_source_that_is_not_there_is_an_error(world: World, place: Path) -> None:
+def test_if_no_source_is_there_that_is_an_error(world: World, place: Path) -> None:
     with pytest.raises(SourceMissingError, match="nowhere"):
-        world.backup(place / "nowhere")
+        world.backup(place / "nowhere", place / "nor here")
+
+
+def test_a_source_that_is_missing_is_reported_and_the_others_are_stored(
+    world: World, source: Path, place: Path
+) -> None:
+    captured = world.backup(place / "nowhere", source)
+
+    assert captured.report.exit_code == 3
+    assert captured.report.unreadable == (str(place / "nowhere"),)
+    assert world.told == [(str(place / "nowhere"), "scan", "it does not exist")]
+    assert captured.paths == (str(source),)
+    world.tree_at(captured, source)
+
+
+def test_a_file_that_vanishes_is_reported_by_its_name(
+    world: World, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed = scan.list_directory
+
+    def vanishing(handle: int) -> tuple[list[Found], list[tuple[bytes, OSError]]]:
+        found, failed = listed(handle)
+        if any(name == b"one" for name, _ in found):
+            (source / "a" / "one").unlink()
+        return found, failed
+
+    monkeypatch.setattr("becalm_engine.commands.folder.list_directory", vanishing)
+
+    captured = world.backup(source)
+
+    [(path, during, reason)] = world.told
+    assert (Path(path).name, during, reason) == ("one", "read", "No such file or directory")
+    assert captured.report.exit_code == 3
+
+
+def test_a_dry_run_says_what_would_be_added_and_writes_nothing(world: World, source: Path) -> None:
+    before = dict(world.storage.files)  # type: ignore[attr-defined]  # it is in memory
+    settings = BackupOptions((str(source),), hostname="node")
+
+    dry = capture(world.opened().dry(), settings, progress=Progress(), report=lambda *_: None)
+
+    assert world.storage.files == before  # type: ignore[attr-defined]  # it is in memory
+    done = world.backup(source)
+    assert (dry.tree, dry.report.bytes_added) == (done.tree, done.report.bytes_added)
+    assert dry.report.data_blobs == done.report.data_blobs > 0
+
+
+def test_what_becomes_of_each_file_is_told_if_that_is_wanted(world: World, source: Path) -> None:
+    told: list[tuple[str, str, int]] = []
+    (source / "same").write_text("same")
+    (source / "changed").write_text("before")
+    world.backup(source)
+    (source / "changed").write_text("afterwards")
+    (source / "added").write_text("new")
+
+    capture(
+        world.opened(),
+        BackupOptions((str(source),), hostname="node", listing=True),
+        progress=Progress(),
+        report=lambda *_: None,
+        listen=lambda *what: told.append(what),
+    )
+
+    assert {(became, Path(path).name, size) for became, path, size in told} >= {
+        ("unchanged", "same", 4),
+        ("modified", "changed", 10),
+        ("new", "added", 3),
+    }
 
 
 def test_a_link_named_as_source_is_stored_as_a_link(world: World, source: Path) -> None:

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from becalm_engine.format.snapshot import Snapshot
 from becalm_engine.format.tree import DIR, FIFO, FILE, Node
 from becalm_engine.ids import BlobID
+from becalm_engine.policy.grouping import Grouping, Key
 from becalm_engine.policy.parent import ChangeRules, choose_parent, is_unchanged
 
 SECOND = 1_000_000_000
@@ -75,6 +76,28 @@ def test_a_hot_parent_is_never_trusted_more_than_a_cold_one(mtime: int, ctime: i
     assert not hot or is_unchanged(node, NODE, ChangeRules())
 
 
+def group(
+    hostname: str = "rose",
+    paths: tuple[str, ...] = ("/data",),
+    tags: tuple[str, ...] = (),
+    by: str = "host,paths",
+) -> Key:
+    return Grouping.parse(by).key(hostname, paths, tags)
+
+
+def test_what_makes_a_group_can_be_chosen() -> None:
+    snapshots = [
+        ("host", snapshot(1, paths=("/other",))),
+        ("tags", replace(snapshot(2, hostname="lily"), tags=("b", "a"))),
+        ("any", snapshot(3, hostname="lily", paths=("/other",))),
+    ]
+
+    for by, name in (("host", "host"), ("paths,tags", "tags"), ("", "any"), ("host,paths", None)):
+        grouping = Grouping.parse(by)
+        chosen = choose_parent(snapshots, group=group(tags=("a", "b"), by=by), grouping=grouping, now_nanos=9)
+        assert (chosen[0] if chosen else None) == name
+
+
 def test_the_newest_snapshot_of_the_host_and_paths_is_the_parent() -> None:
     snapshots = [
         ("old", snapshot(1)),
@@ -84,7 +107,7 @@ def test_the_newest_snapshot_of_the_host_and_paths_is_the_parent() -> None:
         ("future", snapshot(11)),
     ]
 
-    chosen = choose_parent(snapshots, hostname="rose", paths=("/data",), now_nanos=10)
+    chosen = choose_parent(snapshots, group=group(), grouping=Grouping(), now_nanos=10)
 
     assert chosen is not None
     assert chosen[0] == "new"
@@ -93,17 +116,20 @@ def test_the_newest_snapshot_of_the_host_and_paths_is_the_parent() -> None:
 def test_the_order_of_paths_does_not_matter() -> None:
     snapshots = [("s", snapshot(1, paths=("/b", "/a")))]
 
-    assert choose_parent(snapshots, hostname="rose", paths=("/a", "/b"), now_nanos=1) == snapshots[0]
+    assert (
+        choose_parent(snapshots, group=group(paths=("/a", "/b")), grouping=Grouping(), now_nanos=1)
+        == snapshots[0]
+    )
 
 
 def test_without_a_fitting_snapshot_there_is_no_parent() -> None:
-    assert choose_parent([("s", snapshot(1))], hostname="lily", paths=("/data",), now_nanos=9) is None
+    assert choose_parent([("s", snapshot(1))], group=group("lily"), grouping=Grouping(), now_nanos=9) is None
 
 
 @given(st.lists(st.integers(0, 100)), st.integers(0, 100))
 def test_the_parent_is_never_newer_than_now_and_never_older_than_another(times: list[int], now: int) -> None:
     chosen = choose_parent(
-        ((time, snapshot(time)) for time in times), hostname="rose", paths=("/data",), now_nanos=now
+        ((time, snapshot(time)) for time in times), group=group(), grouping=Grouping(), now_nanos=now
     )
 
     past = [time for time in times if time <= now]
