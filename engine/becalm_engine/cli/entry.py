@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from becalm_engine.cli import parser, run
+from becalm_engine.cli import catalogue, parser
 from becalm_engine.cli.output import Output
 from becalm_engine.cli.session import Session
 from becalm_engine.commands.progress import Progress
@@ -54,7 +54,7 @@ def run_command(arguments: Sequence[str], environment: Mapping[str, str]) -> int
 def _attempted(
     parsed: argparse.Namespace, environment: Mapping[str, str], output: Output, progress: Progress
 ) -> Report:
-    command = run.COMMANDS[parsed.command]
+    command = catalogue.COMMANDS[parsed.command]
     try:
         session = Session(parsed, environment, stop=progress.stop, tell=output.warn)
         return command(session, output, progress)

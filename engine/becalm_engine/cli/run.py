@@ -1,13 +1,11 @@
-"""One function a command: arguments to options, the use case, and what is printed about it."""
+"""The commands that need few words: arguments to options, the use case, and what is printed about it."""
 
 import sys
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from becalm_engine.cli import backing_up, change, checking, inspect, maintain, restoring, search, show
-from becalm_engine.cli.generate import generate
+from becalm_engine.cli import maintain, show
 from becalm_engine.cli.output import Output
 from becalm_engine.cli.session import Session, read_text
 from becalm_engine.cli.version import program_version
@@ -17,14 +15,11 @@ from becalm_engine.commands import forget as forget_command
 from becalm_engine.commands.progress import Progress
 from becalm_engine.contract import (
     AccessReport,
-    CaptureReport,
     CommitPlan,
     CommitReport,
     ForgetReport,
     InitReport,
-    PruneReport,
     Report,
-    RestoreReport,
 )
 from becalm_engine.errors import UsageError
 from becalm_engine.format import key_file
@@ -33,18 +28,6 @@ from becalm_engine.policy.retention import UNLIMITED, Policy, Span
 from becalm_engine.repository import lock, reader, snapshots
 from becalm_engine.repository.repository import Repository, initialise
 from becalm_engine.storage.base import FileKind
-
-
-@dataclass(frozen=True, slots=True)
-class Command:
-    """A command's function, and the kind of report it leaves also when it fails."""
-
-    call: Callable[[Session, Output, Progress], Report]
-    report: type[Report] = Report
-
-    def __call__(self, session: Session, output: Output, progress: Progress) -> Report:
-        """Run the command."""
-        return self.call(session, output, progress)
 
 
 def init(session: Session, output: Output, progress: Progress) -> Report:
@@ -187,31 +170,3 @@ def version(session: Session, output: Output, progress: Progress) -> Report:
     output.result(f"{program_version()} (Python {sys.version.split()[0]})")
     output.message({"message_type": "version", "version": own_version()})
     return Report()
-
-
-COMMANDS = {
-    "init": Command(init, InitReport),
-    "backup": Command(backing_up.backup, CaptureReport),
-    "commit": Command(commit, CommitReport),
-    "snapshots": Command(list_snapshots),
-    "restore": Command(restoring.restore, RestoreReport),
-    "check": Command(checking.check),
-    "forget": Command(forget, ForgetReport),
-    "cat": Command(cat, AccessReport),
-    "unlock": Command(unlock),
-    "version": Command(version),
-    "prune": Command(maintain.prune, PruneReport),
-    "repair": Command(maintain.repair),
-    "list": Command(maintain.list_objects),
-    "recover": Command(maintain.recover),
-    "ls": Command(inspect.ls),
-    "dump": Command(inspect.dump),
-    "find": Command(search.find),
-    "diff": Command(inspect.diff),
-    "stats": Command(inspect.stats),
-    "key": Command(change.key),
-    "tag": Command(change.tag),
-    "copy": Command(change.copy),
-    "rewrite": Command(change.rewrite),
-    "generate": Command(generate),
-}

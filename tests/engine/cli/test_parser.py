@@ -1,4 +1,5 @@
 import argparse
+import importlib
 import shlex
 import subprocess
 from collections.abc import Mapping
@@ -6,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from becalm_engine.cli import completion, parser, run
+from becalm_engine.cli import catalogue, completion, parser
 from becalm_engine.cli.manual import PAGES
 from tests.engine.cli.conftest import Becalm
 
-COMMANDS = sorted(run.COMMANDS)
+COMMANDS = sorted(catalogue.COMMANDS)
 
 
 @pytest.fixture(scope="module")
@@ -150,3 +151,10 @@ def test_descriptions_end_no_quotes() -> None:
 )
 def test_generate_needs_places_to_write_to(becalm: Becalm, arguments: list[str]) -> None:
     assert becalm("generate", *arguments).status == 1
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_its_function(name: str) -> None:
+    module, _, function = catalogue.COMMANDS[name].place.partition(".")
+
+    assert callable(getattr(importlib.import_module(f"becalm_engine.cli.{module}"), function))
