@@ -61,7 +61,7 @@ demo-down: toolchain ## remove what `make demo` made
 	$(RUN) python -m e2e demo --down
 
 bench: toolchain ## measure the engine side by side with its peers
-	$(RUN) python -m tests.bench
+	$(RUN) python -m tests.bench --growth
 
 generate: setup ## CRDs, chart parts and reference docs from the models
 	$(RUN) python -m becalm_operator.crdgen

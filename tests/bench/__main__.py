@@ -1,6 +1,7 @@
 """`python -m tests.bench`: every tool does the same work on the same data, alternating."""
 
 import argparse
+import contextlib
 import shutil
 import tempfile
 from collections import defaultdict
@@ -8,44 +9,41 @@ from pathlib import Path
 
 from e2e.paths import places
 
-from tests.bench import datasets, measure, report, tools
+from tests.bench import datasets, growth, measure, report, tools
+from tests.bench.places import Place, folder_place, s3_place
+from tests.engine.storage.s3_server import serving
 
 _ROOT = Path(__file__).parents[2]
 _MIB = 1024 * 1024
 
 
 class Bench:
-    """One run of the whole comparison below a scratch folder in memory."""
+    """One run of the whole comparison below a scratch folder in memory, with repositories at one place."""
 
-    def __init__(self, scratch: Path, programs: list[tools.Tool]) -> None:
+    def __init__(self, scratch: Path, programs: list[tools.Tool], place: Place) -> None:
         self.scratch = scratch
         self.programs = programs
+        self.place = place
         self.results: dict[tuple[str, str, str], list[measure.Cost]] = defaultdict(list)
         self.sizes: dict[tuple[str, str], int] = {}
 
     def round(self, data: datasets.Dataset) -> None:
         """Let each program back up, back up again, restore and check one data set."""
         for program in self.programs:
-            repository = self._emptied("repository")
+            self.place.emptied()
             self._emptied("cache")
-            self._run(program, program.init(), repository)
-            self._measure(data, "first backup", program, program.backup(data.folder), repository)
-            self.sizes[data.name, program.name] = _folder_bytes(repository)
-            self._measure(data, "unchanged", program, program.backup(data.folder), repository)
+            self._run(program, program.init())
+            self._measure(data, "first backup", program, program.backup(data.folder))
+            self.sizes[data.name, program.name] = _folder_bytes(self.place.folder)
+            self._measure(data, "unchanged", program, program.backup(data.folder))
             target = self._emptied("target")
-            command = program.restore(str(data.folder), target)
-            self._measure(data, "restore", program, command, repository)
-            self._measure(data, "check --read-data", program, program.check(), repository)
+            self._measure(data, "restore", program, program.restore(str(data.folder), target))
+            self._measure(data, "check --read-data", program, program.check())
+        self.place.emptied()
+        self._emptied("target")
 
-    def _measure(
-        self,
-        data: datasets.Dataset,
-        work: str,
-        program: tools.Tool,
-        command: list[str],
-        repository: Path,
-    ) -> None:
-        cost = self._run(program, command, repository)
+    def _measure(self, data: datasets.Dataset, work: str, program: tools.Tool, command: list[str]) -> None:
+        cost = self._run(program, command)
         self.results[data.name, work, program.name].append(cost)
         print(
             f"  {data.name:7} {work:18} {program.name:7} {cost.wall_seconds:6.2f} s"
@@ -53,8 +51,8 @@ class Bench:
             flush=True,
         )
 
-    def _run(self, program: tools.Tool, command: list[str], repository: Path) -> measure.Cost:
-        environment = program.environment(str(repository), self.scratch / "cache")
+    def _run(self, program: tools.Tool, command: list[str]) -> measure.Cost:
+        environment = program.environment(self.place, self.scratch / "cache")
         return measure.run(command, environment, cwd=self.scratch)
 
     def _emptied(self, name: str) -> Path:
@@ -76,46 +74,75 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--only", action="append", help="a data set: random, text, small (may be repeated)")
     parser.add_argument("--tool", action="append", help="a tool: becalm, restic, rustic (default all)")
+    parser.add_argument("--place", action="append", choices=["folder", "s3"], help="default: both")
+    parser.add_argument("--growth", action="store_true", help="also measure how cost grows with size")
     parser.add_argument("--scratch", type=Path, default=Path("/dev/shm"), help="a folder in memory")
-    parser.add_argument("--no-write", action="store_true", help="leave docs/benchmarks.md as it is")
+    parser.add_argument("--no-write", action="store_true", help="leave docs/ as it is")
     return parser.parse_args()
 
 
 def main() -> None:
-    """Measure, print the table, and write it to docs/benchmarks.md."""
+    """Measure, print the tables, and write them to docs/benchmarks.md."""
     options = _arguments()
     programs = tools.find([n for n in tools.NAMES if not options.tool or n in options.tool], places().cache)
     with tempfile.TemporaryDirectory(prefix="becalm-bench-", dir=options.scratch) as folder:
         scratch = Path(folder)
-        print("==> writing the data sets", flush=True)
-        every = datasets.make_all(scratch / "data", scale=options.scale)
-        chosen = [data for data in every if not options.only or data.name in options.only]
-        bench = Bench(scratch, programs)
+        chosen = _data(scratch, options)
+        tables = [
+            _compared(scratch, programs, chosen, options, name) for name in options.place or ("folder", "s3")
+        ]
+        shutil.rmtree(scratch / "data")
+        points = growth.measured(scratch, programs) if options.growth else []
+    _publish(tables, points, chosen, programs, options)
+
+
+def _data(scratch: Path, options: argparse.Namespace) -> list[datasets.Dataset]:
+    print("==> writing the data sets", flush=True)
+    every = datasets.make_all(scratch / "data", scale=options.scale)
+    return [data for data in every if not options.only or data.name in options.only]
+
+
+def _compared(
+    scratch: Path,
+    programs: list[tools.Tool],
+    chosen: list[datasets.Dataset],
+    options: argparse.Namespace,
+    name: str,
+) -> Bench:
+    with contextlib.ExitStack() as stack:
+        if name == "s3":
+            (scratch / "s3").mkdir()
+            bench = Bench(scratch, programs, s3_place(stack.enter_context(serving(scratch / "s3"))))
+        else:
+            bench = Bench(scratch, programs, folder_place(scratch))
         for number in range(options.runs):
-            print(f"==> round {number + 1} of {options.runs}", flush=True)
+            print(f"==> {bench.place.name}: round {number + 1} of {options.runs}", flush=True)
             for data in chosen:
                 bench.round(data)
-    _publish(bench, chosen, options)
+    return bench
 
 
-def _publish(bench: Bench, chosen: list[datasets.Dataset], options: argparse.Namespace) -> None:
-    names = [program.name for program in bench.programs]
+def _publish(
+    benches: list[Bench],
+    points: list[growth.Point],
+    chosen: list[datasets.Dataset],
+    programs: list[tools.Tool],
+    options: argparse.Namespace,
+) -> None:
+    names = [program.name for program in programs]
     if len(names) < 2:
         return
-    text = report.table(bench.results, bench.sizes, names)
-    versions = ", ".join(f"{program.name} {program.version}" for program in bench.programs)
-    sets = "\n".join(f"- **{data.name}**: {data.description}" for data in chosen)
-    page = (
-        "# Benchmarks\n\n"
-        "Written by `make bench`. Source, repository and target are in memory (tmpfs); the\n"
-        "programs take turns; seconds are medians of the whole process, key derivation included;\n"
-        "memory is the peak of all processes together (PSS). *Faster by* compares becalm with the\n"
-        f"faster peer. Runs of each: {options.runs}.\n\n"
-        f"{report.machine()}; {versions}.\n\n{sets}\n\n{text}\n"
+    page = report.page(
+        {bench.place.name: report.table(bench.results, bench.sizes, names) for bench in benches},
+        versions=", ".join(f"{program.name} {program.version}" for program in programs),
+        sets="\n".join(f"- **{data.name}**: {data.description}" for data in chosen),
+        runs=options.runs,
+        growth=growth.section(points, names),
     )
     print(page)
     if not options.no_write:
         (_ROOT / "docs" / "benchmarks.md").write_text(page)
+        growth.draw(points, names, _ROOT / "docs")
 
 
 if __name__ == "__main__":

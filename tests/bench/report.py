@@ -50,6 +50,20 @@ def _size_row(sizes: Mapping[tuple[str, str], int], dataset: str, tools: Sequenc
     return [dataset, "repository size", *mebibytes, ratio, *("" for _ in tools)]
 
 
+def page(tables: Mapping[str, str], *, versions: str, sets: str, runs: int, growth: str) -> str:
+    """Return the whole of docs/benchmarks.md."""
+    start = (
+        "# Benchmarks\n\n"
+        "Written by `make bench`. Source, repository and target are in memory (tmpfs); the programs take turns; "
+        "seconds are medians of the whole process, key derivation included; memory is the peak of all processes of "
+        "a program together (proportional set size, the largest of the runs). *Faster by* compares becalm with the "
+        f"faster peer. Runs of each: {runs}.\n\n{machine()}; {versions}.\n\n{sets}"
+    )
+    where = {"folder": "Repository in a folder", "S3": "Repository on an S3 server of the same machine"}
+    parts = [f"## {where[name]}\n\n{table}" for name, table in tables.items()]
+    return "\n\n".join(part for part in (start, *parts, growth) if part) + "\n"
+
+
 def machine() -> str:
     """Say on what the figures were taken."""
     cpu = next(

@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.bench.places import Place
+
 RUSTIC_VERSION = "0.11.4"
 PASSWORD = "bench"
 
@@ -21,15 +23,23 @@ class Tool:
     version: str
     restore: Callable[[str, Path], list[str]]
 
-    def environment(self, repository: str, cache: Path) -> dict[str, str]:
+    def environment(self, place: Place, cache: Path) -> dict[str, str]:
         """Return what names the repository and keeps the program's cache out of the home folder."""
-        prefix = "RUSTIC" if self.name == "rustic" else "RESTIC"
+        folder = str(cache / self.name)
+        if self.name == "rustic":
+            profile = cache / "rustic.toml"
+            profile.write_text(place.rustic_profile(PASSWORD))
+            return {
+                "RUSTIC_USE_PROFILE": str(profile.with_suffix("")),
+                "RUSTIC_CACHE_DIR": folder,
+                "RUSTIC_NO_PROGRESS": "true",
+                "XDG_CACHE_HOME": folder,
+            }
         return {
-            f"{prefix}_REPOSITORY": repository,
-            f"{prefix}_PASSWORD": PASSWORD,
-            f"{prefix}_CACHE_DIR": str(cache / self.name),
-            "RUSTIC_NO_PROGRESS": "true",
-            "XDG_CACHE_HOME": str(cache / self.name),
+            "RESTIC_REPOSITORY": place.restic_location,
+            "RESTIC_PASSWORD": PASSWORD,
+            "RESTIC_CACHE_DIR": folder,
+            **place.credentials,
         }
 
     def init(self) -> list[str]:
