@@ -68,12 +68,14 @@ class S3Storage:
 
     def _create_bucket(self, bucket: str) -> None:
         region = region_of(self._client)
+        where: Any = {"LocationConstraint": region}  # whatever the server calls its regions
+        more = {} if region == _HOME_REGION else {"CreateBucketConfiguration": where}
         with self._translated(f"create bucket {bucket}"):
-            if region == _HOME_REGION:
-                self._client.create_bucket(Bucket=bucket)
-            else:
-                where: Any = {"LocationConstraint": region}  # whatever the server calls its regions
-                self._client.create_bucket(Bucket=bucket, CreateBucketConfiguration=where)
+            try:
+                self._client.create_bucket(Bucket=bucket, **more)
+            except ClientError as error:
+                if code_of(error) != "BucketAlreadyOwnedByYou":  # another run of ours was first
+                    raise
 
     def save(self, kind: FileKind, name: str, data: Buffer, *, only_if_absent: bool = False) -> None:
         request = self._put_request(kind, name, data)
@@ -183,7 +185,7 @@ class S3Storage:
     def delete(self, kind: FileKind, name: str) -> None:
         key = self._key(kind, name)
         try:
-            with self._translated(f"delete {key}"), contextlib.suppress(ObjectMissingError):
+            with contextlib.suppress(ObjectMissingError), self._translated(f"delete {key}"):
                 self._client.delete_object(Bucket=self._location.bucket, Key=key)
         except StorageDeniedError as error:
             raise StorageDeniedError(

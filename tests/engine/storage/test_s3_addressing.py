@@ -148,6 +148,26 @@ def test_a_bucket_that_is_there_is_not_made_again() -> None:
 
 
 @believing
+def test_a_bucket_that_another_run_has_just_made_is_ours() -> None:
+    def respond(request: Request) -> Answer:
+        return Answer(404) if request.method == "HEAD" else refusal(409, "BucketAlreadyOwnedByYou")
+
+    with serving_http(respond) as server:
+        opened(server.url).create()
+
+    assert [one.method for one in server.requests] == ["HEAD", "PUT"]
+
+
+@believing
+def test_a_bucket_of_somebody_else_is_not() -> None:
+    def respond(request: Request) -> Answer:
+        return Answer(404) if request.method == "HEAD" else refusal(409, "BucketAlreadyExists")
+
+    with serving_http(respond) as server, pytest.raises(StorageError, match="BucketAlreadyExists"):
+        opened(server.url).create()
+
+
+@believing
 def test_credentials_that_may_not_look_at_the_bucket_may_use_it() -> None:
     def respond(request: Request) -> Answer:
         return Answer(403) if request.path == "/bucket" else Answer()

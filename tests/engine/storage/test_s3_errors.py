@@ -192,6 +192,13 @@ def test_a_refused_deletion_says_what_may_be_the_reason() -> None:
         delete(opened(server.url))
 
 
+def test_a_server_that_complains_of_deleting_nothing_is_passed_over() -> None:
+    with serving_http(lambda _: refusal(404, "NoSuchKey")) as server:
+        delete(opened(server.url))
+
+    assert len(server.requests) == 1
+
+
 def test_the_body_of_a_repeated_save_is_whole_each_time() -> None:
     content = bytes(range(256)) * 2000
     with serving_http(Faulty(refusal(503, "SlowDown"), 2, Answer())) as server:
