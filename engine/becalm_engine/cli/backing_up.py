@@ -11,9 +11,10 @@ from pathlib import Path
 from becalm_engine.chunking import Read
 from becalm_engine.cli import show
 from becalm_engine.cli.options import exclusions
-from becalm_engine.cli.output import Output, Watcher, duration_text, size_text
+from becalm_engine.cli.output import Output, duration_text, size_text
 from becalm_engine.cli.session import Session
 from becalm_engine.cli.version import program_version
+from becalm_engine.cli.watcher import Watcher
 from becalm_engine.cli.watching import watched
 from becalm_engine.commands import backup as backup_command
 from becalm_engine.commands import capacity, source_lists, sources

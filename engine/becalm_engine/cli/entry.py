@@ -45,7 +45,7 @@ def run_command(arguments: Sequence[str], environment: Mapping[str, str]) -> int
         return ExitCode.OK if ended.code in (0, None) else ExitCode.ERROR
     output = Output(json=parsed.json, quiet=parsed.quiet, verbose=parsed.verbose)
     progress = Progress()
-    with _stopping_on_signals(progress):
+    with _heeding_signals(progress):
         report = _attempted(parsed, environment, output, progress)
     _leave(report, parsed.report, output)
     return report.exit_code
@@ -96,22 +96,28 @@ def _leave(report: Report, path: str, output: Output) -> None:
 
 
 @contextlib.contextmanager
-def _stopping_on_signals(progress: Progress) -> Iterator[None]:
-    """Ask the command to end at a sound state on the first signal; a second one ends it at once."""
+def _heeding_signals(progress: Progress) -> Iterator[None]:
+    """Ask the command to end at a sound state on the first signal, and end it at once on a second one.
+
+    SIGUSR1 asks how far it is.
+    """
 
     def stop(_number: int, _frame: object) -> None:
         if progress.stop.is_set():
             raise KeyboardInterrupt
         progress.stop.set()
 
+    def ask(_number: int, _frame: object) -> None:
+        progress.asked.set()
+
     before = {}
     try:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            before[number] = signal.signal(number, stop)
+        for number, handler in ((signal.SIGINT, stop), (signal.SIGTERM, stop), (signal.SIGUSR1, ask)):
+            before[number] = signal.signal(number, handler)
     except ValueError as error:  # not the main thread: an embedding program has its own handling
         raise UsageError("commands run in the main thread") from error
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number, earlier in before.items():
+            signal.signal(number, earlier)

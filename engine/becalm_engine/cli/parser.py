@@ -29,6 +29,10 @@ environment:
                                                         a role to take on with them
   BECALM_REPORT                                         where to write a JSON report of the run
 
+signals:
+  SIGINT, SIGTERM                                       end at a sound state; a second one ends at once
+  SIGUSR1                                               print how far it is
+
 exit codes:
   0 done, 1 failed, 3 some files could not be read, 10 no repository, 11 locked, 12 wrong password,
   130 interrupted

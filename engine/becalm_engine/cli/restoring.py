@@ -8,6 +8,8 @@ from typing import Any
 from becalm_engine.cli import nodes, options
 from becalm_engine.cli.output import Output, duration_text, size_text
 from becalm_engine.cli.session import Session
+from becalm_engine.cli.status import share_done
+from becalm_engine.cli.watcher import Document
 from becalm_engine.cli.watching import watched
 from becalm_engine.commands import capacity
 from becalm_engine.commands.progress import Progress
@@ -43,7 +45,7 @@ def restore(session: Session, output: Output, progress: Progress) -> Report:
         output.say(f"restoring {nodes.snapshot_line(stored)} to {arguments.target}")
         started = time.monotonic()
         root = target.open_target(arguments.target)
-        with target.closing(root), watched(session, output, progress):
+        with target.closing(root), watched(session, output, progress, _status_of(restorer)):
             restorer.restore(tree, root, node)
     _say_restored(output, restorer.outcome, progress, time.monotonic() - started)
     return restore_report(restorer.outcome)
@@ -136,21 +138,39 @@ def _summary_line(outcome: Outcome, progress: Progress, seconds: float) -> str:
 
 def _summary(outcome: Outcome, progress: Progress, seconds: float) -> dict[str, Any]:
     """Return restic's summary message, which leaves out what is 0."""
+    counts = _counts(outcome, progress, outcome.bytes_restored)
+    return {"message_type": "summary", **_elapsed(seconds), "total_files": 0, "files_restored": 0, **counts}
+
+
+def _status_of(restorer: Restorer) -> Document:
+    """Return what makes restic's status message of a restore."""
+
+    def status(progress: Progress, seconds: float) -> dict[str, Any]:
+        return {
+            "message_type": "status",
+            **_elapsed(seconds),
+            "percent_done": share_done(progress),
+            **_counts(restorer.outcome, progress, progress.bytes_done),
+        }
+
+    return status
+
+
+def _elapsed(seconds: float) -> dict[str, int]:
+    return {"seconds_elapsed": int(seconds)} if seconds >= 1 else {}
+
+
+def _counts(outcome: Outcome, progress: Progress, bytes_restored: int) -> dict[str, int]:
     counts = {
-        "seconds_elapsed": int(seconds),
         "total_files": progress.files_total,
         "files_restored": outcome.files_restored,
         "files_skipped": outcome.files_unchanged,
         "files_deleted": outcome.files_deleted,
         "total_bytes": progress.bytes_total,
-        "bytes_restored": outcome.bytes_restored,
+        "bytes_restored": bytes_restored,
         "bytes_skipped": outcome.bytes_unchanged,
     }
-    always = ("total_files", "files_restored")
-    return {
-        "message_type": "summary",
-        **{name: count for name, count in counts.items() if count or name in always},
-    }
+    return {name: count for name, count in counts.items() if count}
 
 
 def restore_report(outcome: Outcome) -> RestoreReport:

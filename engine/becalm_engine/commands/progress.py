@@ -12,7 +12,7 @@ _TELL_SECONDS = 0.25
 
 @dataclass(slots=True)
 class Progress:
-    """Counters of one run. Totals are 0 while they are not known."""
+    """Counters of one run. Totals are 0 while they are not known. `asked` is set by who wants to know how far it is."""
 
     files_done: int = 0
     bytes_done: int = 0
@@ -21,6 +21,7 @@ class Progress:
     errors: int = 0
     current: str = ""
     stop: threading.Event = field(default_factory=threading.Event)
+    asked: threading.Event = field(default_factory=threading.Event)
 
     def check(self) -> None:
         """End the work if somebody asked for it.

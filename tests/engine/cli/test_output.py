@@ -1,28 +1,8 @@
 import io
-import json
-import time
-from collections.abc import Callable
 
 import pytest
 
-from becalm_engine.cli.output import Output, Watcher, duration_text, size_text, table
-from becalm_engine.commands.progress import Progress
-
-DEADLINE_SECONDS = 10.0
-
-
-class Terminal(io.StringIO):
-    """A stream on which somebody watches."""
-
-    def isatty(self) -> bool:
-        return True
-
-
-def wait(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + DEADLINE_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.001)
+from becalm_engine.cli.output import Output, duration_text, size_text, table
 
 
 @pytest.mark.parametrize(
@@ -45,44 +25,18 @@ def test_cells_of_a_table_may_have_several_lines() -> None:
     assert lines == ["ID  Tags", "--------", "1   a", "    long", "22", "--------"]
 
 
-def test_a_terminal_shows_progress_in_one_line_and_clears_it() -> None:
-    out = Terminal()
-    progress = Progress(files_done=3, bytes_done=512, bytes_total=1024, errors=1, current="/data/file")
-
-    with Watcher(Output(out=out), progress, updates_per_second=500):
-        wait(lambda: "50.0%" in out.getvalue())
-
-    text = out.getvalue()
-    assert "ETA" in text
-    assert "3 files 512 B" in text
-    assert "1 errors" in text
-    assert "/data/file" in text
-    assert "\n" not in text
-    assert text.endswith("\r\x1b[K")
-
-
-def test_without_a_terminal_nothing_is_drawn() -> None:
+def test_lines_that_show_how_far_a_run_is_stay_below_all_others() -> None:
     out = io.StringIO()
+    output = Output(out=out, err=out)
 
-    with Watcher(Output(out=out), Progress(), updates_per_second=500) as watcher:
-        assert not watcher._thread.is_alive()
+    output.show_status(["half", "file"])
+    output.say("text")
+    output.show_status(["done"])
+    output.clear_status()
+    output.clear_status()
 
-    assert out.getvalue() == ""
-
-
-@pytest.mark.parametrize("terminal", [True, False])
-def test_json_is_a_line_of_status_each_time(terminal: bool) -> None:
-    out = Terminal() if terminal else io.StringIO()
-    progress = Progress(files_done=1, bytes_done=10, files_total=4, bytes_total=40, errors=2, current="x")
-
-    with Watcher(Output(json=True, out=out), progress, updates_per_second=500):
-        wait(lambda: out.getvalue().count("\n") >= 2)
-
-    first = json.loads(out.getvalue().splitlines()[0])
-    assert first == {
-        "message_type": "status", "seconds_elapsed": 0, "percent_done": 0.25, "total_files": 4, "files_done": 1,
-        "total_bytes": 40, "bytes_done": 10, "error_count": 2, "current_files": ["x"],
-    }  # fmt: skip
+    up_and_clear = "\r\x1b[1A\x1b[J"
+    assert out.getvalue() == f"half\nfile{up_and_clear}text\ndone\r\x1b[J"
 
 
 def test_text_and_json_exclude_each_other() -> None:
