@@ -21,7 +21,7 @@ from becalm_operator.cluster.pages import all_pages
 from becalm_operator.cluster.port import KINDS, Key, R, Resource
 from becalm_operator.cluster.translate import translated
 from becalm_operator.cluster.workloads import Workloads
-from becalm_operator.errors import NotFoundError, RefusedError
+from becalm_operator.errors import RefusedError
 from becalm_operator.manifests.jobs import Image
 from becalm_operator.plan.steps import (
     Action,
@@ -191,11 +191,13 @@ class ApiServer:
                 await self._request_probe(namespace, name)
 
     async def _request_probe(self, namespace: str, name: str) -> None:
-        patch = {"metadata": {"annotations": {names.PROBE_ANNOTATION: time_text(self._clock())}}}
-        try:
-            await self._objects.patch(BackupRepository, namespace, name, patch)
-        except NotFoundError:
-            return
+        asked = {names.PROBE_ANNOTATION: time_text(self._clock())}
+        await self._objects.annotate(BackupRepository, namespace, name, asked)
+
+    async def annotate(self, resource: Resource, name: str, value: str) -> None:
+        """Set an annotation of an object of ours; one that is gone needs none."""
+        metadata = resource.metadata
+        await self._objects.annotate(type(resource), metadata.namespace, metadata.name, {name: value})
 
     async def release(self, namespace: str, action: ScaleUp) -> None:
         """Start a workload whose run can or will not do it."""

@@ -70,6 +70,9 @@ class Cluster(Protocol):
     async def announce_workload(self, namespace: str, uid: str, event: Event) -> None:
         """Make an event about a workload alone. `uid` is the workload's."""
 
+    async def annotate(self, resource: Resource, name: str, value: str) -> None:
+        """Set an annotation of an object of ours; one that is gone needs none."""
+
     async def set_finalizer(self, resource: R, *, present: bool) -> R:
         """Put our finalizer on an object or take it off; return the object as it is now."""
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from becalm_operator.api.record import Holder
 from becalm_operator.plan.steps import Event, ScaleUp
 from becalm_operator.plan.world import Held
 
@@ -16,6 +17,8 @@ class Release:
     uid: str
     action: ScaleUp | None
     event: Event
+    run: Holder | None = None
+    """The run that holds it, if that still goes on."""
 
 
 def releases(held: Iterable[Held], now: datetime) -> Sequence[Release]:
@@ -63,4 +66,5 @@ def _started(held: Held, reason: str) -> Release:
     event = Event(
         "Released", f"scaled {workload.reference} back to {replicas} {reason}", workload=workload.reference
     )
-    return Release(held.namespace, workload.uid, action, event)
+    going_on = held.run is not None and not held.run.phase.finished
+    return Release(held.namespace, workload.uid, action, event, record.by if going_on else None)

@@ -238,6 +238,12 @@ class FakeCluster:
         """Make an event about a workload alone."""
         self.state.events.append((f"{namespace}/{event.workload}", event))
 
+    async def annotate(self, resource: Resource, name: str, value: str) -> None:
+        """Set an annotation of an object of ours."""
+        found = self.state.resources.get(key_of(resource))
+        if found is not None:
+            self.state.alter(found, annotations={**found.metadata.annotations, name: value})
+
     async def set_finalizer(self, resource: R, *, present: bool) -> R:
         """Put our finalizer on an object or take it off."""
         stored = self.state.fresh(resource)

@@ -62,6 +62,9 @@ class Wrapped:
     async def announce_workload(self, namespace: str, uid: str, event: Event) -> None:
         await self.around("announce_workload", lambda: self._inner.announce_workload(namespace, uid, event))
 
+    async def annotate(self, resource: Resource, name: str, value: str) -> None:
+        await self.around(f"annotate {name}", lambda: self._inner.annotate(resource, name, value))
+
     async def set_finalizer(self, resource: R, *, present: bool) -> R:
         return await self.around(
             f"set_finalizer {present}", lambda: self._inner.set_finalizer(resource, present=present)

@@ -137,6 +137,14 @@ class RecordingCluster:
         self._write(f"event about {event.workload}")
         self.told.append(event)
 
+    async def annotate(self, resource: Resource, name: str, value: str) -> None:
+        self._write(f"annotation {name}")
+        key = Key(resource.kind, resource.metadata.namespace, resource.metadata.name)
+        found = self.objects[key]
+        annotations = {**found.metadata.annotations, name: value}
+        metadata = found.metadata.model_copy(update={"annotations": annotations})
+        self.objects[key] = found.model_copy(update={"metadata": metadata})
+
     async def set_finalizer(self, resource: R, *, present: bool) -> R:
         self._write("finalizer on" if present else "finalizer off")
         theirs: list[str] = [name for name in resource.metadata.finalizers if name != FINALIZER]
