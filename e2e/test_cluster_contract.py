@@ -7,6 +7,7 @@ import pytest
 from kubernetes.aio import config
 from kubernetes.aio.client import ApiClient, Configuration
 from tests.operator.cluster.contract import ClusterContract
+from tests.operator.cluster.definitions import WIDGETS_NAME, scaled_objects, widgets
 
 from becalm_operator.cluster.api_server import ApiServer
 from becalm_operator.settings import Settings
@@ -25,7 +26,11 @@ def resting(installed: Lab) -> Iterator[Lab]:
     kubectl("scale", "deployment/becalm", "--replicas=0")
     gone = ["--for=delete", "pod", "-l", "app.kubernetes.io/name=becalm", "--timeout=60s"]
     kubectl("wait", *gone, seconds=70)
+    kubectl.apply(widgets(), scaled_objects())
+    definitions = [f"crd/{one['metadata']['name']}" for one in (widgets(), scaled_objects())]
+    kubectl("wait", "--for=condition=Established", *definitions, "--timeout=30s", seconds=40)
     yield installed
+    kubectl("delete", *definitions, "--wait=false")
     kubectl("scale", "deployment/becalm", "--replicas=1")
     installed.operator_pod()
 
@@ -45,7 +50,11 @@ class TestApiServer(ClusterContract):
             str(resting.cluster.kubeconfig), client_configuration=configuration, persist_config=False
         )
         settings = Settings(
-            namespace=lab.namespace, image=IMAGE, pull_policy="Never", watched_namespaces=(lab.namespace,)
+            namespace=lab.namespace,
+            image=IMAGE,
+            pull_policy="Never",
+            watched_namespaces=(lab.namespace,),
+            extra_kinds=(WIDGETS_NAME,),
         )
         async with ApiClient(configuration) as client:
             yield ApiServer(client, settings, lambda: datetime.now(UTC))

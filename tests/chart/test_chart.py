@@ -37,6 +37,8 @@ _VARIANTS = [
         "extraEnv[0].name=A",
     ),
     ("watchdog.enabled=false",),
+    ("extraKinds={widgets.example.org}",),
+    ("extraKinds={widgets.example.org}", "watchNamespaces={shop}", "watchdog.enabled=false"),
     (
         "watchdog.schedule=* * * * *",
         "watchdog.serviceAccount.create=false",
@@ -81,6 +83,8 @@ def _same(written: Any, understood: Any, path: str) -> None:
         "image.digest=sha256:12",
         "replicas=2",
         "watchdog.often=true",
+        "extraKinds={Widget}",
+        "extraKinds={widgets}",
     ],
 )
 def test_a_value_that_the_chart_does_not_know_is_refused(helm: Helm, value: str) -> None:
@@ -212,12 +216,45 @@ def test_the_watchdog_may_start_workloads_and_tell_of_it_and_nothing_else(
         ("becalm.dev", "backups", "patch"),
         ("becalm.dev", "restores", "get"),
         ("becalm.dev", "restores", "patch"),
-        ("apps", "deployments", "list"),
-        ("apps", "deployments", "patch"),
-        ("apps", "statefulsets", "list"),
-        ("apps", "statefulsets", "patch"),
+        *((group, resource, verb) for group, resource in _SCALED for verb in ("list", "patch")),
         ("events.k8s.io", "events", "create"),
     }
+
+
+_SCALED = (
+    ("apps", "deployments"),
+    ("apps", "statefulsets"),
+    ("apps", "replicasets"),
+    ("batch", "cronjobs"),
+    ("keda.sh", "scaledobjects"),
+)
+
+
+@pytest.mark.parametrize("role", ["becalm-becalm", "becalm-becalm-watchdog"])
+def test_whatever_can_be_stopped_may_be_found_and_started_by_both(render: Render, role: str) -> None:
+    granted = _granted(_rules(render("extraKinds={widgets.example.org}"), role))
+
+    for group, resource in (*_SCALED, ("example.org", "widgets")):
+        assert {(group, resource, "list"), (group, resource, "patch")} <= granted
+
+
+@pytest.mark.parametrize("values", [(), ("watchNamespaces={shop}",)])
+def test_of_extra_kinds_alone_the_definitions_may_be_read(render: Render, values: tuple[str, ...]) -> None:
+    documents = render("extraKinds={widgets.example.org,presses.example.org}", *values)
+
+    (rule,) = _rules(documents, "becalm-becalm-kinds")
+    assert rule["resourceNames"] == ["widgets.example.org", "presses.example.org"]
+    assert _granted([rule]) == {("apiextensions.k8s.io", "customresourcedefinitions", "get")}
+    (binding,) = [
+        one
+        for one in of_kind(documents, "ClusterRoleBinding")
+        if one["metadata"]["name"] == "becalm-becalm-kinds"
+    ]
+    assert [subject["name"] for subject in binding["subjects"]] == ["becalm", "becalm-watchdog"]
+    for pod in _pods(documents):
+        environment = pod["containers"][0]["env"]
+        (told,) = [one["value"] for one in environment if one["name"] == "BECALM_EXTRA_KINDS"]
+        assert told == "widgets.example.org,presses.example.org"
 
 
 def test_the_watchdog_looks_where_the_operator_does(render: Render) -> None:

@@ -51,6 +51,8 @@ seccompProfile: {type: RuntimeDefault}
   value: {{ .Values.image.pullPolicy }}
 - name: BECALM_WATCHED_NAMESPACES
   value: {{ join "," .Values.watchNamespaces | quote }}
+- name: BECALM_EXTRA_KINDS
+  value: {{ join "," .Values.extraKinds | quote }}
 - name: BECALM_LOG_FORMAT
   value: {{ .Values.log.format }}
 - name: BECALM_LOG_LEVEL
@@ -79,10 +81,14 @@ seccompProfile: {type: RuntimeDefault}
   verbs: [update]
 - apiGroups: [apps]
   resources: [deployments, statefulsets]
-  verbs: [get, list, watch, patch]
+  verbs: [list, watch, patch]
 - apiGroups: [apps]
   resources: [replicasets]
-  verbs: [list]
+  verbs: [list, patch]
+- apiGroups: [batch]
+  resources: [cronjobs]
+  verbs: [list, patch]
+{{ include "becalm.scaleRules" . }}
 - apiGroups: [batch]
   resources: [jobs]
   verbs: [list, watch, create, delete]
@@ -97,14 +103,31 @@ seccompProfile: {type: RuntimeDefault}
   verbs: [create]
 {{- end }}
 
+{{/* Kinds that need not be there: KEDA's, and those that the user names by their CustomResourceDefinitions. */}}
+{{- define "becalm.scaleRules" -}}
+- apiGroups: [keda.sh]
+  resources: [scaledobjects]
+  verbs: [list, patch]
+{{- range .Values.extraKinds }}
+{{- $parts := splitn "." 2 . }}
+- apiGroups: [{{ $parts._1 }}]
+  resources: [{{ $parts._0 }}]
+  verbs: [list, patch]
+{{- end }}
+{{- end }}
+
 {{/* What the watchdog may do: see what is held down and by whom, start it, and say so. */}}
 {{- define "becalm.watchdogRules" -}}
 - apiGroups: [becalm.dev]
   resources: [backups, restores]
   verbs: [get, patch]
 - apiGroups: [apps]
-  resources: [deployments, statefulsets]
+  resources: [deployments, statefulsets, replicasets]
   verbs: [list, patch]
+- apiGroups: [batch]
+  resources: [cronjobs]
+  verbs: [list, patch]
+{{ include "becalm.scaleRules" . }}
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create]

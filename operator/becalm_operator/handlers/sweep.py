@@ -58,9 +58,13 @@ class Sweep:
         """Start what must be started. Returns whether all of it could be."""
         try:
             async with asyncio.timeout(_LONGEST_SECONDS):
-                found = releases(await self._cluster.observe_held(), self._clock())
+                seen = await self._cluster.observe_held()
+                found = releases(seen.held, self._clock())
                 # side by side: one that hangs keeps no other one down
-                return all(await asyncio.gather(*(self._release(release) for release in found)))
+                done = await asyncio.gather(*(self._release(release) for release in found))
+                for problem in seen.unseen:
+                    _log.warning("the sweep could not look everywhere: %s", problem)
+                return all(done) and not seen.unseen
         except (ClusterError, TimeoutError) as error:
             _log.warning("the sweep failed: %s: %s", type(error).__name__, error)
         except Exception:  # noqa: BLE001  a bug in one corner must not end the sweep

@@ -90,7 +90,9 @@ class Shop:
     def is_up(self) -> bool:
         """Say whether every workload has what people want, and is Ready."""
         return all(
-            workload.replicas == workload.wanted == workload.ready and not workload.annotations
+            workload.replicas == workload.wanted
+            and (workload.ready == workload.replicas or not workload.has_pods)
+            and not workload.annotations
             for workload in self.state.workloads.values()
         )
 
