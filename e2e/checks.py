@@ -38,6 +38,17 @@ def record(shop: Shop, workload: Workload) -> Document:
     return said
 
 
+def await_down(shop: Shop, workload: Workload) -> Document:
+    """Wait until a workload is down with its record; return the record."""
+    shop.kubectl.until(
+        f"{workload.name} is down",
+        lambda: shop.kubectl.get(workload.kind, workload.name),
+        lambda seen: _RECORD in seen["metadata"].get("annotations", {}),
+        seconds=60,
+    )
+    return record(shop, workload)
+
+
 def restic_snapshots(shop: Shop) -> list[Document]:
     """Return what the real restic lists in the shop's repository, after it has found no fault in it."""
     environment = {

@@ -14,7 +14,7 @@ from typing import Any
 from becalm_operator.api.backup import WorkloadReference
 from becalm_operator.api.switches import KEDA_API_VERSION, KEDA_KIND, Form, Switch, dig, resource_name
 from becalm_operator.cluster.documents import Document, Documents, Place
-from becalm_operator.errors import ClusterError, RefusedError, UnavailableError
+from becalm_operator.errors import ClusterError, NotFoundError, RefusedError, UnavailableError
 
 _CRDS = Place("apiextensions.k8s.io", "v1", "customresourcedefinitions")
 _KEPT_SECONDS = 60.0
@@ -94,28 +94,35 @@ class Kinds:
     def __init__(self, documents: Documents, names: tuple[str, ...]) -> None:
         self._documents = documents
         self._names = names
-        self._known: dict[str, tuple[float, ScaledKind]] = {}
+        self._known: dict[str, tuple[float, ScaledKind | RefusedError | None]] = {}
 
-    async def known(self) -> tuple[Sequence[ScaledKind], Sequence[str]]:
-        """Return the kinds, and what keeps others from being known, for people."""
+    async def known(self) -> tuple[Sequence[ScaledKind], Sequence[ClusterError]]:
+        """Return the kinds, and what keeps others from being known.
+
+        One that has no definition in the cluster has no objects either, so it is no problem.
+        """
         answers = await asyncio.gather(*(self._lookup(name) for name in self._names))
         kinds = [one for one in answers if isinstance(one, ScaledKind)]
-        return kinds, [one for one in answers if isinstance(one, str)]
+        return kinds, [one for one in answers if isinstance(one, ClusterError)]
 
-    async def _lookup(self, name: str) -> ScaledKind | str:
+    async def _lookup(self, name: str) -> ScaledKind | ClusterError | None:
+        """Return a kind, or why it is not known; None if there is none."""
         now = asyncio.get_running_loop().time()
-        since, kind = self._known.get(name, (now, None))
-        if kind is not None and now - since < _KEPT_SECONDS:
-            return kind
+        since, before = self._known.get(name, (now, None))
+        if name in self._known and now - since < _KEPT_SECONDS:
+            return before
+        found: ScaledKind | RefusedError | None = None
         try:
-            kind = scaled_kind(await self._documents.read(_CRDS, name))
+            found = scaled_kind(await self._documents.read(_CRDS, name))
         except UnavailableError as error:
-            return kind or str(error)
+            return before or error
+        except NotFoundError:
+            found = None
         except (ClusterError, LookupError, TypeError, AttributeError) as error:
-            self._known.pop(name, None)
-            return f"the kind {name} is not known: {error}"
-        self._known[name] = (now, kind)
-        return kind
+            found = RefusedError(f"the kind {name} is not known: {error}")
+            _log.warning("%s", found)
+        self._known[name] = (now, found)
+        return found
 
     async def place_of(self, reference: WorkloadReference) -> Place:
         """Return where the objects of a workload's kind are.
@@ -130,5 +137,7 @@ class Kinds:
         kinds, problems = await self.known()
         found = next((kind.place for kind in kinds if kind.resource == reference.resource), None)
         if found is None:
-            raise RefusedError("; ".join([f"{reference} is of a kind that is not known", *problems]))
+            raise RefusedError(
+                "; ".join([f"{reference} is of a kind that is not known", *map(str, problems)])
+            )
         return found

@@ -17,7 +17,7 @@ from becalm_operator.cluster.documents import Document, Documents
 from becalm_operator.cluster.kinds import KEDA_PLACE, Kinds, ScaledKind
 from becalm_operator.cluster.pages import all_pages
 from becalm_operator.cluster.translate import translated
-from becalm_operator.errors import ClusterError, NotFoundError, RefusedError
+from becalm_operator.errors import ClusterError, NotFoundError, RefusedError, UnavailableError
 from becalm_operator.plan.steps import ScaleDown, ScaleUp
 from becalm_operator.plan.world import Workload
 
@@ -83,7 +83,7 @@ class Workloads:
         ]
         answers = await asyncio.gather(*looks, return_exceptions=True)
         found: list[tuple[str, Workload]] = []
-        unseen = list(problems)
+        unseen = [str(problem) for problem in problems]
         for answer in answers:
             if isinstance(answer, ClusterError):
                 unseen.append(str(answer))
@@ -138,7 +138,8 @@ class Workloads:
     ) -> tuple[Sequence[ScaledKind], list[tuple[ScaledKind, list[Document]]]]:
         kinds, problems = await self._kinds.known()
         for problem in problems:
-            _log.warning("%s", problem)
+            if isinstance(problem, UnavailableError):  # or a workload that is held would seem to be gone
+                raise problem
         found = await asyncio.gather(
             *(self._unless_refused(self._of_kind(kind, namespace)) for kind in kinds)
         )

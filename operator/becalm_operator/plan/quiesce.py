@@ -120,7 +120,9 @@ def _too_slow(run: Run, world: World, workload: WorkloadReference, record: Recor
     timeout = run.quiesce.drain_timeout
     if world.now - record.at <= parse_duration(timeout):
         return None
-    return Failure(Reason.DRAIN_TIMEOUT, f"pods of {workload} did not end within drainTimeout ({timeout})")
+    left = sorted(pod.name for pod in world.pods if pod.owner == str(workload) and not pod.ended)
+    which = f"pods of {workload} ({', '.join(left[:5])})"
+    return Failure(Reason.DRAIN_TIMEOUT, f"{which} did not end within drainTimeout ({timeout})")
 
 
 def _stop(run: Run, world: World, workloads: tuple[WorkloadStatus, ...], workload: Workload) -> Step:
@@ -150,8 +152,8 @@ def _generation_after(workload: Workload) -> int | None:
 
 
 def drained(world: World, claims: frozenset[str]) -> str:
-    """Return which pods still hold the claims, for people; nothing if none does."""
-    names = [pod.name for pod in world.consumers(claims)]
+    """Return which pods still hold the claims and where, for people; nothing if none does."""
+    names = [f"{pod.name} on {pod.node}" if pod.node else pod.name for pod in world.consumers(claims)]
     return ", ".join(sorted(names)[:5])
 
 

@@ -105,7 +105,6 @@ def test_while_the_api_server_does_not_answer_what_was_known_is_believed() -> No
 @pytest.mark.parametrize(
     "answer",
     [
-        NotFoundError("it does not exist"),
         RefusedError("forbidden"),
         UnavailableError("no answer"),
         scaled_objects(),
@@ -123,6 +122,29 @@ async def test_a_definition_that_cannot_be_used_is_told_of_and_hides_no_other(
     assert (len(found), len(problems)) == (0, 1)
     with pytest.raises(RefusedError, match="is of a kind that is not known"):
         await kinds.place_of(WIDGET)
+
+
+async def test_a_kind_that_is_not_there_is_no_problem_for_there_is_nothing_of_it() -> None:
+    kinds = Kinds(Shelf(NotFoundError("it does not exist")), (WIDGETS_NAME,))
+
+    assert await kinds.known() == ([], [])
+    with pytest.raises(RefusedError, match="is of a kind that is not known"):
+        await kinds.place_of(WIDGET)
+
+
+def test_a_kind_that_was_installed_late_is_known_within_a_minute() -> None:
+    async def scenario() -> list[int]:
+        shelf = Shelf(NotFoundError("it does not exist"))
+        kinds, seen = Kinds(shelf, (WIDGETS_NAME,)), []
+        await kinds.known()
+        shelf.answer = widgets()
+        for _ in range(2):
+            await asyncio.sleep(31)
+            found, _ = await kinds.known()
+            seen.append(len(found))
+        return seen
+
+    assert virtually(scenario()) == [0, 1]
 
 
 async def test_every_workload_has_its_place() -> None:

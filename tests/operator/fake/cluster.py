@@ -216,6 +216,8 @@ class FakeCluster:
 
     def _make_job(self, namespace: str, job: V1Job) -> None:
         stored = _stored_job(self.state, namespace, job)
+        if namespace in self.state.terminating:
+            raise RefusedError(f"namespace {namespace} is being terminated")
         if (namespace, stored.name) not in self.state.jobs:
             self.state.jobs[namespace, stored.name] = stored
             self.state.next_version()
@@ -247,6 +249,8 @@ class FakeCluster:
 
     async def announce(self, owner: Resource, event: Event) -> None:
         """Make an event about an object of ours."""
+        if owner.metadata.namespace in self.state.terminating:
+            raise RefusedError(f"namespace {owner.metadata.namespace} is being terminated")
         self.state.events.append((str(key_of(owner)), event))
 
     async def announce_workload(self, namespace: str, uid: str, event: Event) -> None:

@@ -15,7 +15,7 @@ from becalm_operator.api.switches import KEDA_PAUSED, KEDA_PAUSED_AT, merged
 from becalm_operator.cluster.port import R, Resource
 from becalm_operator.manifests.jobs import Image, Owner, access_job
 from tests.operator.cluster.lab import REPORT, Ending
-from tests.operator.fake.controllers import tick
+from tests.operator.fake.controllers import ENDING, tick
 from tests.operator.fake.movers import CANNOT_START, HANGS
 from tests.operator.fake.objects import Script, StoredClaim, StoredPod, StoredWorkload
 from tests.operator.fake.state import State, key_of
@@ -148,6 +148,17 @@ class FakeLab:
         for place, pod in list(self.state.pods.items()):
             if pod.controller == str(workload):
                 del self.state.pods[place]
+
+    async def delete_namespace(self) -> None:
+        """Begin to delete all there is; what has a finalizer stays until it is taken off."""
+        self.state.terminating.add(SHOP)
+        for workload in list(self.state.workloads.values()):
+            await self.delete_workload(workload.reference)
+        self.state.claims.clear()
+        for job in self.state.jobs.values():
+            job.deleting = ENDING
+        for key in list(self.state.resources):
+            self.state.delete(key)
 
     async def make(self, resource: R) -> R:
         return self.state.make(resource)

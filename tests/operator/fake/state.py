@@ -38,6 +38,8 @@ class State:
         """By role, by role/claim, or by a Job's name."""
         self.held_pods: set[str] = set()
         """Workloads, as kind/name, whose pods do not end."""
+        self.terminating: set[str] = set()
+        """Namespaces that are being deleted: nothing new is made there."""
         self.rivals: list[Callable[[State], None]] = []
         """Other controllers, which do as they like once a tick."""
         self.version = 0

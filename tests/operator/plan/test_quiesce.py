@@ -266,7 +266,7 @@ def test_a_workload_that_was_at_zero_anyhow_taints_only_by_its_pods() -> None:
 
 
 def test_the_pods_that_hold_claims_are_told_in_order() -> None:
-    assert quiesce.drained(a_world(), CLAIMS) == "db-0, web-1"
+    assert quiesce.drained(a_world(), CLAIMS) == "db-0 on node-1, web-1 on node-1"
     assert quiesce.drained(a_world(pods=()), CLAIMS) == ""
 
 
