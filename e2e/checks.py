@@ -5,7 +5,7 @@ import json
 from e2e.kubectl import Document
 from e2e.paths import places
 from e2e.shell import run
-from e2e.shop import PASSWORD, Shop
+from e2e.shop import PASSWORD, Shop, Workload
 
 _RECORD = "becalm.dev/quiesced"
 _FINALIZER = "becalm.dev/release-workloads"
@@ -28,6 +28,25 @@ def is_down(shop: Shop) -> bool:
     """Say whether any workload carries a record."""
     found = [shop.kubectl.get(workload.kind, workload.name) for workload in shop.workloads]
     return any(_RECORD in one["metadata"].get("annotations", {}) for one in found if one)
+
+
+def record(shop: Shop, workload: Workload) -> Document:
+    """Return what the record on a workload says."""
+    found = shop.kubectl.get(workload.kind, workload.name)
+    assert found is not None
+    said: Document = json.loads(found["metadata"]["annotations"][_RECORD])
+    return said
+
+
+def await_down(shop: Shop, workload: Workload) -> Document:
+    """Wait until a workload is down with its record; return the record."""
+    shop.kubectl.until(
+        f"{workload.name} is down",
+        lambda: shop.kubectl.get(workload.kind, workload.name),
+        lambda seen: _RECORD in seen["metadata"].get("annotations", {}),
+        seconds=60,
+    )
+    return record(shop, workload)
 
 
 def restic_snapshots(shop: Shop) -> list[Document]:

@@ -2,11 +2,13 @@
 
 import asyncio
 import itertools
+import json
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 from kubernetes.aio.client import V1Job
+from tests.operator.cluster.definitions import a_scaled_object, a_widget
 from tests.operator.cluster.lab import REPORT, Ending
 
 from becalm_operator.api import names
@@ -80,12 +82,42 @@ class RealLab:
             spec["persistentVolumeClaimRetentionPolicy"] = {"whenScaled": "Delete", "whenDeleted": "Retain"}
         self._kubectl.apply(document)
 
+    async def make_replica_set(self, name: str, *, replicas: int, claims: Sequence[str] = ()) -> None:
+        self._kubectl.apply(_workload("ReplicaSet", name, replicas, claims))
+
+    async def make_cron_job(self, name: str, *, claims: Sequence[str] = (), suspend: bool = False) -> None:
+        pod = {**_pod(claims), "restartPolicy": "Never"}
+        template = {"spec": {"backoffLimit": 0, "template": {"spec": pod}}}
+        spec = {"schedule": "0 0 1 1 *", "suspend": suspend, "jobTemplate": template}
+        metadata = {"name": name}
+        self._kubectl.apply({"apiVersion": "batch/v1", "kind": "CronJob", "metadata": metadata, "spec": spec})
+
+    async def run_cron_job(self, name: str) -> None:
+        self._kubectl("create", "job", f"{name}-{next(self._touches)}", f"--from=cronjob/{name}")
+
+    async def make_widget(self, name: str, members: int | None) -> None:
+        self._kubectl.apply(a_widget(name, members))
+
+    async def make_autoscaler(
+        self, name: str, target: WorkloadReference, annotations: Mapping[str, str] | None = None
+    ) -> None:
+        self._kubectl.apply(a_scaled_object(name, target, dict(annotations or {})))
+
     async def make_pod(self, name: str, claims: Sequence[str]) -> None:
         metadata = {"name": name}
         self._kubectl.apply({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": _pod(claims)})
 
     async def scale(self, workload: WorkloadReference, replicas: int) -> None:
         self._kubectl("scale", str(workload), f"--replicas={replicas}")
+
+    async def type(self, words: Sequence[str]) -> None:
+        program, *arguments = words
+        assert program == "kubectl"
+        self._kubectl(*arguments)
+
+    async def edit(self, workload: WorkloadReference) -> None:
+        note = {"metadata": {"annotations": {"edited": str(next(self._touches))}}}
+        self._kubectl("patch", str(workload), "--type=merge", "-p", json.dumps({"spec": {"template": note}}))
 
     async def delete_workload(self, workload: WorkloadReference) -> None:
         self._kubectl("delete", str(workload), "--wait=false")

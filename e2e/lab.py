@@ -44,6 +44,7 @@ class Lab:
             "image.repository": repository,
             "image.tag": tag,
             "image.pullPolicy": "Never",
+            "extraKinds": "{widgets.example.org}",
             # the tag stays the same, so that this is what makes a changed image roll out
             "podAnnotations.becalm\\.dev/image": archive.stem,
         }

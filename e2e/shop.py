@@ -39,7 +39,7 @@ class Workload:
     @property
     def claim(self) -> str:
         """Its claim's name."""
-        return f"data-{self.name}" if self.kind == "Deployment" else f"data-{self.name}-0"
+        return f"data-{self.name}-0" if self.kind == "StatefulSet" else f"data-{self.name}"
 
     @property
     def reference(self) -> Document:
@@ -224,7 +224,12 @@ class Shop:
     def close(self, *, wait: bool = True) -> None:
         """Remove it all. Without waiting the cluster goes on removing the namespace by itself."""
         self.kubectl(
-            "delete", "namespace", self.kubectl.namespace, f"--wait={str(wait).lower()}", seconds=120
+            "delete",
+            "namespace",
+            self.kubectl.namespace,
+            "--ignore-not-found",
+            f"--wait={str(wait).lower()}",
+            seconds=120,
         )
         self.s3.remove_bucket(self.bucket)
 

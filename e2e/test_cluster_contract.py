@@ -1,5 +1,6 @@
 """The real API server keeps the promises that the cluster in memory is tested by."""
 
+import json
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
 
@@ -7,6 +8,7 @@ import pytest
 from kubernetes.aio import config
 from kubernetes.aio.client import ApiClient, Configuration
 from tests.operator.cluster.contract import ClusterContract
+from tests.operator.cluster.definitions import WIDGETS_NAME, scaled_objects, widgets
 
 from becalm_operator.cluster.api_server import ApiServer
 from becalm_operator.settings import Settings
@@ -20,14 +22,25 @@ pytestmark = pytest.mark.cluster
 
 @pytest.fixture(scope="module")
 def resting(installed: Lab) -> Iterator[Lab]:
-    """The lab while its operator rests: it would act on what the contract makes."""
+    """The lab while its operator and watchdog rest: they would act on what the contract makes."""
     kubectl = installed.kubectl
+    _suspend_watchdog(installed, suspend=True)
     kubectl("scale", "deployment/becalm", "--replicas=0")
     gone = ["--for=delete", "pod", "-l", "app.kubernetes.io/name=becalm", "--timeout=60s"]
     kubectl("wait", *gone, seconds=70)
+    kubectl.apply(widgets(), scaled_objects())
+    definitions = [f"crd/{one['metadata']['name']}" for one in (widgets(), scaled_objects())]
+    kubectl("wait", "--for=condition=Established", *definitions, "--timeout=30s", seconds=40)
     yield installed
+    kubectl("delete", *definitions, "--wait=true", "--timeout=60s", seconds=70)
+    _suspend_watchdog(installed, suspend=False)
     kubectl("scale", "deployment/becalm", "--replicas=1")
     installed.operator_pod()
+
+
+def _suspend_watchdog(lab: Lab, *, suspend: bool) -> None:
+    patch = json.dumps({"spec": {"suspend": suspend}})
+    lab.kubectl("patch", "cronjob", "becalm-watchdog", "--type=merge", "-p", patch)
 
 
 class TestApiServer(ClusterContract):
@@ -45,7 +58,11 @@ class TestApiServer(ClusterContract):
             str(resting.cluster.kubeconfig), client_configuration=configuration, persist_config=False
         )
         settings = Settings(
-            namespace=lab.namespace, image=IMAGE, pull_policy="Never", watched_namespaces=(lab.namespace,)
+            namespace=lab.namespace,
+            image=IMAGE,
+            pull_policy="Never",
+            watched_namespaces=(lab.namespace,),
+            extra_kinds=(WIDGETS_NAME,),
         )
         async with ApiClient(configuration) as client:
             yield ApiServer(client, settings, lambda: datetime.now(UTC))

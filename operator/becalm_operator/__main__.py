@@ -13,7 +13,7 @@ from becalm_operator.cluster.api_server import ApiServer
 from becalm_operator.cluster.connection import connected
 from becalm_operator.cluster.lease import ApiLeases, Lease
 from becalm_operator.errors import OperatorError
-from becalm_operator.handlers import logs, releasing, running
+from becalm_operator.handlers import logs, releasing, running, watchdog
 from becalm_operator.settings import Settings, read_settings
 
 _FAILED = 1
@@ -33,6 +33,8 @@ def command(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
             return 0
         if options.command == "release":
             return _release(options, environment)
+        if options.command == "watchdog":
+            return _watchdog(environment)
         return _run(environment)
     except OperatorError as error:
         sys.stderr.write(f"becalm-operator: {error}\n")
@@ -56,6 +58,12 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="take the operator's Lease first: no operator acts for a minute, in which it is to be removed",
     )
+    commands.add_parser(
+        "watchdog",
+        help="start what is held down beyond its deadline, or by a run that has ended, and exit",
+        description="Look once at every workload that becalm holds down, and start those whose deadline is past or "
+        "whose run has ended or is gone. It needs no operator. Ends with 1 if one could not be started.",
+    )
     commands.add_parser("version", help="print the version")
     return parser
 
@@ -67,10 +75,29 @@ def _run(environment: Mapping[str, str]) -> int:
     return 0
 
 
-def _release(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
-    # no Job is made here, so nobody who wants a workload back has to know the movers' image
+def _without_image(environment: Mapping[str, str]) -> Settings:
+    """Return the settings of a command that makes no Job: who wants a workload back need not know the movers' image."""
     settings = read_settings({"BECALM_IMAGE": "none", **environment})
     logs.configure(settings.log_level, settings.log_format)
+    return settings
+
+
+def _watchdog(environment: Mapping[str, str]) -> int:
+    return 0 if asyncio.run(_watch_once(_without_image(environment))) else _FAILED
+
+
+async def _watch_once(settings: Settings) -> bool:
+    async with connected() as client:
+        cluster = ApiServer(client, settings, _now)
+        return await watchdog.watch_once(cluster, _now)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _release(options: argparse.Namespace, environment: Mapping[str, str]) -> int:
+    settings = _without_image(environment)
     if options.namespace:
         settings = replace(settings, watched_namespaces=(options.namespace,))
     return 0 if asyncio.run(_release_in(settings, uninstall=options.uninstall)) else _FAILED
@@ -82,7 +109,7 @@ async def _release_in(settings: Settings, *, uninstall: bool) -> bool:
             identity = f"{settings.identity}-release"
             leases = ApiLeases(client, settings.namespace)
             await releasing.stop_the_operator(Lease(leases, identity, releasing.UNINSTALL_TIMING), _tell)
-        cluster = ApiServer(client, settings, lambda: datetime.now(UTC))
+        cluster = ApiServer(client, settings, _now)
         return await releasing.release_everything(cluster, _tell)
 
 

@@ -1,22 +1,29 @@
 """The operator's own settings, read once from the environment."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, cast
 
 from becalm_operator.errors import SettingsError
 
+_CRD_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)+")
+
 PullPolicy = Literal["Always", "IfNotPresent", "Never"]
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What the chart decides. `watched_namespaces` empty means all."""
+    """What the chart decides. `watched_namespaces` empty means all.
+
+    `extra_kinds` are names of CustomResourceDefinitions with a scale subresource, as `widgets.example.org`.
+    """
 
     namespace: str
     image: str
     pull_policy: PullPolicy = "IfNotPresent"
     watched_namespaces: tuple[str, ...] = ()
+    extra_kinds: tuple[str, ...] = ()
     identity: str = "becalm-operator"
     log_format: Literal["text", "json"] = "text"
     log_level: str = "INFO"
@@ -38,14 +45,25 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
     port = environment.get("BECALM_HEALTH_PORT", "8080")
     if not (port.isdecimal() and int(port) < 65536):
         raise SettingsError(f"BECALM_HEALTH_PORT={port} is not a port")
-    namespaces = environment.get("BECALM_WATCHED_NAMESPACES", "").split(",")
+    extra_kinds = _listed(environment, "BECALM_EXTRA_KINDS")
+    for name in extra_kinds:
+        if not _CRD_NAME.fullmatch(name):
+            raise SettingsError(
+                f"BECALM_EXTRA_KINDS: {name} is no name of a CustomResourceDefinition (plural.group)"
+            )
     return Settings(
         namespace=environment.get("BECALM_NAMESPACE", "default"),
         image=image,
         pull_policy=cast("PullPolicy", pull_policy),
-        watched_namespaces=tuple(name.strip() for name in namespaces if name.strip()),
+        watched_namespaces=_listed(environment, "BECALM_WATCHED_NAMESPACES"),
+        extra_kinds=extra_kinds,
         identity=environment.get("HOSTNAME", "becalm-operator"),
         log_format="json" if environment.get("BECALM_LOG_FORMAT") == "json" else "text",
         log_level=environment.get("BECALM_LOG_LEVEL", "INFO").upper(),
         health_port=int(port),
     )
+
+
+def _listed(environment: Mapping[str, str], name: str) -> tuple[str, ...]:
+    """Return what a variable lists, separated by commas."""
+    return tuple(item.strip() for item in environment.get(name, "").split(",") if item.strip())

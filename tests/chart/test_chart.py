@@ -17,6 +17,7 @@ Helm = Callable[..., "subprocess.CompletedProcess[str]"]
 _MODELS = {
     "ClusterRole": "V1ClusterRole",
     "ClusterRoleBinding": "V1ClusterRoleBinding",
+    "CronJob": "V1CronJob",
     "CustomResourceDefinition": "V1CustomResourceDefinition",
     "Deployment": "V1Deployment",
     "Job": "V1Job",
@@ -34,6 +35,14 @@ _VARIANTS = [
         "tolerations[0].operator=Exists",
         "podLabels.team=storage",
         "extraEnv[0].name=A",
+    ),
+    ("watchdog.enabled=false",),
+    ("extraKinds={widgets.example.org}",),
+    ("extraKinds={widgets.example.org}", "watchNamespaces={shop}", "watchdog.enabled=false"),
+    (
+        "watchdog.schedule=* * * * *",
+        "watchdog.serviceAccount.create=false",
+        "watchdog.serviceAccount.name=dog",
     ),
 ]
 
@@ -73,6 +82,9 @@ def _same(written: Any, understood: Any, path: str) -> None:
         "log.format=xml",
         "image.digest=sha256:12",
         "replicas=2",
+        "watchdog.often=true",
+        "extraKinds={Widget}",
+        "extraKinds={widgets}",
     ],
 )
 def test_a_value_that_the_chart_does_not_know_is_refused(helm: Helm, value: str) -> None:
@@ -114,9 +126,12 @@ def test_a_role_of_a_namespace_allows_what_the_cluster_role_does(render: Render)
     cluster_wide = next(
         one for one in of_kind(render(), "ClusterRole") if one["metadata"]["name"] == "becalm-becalm"
     )
-    for role in of_kind(render("watchNamespaces={shop,office}"), "Role"):
-        if role["metadata"]["namespace"] != "becalm":
-            assert role["rules"] == cluster_wide["rules"]
+    roles = of_kind(render("watchNamespaces={shop,office}"), "Role")
+    mine = [role for role in roles if role["metadata"]["name"] == "becalm-becalm"]
+
+    assert [role["metadata"]["namespace"] for role in mine] == ["shop", "office"]
+    for role in mine:
+        assert role["rules"] == cluster_wide["rules"]
 
 
 def test_with_watched_namespaces_nothing_is_cluster_wide(render: Render) -> None:
@@ -132,7 +147,8 @@ def test_with_watched_namespaces_nothing_is_cluster_wide(render: Render) -> None
 
 
 def _pods(documents: list[Document]) -> list[Document]:
-    found = (*of_kind(documents, "Deployment"), *of_kind(documents, "Job"))
+    jobs = [document["spec"]["jobTemplate"] for document in of_kind(documents, "CronJob")]
+    found = (*of_kind(documents, "Deployment"), *of_kind(documents, "Job"), *jobs)
     return [document["spec"]["template"]["spec"] for document in found]
 
 
@@ -158,6 +174,112 @@ def test_uninstalling_starts_what_is_held_down_first(render: Render) -> None:
     ]
 
 
+def _rules(documents: list[Document], name: str) -> list[Document]:
+    found = (*of_kind(documents, "ClusterRole"), *of_kind(documents, "Role"))
+    return [rule for role in found if role["metadata"]["name"] == name for rule in role["rules"]]
+
+
+def _granted(rules: list[Document]) -> set[tuple[str, str, str]]:
+    return {
+        (group, resource, verb)
+        for rule in rules
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    }
+
+
+def test_the_watchdog_runs_by_itself_with_an_identity_of_its_own(render: Render) -> None:
+    documents = render()
+    (cron_job,) = of_kind(documents, "CronJob")
+    pod = cron_job["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+
+    assert cron_job["spec"]["concurrencyPolicy"] == "Forbid"
+    assert pod["containers"][0]["command"] == ["becalm-operator", "watchdog"]
+    assert pod["serviceAccountName"] == "becalm-watchdog"
+    accounts = {account["metadata"]["name"] for account in of_kind(documents, "ServiceAccount")}
+    assert accounts == {"becalm", "becalm-watchdog"}
+    bound = {
+        binding["roleRef"]["name"]
+        for binding in (*of_kind(documents, "ClusterRoleBinding"), *of_kind(documents, "RoleBinding"))
+        if binding["subjects"][0]["name"] == "becalm-watchdog"
+    }
+    assert bound == {"becalm-becalm-watchdog"}
+
+
+@pytest.mark.parametrize("values", [(), ("watchNamespaces={shop}",)])
+def test_the_watchdog_may_start_workloads_and_tell_of_it_and_nothing_else(
+    render: Render, values: tuple[str, ...]
+) -> None:
+    assert _granted(_rules(render(*values), "becalm-becalm-watchdog")) == {
+        ("becalm.dev", "backups", "get"),
+        ("becalm.dev", "backups", "patch"),
+        ("becalm.dev", "restores", "get"),
+        ("becalm.dev", "restores", "patch"),
+        *((group, resource, verb) for group, resource in _SCALED for verb in ("list", "patch")),
+        ("events.k8s.io", "events", "create"),
+    }
+
+
+_SCALED = (
+    ("apps", "deployments"),
+    ("apps", "statefulsets"),
+    ("apps", "replicasets"),
+    ("batch", "cronjobs"),
+    ("keda.sh", "scaledobjects"),
+)
+
+
+@pytest.mark.parametrize("role", ["becalm-becalm", "becalm-becalm-watchdog"])
+def test_whatever_can_be_stopped_may_be_found_and_started_by_both(render: Render, role: str) -> None:
+    granted = _granted(_rules(render("extraKinds={widgets.example.org}"), role))
+
+    for group, resource in (*_SCALED, ("example.org", "widgets")):
+        assert {(group, resource, "list"), (group, resource, "patch")} <= granted
+
+
+@pytest.mark.parametrize("values", [(), ("watchNamespaces={shop}",)])
+def test_of_extra_kinds_alone_the_definitions_may_be_read(render: Render, values: tuple[str, ...]) -> None:
+    documents = render("extraKinds={widgets.example.org,presses.example.org}", *values)
+
+    (rule,) = _rules(documents, "becalm-becalm-kinds")
+    assert rule["resourceNames"] == ["widgets.example.org", "presses.example.org"]
+    assert _granted([rule]) == {("apiextensions.k8s.io", "customresourcedefinitions", "get")}
+    (binding,) = [
+        one
+        for one in of_kind(documents, "ClusterRoleBinding")
+        if one["metadata"]["name"] == "becalm-becalm-kinds"
+    ]
+    assert [subject["name"] for subject in binding["subjects"]] == ["becalm", "becalm-watchdog"]
+    for pod in _pods(documents):
+        environment = pod["containers"][0]["env"]
+        (told,) = [one["value"] for one in environment if one["name"] == "BECALM_EXTRA_KINDS"]
+        assert told == "widgets.example.org,presses.example.org"
+
+
+def test_the_watchdog_looks_where_the_operator_does(render: Render) -> None:
+    def watched(documents: list[Document], kind: str) -> list[str]:
+        (pod,) = [p for p in _pods(documents) if p["containers"][0]["name"] == kind]
+        environment = pod["containers"][0]["env"]
+        return [one["value"] for one in environment if one["name"] == "BECALM_WATCHED_NAMESPACES"]
+
+    documents = render("watchNamespaces={shop,office}")
+
+    assert watched(documents, "watchdog") == watched(documents, "operator") == ["shop,office"]
+
+
+def test_the_watchdog_can_be_left_out(render: Render) -> None:
+    assert "watchdog" not in str(render("watchdog.enabled=false"))
+
+
+def test_a_long_name_of_a_release_is_cut_to_what_a_cron_job_may_have(helm: Helm) -> None:
+    done = helm("template", "b" * 53, str(CHART), "--kube-version=1.34.0")
+
+    documents = [document for document in yaml.safe_load_all(done.stdout) if document]
+    (cron_job,) = of_kind(documents, "CronJob")
+    assert len(cron_job["metadata"]["name"]) <= 52
+
+
 def test_every_container_says_what_it_needs(render: Render) -> None:
     """A namespace with a quota refuses a pod that does not, and the pod that releases the workloads must start."""
     for pod in _pods(render()):
@@ -166,7 +288,7 @@ def test_every_container_says_what_it_needs(render: Render) -> None:
             assert container["resources"]["limits"]["memory"]
 
 
-def test_every_setting_of_the_pod_reaches_both_pods(render: Render) -> None:
+def test_every_setting_of_the_pod_reaches_every_pod(render: Render) -> None:
     """Or the one that releases the workloads could not start where the operator does."""
     pods = _pods(
         render(
@@ -178,7 +300,7 @@ def test_every_setting_of_the_pod_reaches_both_pods(render: Render) -> None:
         )
     )
 
-    assert len(pods) == 2
+    assert len(pods) == 3
     for pod in pods:
         assert pod["nodeSelector"] == {"disk": "ssd"}
         assert pod["tolerations"] == [{"operator": "Exists"}]

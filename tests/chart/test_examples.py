@@ -84,7 +84,7 @@ def test_the_index_of_the_examples_names_them_all() -> None:
     [
         ("workload", []),
         ("workloads", []),
-        ("workloads", [{"kind": "DaemonSet", "name": "web"}]),
+        ("workloads", [{"kind": "deployment", "name": "web"}]),
         ("quiesce", {"maxDowntime": "half an hour"}),
         ("quiesce", {"drainTimeout": "99999999h"}),
         ("tags", ["a,b"]),

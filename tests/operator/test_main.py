@@ -116,3 +116,14 @@ async def test_release_works_without_an_operator_and_without_settings(
     output, _ = await asyncio.wait_for(process.communicate(), 60)
     assert process.returncode == 0, output
     assert api_server.object("lease")["spec"]["holderIdentity"] == "one-release"
+
+
+@pytest.mark.slow
+async def test_the_watchdog_needs_no_operator_and_no_lease(api_server: FakeApiServer, tmp_path: Path) -> None:
+    environment = _environment(api_server, tmp_path)
+    del environment["BECALM_IMAGE"]
+    process = await _started(environment, "watchdog")
+    output, _ = await asyncio.wait_for(process.communicate(), 60)
+    assert process.returncode == 0, output
+    assert api_server.writes() == []
+    assert b"Traceback" not in output

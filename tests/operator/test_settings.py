@@ -19,6 +19,7 @@ def test_everything_can_be_set() -> None:
             "BECALM_NAMESPACE": "becalm",
             "BECALM_PULL_POLICY": "Never",
             "BECALM_WATCHED_NAMESPACES": " shop, blog ,,",
+            "BECALM_EXTRA_KINDS": "widgets.example.org, presses.example.org",
             "HOSTNAME": "becalm-7d9",
             "BECALM_LOG_FORMAT": "json",
             "BECALM_LOG_LEVEL": "debug",
@@ -31,6 +32,7 @@ def test_everything_can_be_set() -> None:
         image="becalm:1",
         pull_policy="Never",
         watched_namespaces=("shop", "blog"),
+        extra_kinds=("widgets.example.org", "presses.example.org"),
         identity="becalm-7d9",
         log_format="json",
         log_level="DEBUG",
@@ -60,3 +62,9 @@ def test_what_makes_no_sense_is_named(name: str, value: str) -> None:
 def test_a_missing_image_is_named() -> None:
     with pytest.raises(SettingsError, match="BECALM_IMAGE is not set"):
         read_settings({})
+
+
+@pytest.mark.parametrize("name", ["widgets", "Widget.example.org", "*.example.org", "widgets."])
+def test_what_names_no_definition_is_refused(name: str) -> None:
+    with pytest.raises(SettingsError, match="BECALM_EXTRA_KINDS"):
+        read_settings({**IMAGE, "BECALM_EXTRA_KINDS": f"presses.example.org,{name}"})

@@ -6,6 +6,15 @@
 {{- .Values.serviceAccount.name | default (include "becalm.name" .) }}
 {{- end }}
 
+{{/* A CronJob's name may have 52 characters. */}}
+{{- define "becalm.watchdog" -}}
+{{- printf "%s-watchdog" (include "becalm.name" . | trunc 43 | trimSuffix "-") }}
+{{- end }}
+
+{{- define "becalm.watchdogServiceAccount" -}}
+{{- .Values.watchdog.serviceAccount.name | default (include "becalm.watchdog" .) }}
+{{- end }}
+
 {{- define "becalm.selector" -}}
 app.kubernetes.io/name: becalm
 app.kubernetes.io/instance: {{ .Release.Name }}
@@ -42,6 +51,8 @@ seccompProfile: {type: RuntimeDefault}
   value: {{ .Values.image.pullPolicy }}
 - name: BECALM_WATCHED_NAMESPACES
   value: {{ join "," .Values.watchNamespaces | quote }}
+- name: BECALM_EXTRA_KINDS
+  value: {{ join "," .Values.extraKinds | quote }}
 - name: BECALM_LOG_FORMAT
   value: {{ .Values.log.format }}
 - name: BECALM_LOG_LEVEL
@@ -70,10 +81,14 @@ seccompProfile: {type: RuntimeDefault}
   verbs: [update]
 - apiGroups: [apps]
   resources: [deployments, statefulsets]
-  verbs: [get, list, watch, patch]
+  verbs: [list, watch, patch]
 - apiGroups: [apps]
   resources: [replicasets]
-  verbs: [list]
+  verbs: [list, patch]
+- apiGroups: [batch]
+  resources: [cronjobs]
+  verbs: [list, patch]
+{{ include "becalm.scaleRules" . }}
 - apiGroups: [batch]
   resources: [jobs]
   verbs: [list, watch, create, delete]
@@ -86,4 +101,90 @@ seccompProfile: {type: RuntimeDefault}
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create]
+{{- end }}
+
+{{/* Kinds that need not be there: KEDA's, and those that the user names by their CustomResourceDefinitions. */}}
+{{- define "becalm.scaleRules" -}}
+- apiGroups: [keda.sh]
+  resources: [scaledobjects]
+  verbs: [list, patch]
+{{- range .Values.extraKinds }}
+{{- $parts := splitn "." 2 . }}
+- apiGroups: [{{ $parts._1 }}]
+  resources: [{{ $parts._0 }}]
+  verbs: [list, patch]
+{{- end }}
+{{- end }}
+
+{{/* What the watchdog may do: see what is held down and by whom, start it, and say so. */}}
+{{- define "becalm.watchdogRules" -}}
+- apiGroups: [becalm.dev]
+  resources: [backups, restores]
+  verbs: [get, patch]
+- apiGroups: [apps]
+  resources: [deployments, statefulsets, replicasets]
+  verbs: [list, patch]
+- apiGroups: [batch]
+  resources: [cronjobs]
+  verbs: [list, patch]
+{{ include "becalm.scaleRules" . }}
+- apiGroups: [events.k8s.io]
+  resources: [events]
+  verbs: [create]
+{{- end }}
+
+{{/* The roles of a ServiceAccount and their bindings, in the cluster or in each watched namespace: root, name, rules, serviceAccount. */}}
+{{- define "becalm.access" -}}
+{{- $root := .root }}
+{{- $name := printf "%s-%s" $root.Release.Namespace .name }}
+{{- $rules := .rules }}
+{{- $serviceAccount := .serviceAccount }}
+{{- if not $root.Values.watchNamespaces }}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata:
+  name: {{ $name }}
+  labels: {{- include "becalm.labels" $root | nindent 4 }}
+rules: {{- include $rules $root | nindent 0 }}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata:
+  name: {{ $name }}
+  labels: {{- include "becalm.labels" $root | nindent 4 }}
+roleRef:
+  apiGroup: rbac.authorization.k8s.io
+  kind: ClusterRole
+  name: {{ $name }}
+subjects:
+- kind: ServiceAccount
+  name: {{ $serviceAccount }}
+  namespace: {{ $root.Release.Namespace }}
+{{- end }}
+{{- range $root.Values.watchNamespaces }}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata:
+  name: {{ $name }}
+  namespace: {{ . }}
+  labels: {{- include "becalm.labels" $root | nindent 4 }}
+rules: {{- include $rules $root | nindent 0 }}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata:
+  name: {{ $name }}
+  namespace: {{ . }}
+  labels: {{- include "becalm.labels" $root | nindent 4 }}
+roleRef:
+  apiGroup: rbac.authorization.k8s.io
+  kind: Role
+  name: {{ $name }}
+subjects:
+- kind: ServiceAccount
+  name: {{ $serviceAccount }}
+  namespace: {{ $root.Release.Namespace }}
+{{- end }}
 {{- end }}

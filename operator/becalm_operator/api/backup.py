@@ -3,10 +3,11 @@
 import enum
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from becalm_operator.api.base import Duration, LocalReference, Metadata, Model, Name, Pattern, Time
 from becalm_operator.api.conditions import Condition
+from becalm_operator.api.switches import NATIVE, resource_name
 
 
 class Phase(enum.StrEnum):
@@ -35,7 +36,10 @@ class Phase(enum.StrEnum):
         return self is Phase.PENDING
 
 
-WorkloadKind = Literal["Deployment", "StatefulSet"]
+WorkloadKind = Annotated[str, Field(pattern=r"^[A-Z][A-Za-z0-9]*$", max_length=63)]
+ApiVersion = Annotated[
+    str, Field(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?/v[0-9]+((alpha|beta)[0-9]+)?$", max_length=128)
+]
 
 
 def none_empty(field: str) -> str:
@@ -45,19 +49,48 @@ def none_empty(field: str) -> str:
 
 def each_named_once(field: str) -> str:
     """Return the CEL rule that no workload stands twice in a list."""
-    return f"{field}.all(w, {field}.exists_one(o, o.kind == w.kind && o.name == w.name))"
+    version = "(has({0}.apiVersion) ? {0}.apiVersion : '')"
+    same = f"o.kind == w.kind && o.name == w.name && {version.format('o')} == {version.format('w')}"
+    return f"{field}.all(w, {field}.exists_one(o, {same}))"
+
+
+_NATIVE_KINDS = ", ".join(f"'{kind}'" for kind in NATIVE)
 
 
 class WorkloadReference(Model):
     """Names a workload of the same namespace."""
 
+    rules: ClassVar = {
+        f"has(self.apiVersion) || self.kind in [{_NATIVE_KINDS}]": f"name the apiVersion too: only "
+        f"{', '.join(NATIVE)} do without"
+    }
+    api_version: ApiVersion | None = None
+    """Its apiVersion. Needed for kinds with a scale subresource other than the four below; the operator has to be told
+    of them (`extraKinds` of the chart)."""
     kind: WorkloadKind
-    """Deployment or StatefulSet."""
+    """Deployment, StatefulSet, ReplicaSet, CronJob, or any kind with a scale subresource."""
     name: Name
     """Its name."""
 
+    @model_validator(mode="after")
+    def _without_the_obvious(self) -> "WorkloadReference":
+        """Name a workload in one way only: who writes `apps/v1` means the same Deployment."""
+        if self.api_version is not None and NATIVE.get(self.kind) == self.api_version:
+            object.__setattr__(self, "api_version", None)
+        return self
+
+    @property
+    def resource(self) -> str:
+        """Its kind as kubectl takes it."""
+        return resource_name(self.kind, self.api_version)
+
+    @property
+    def is_native(self) -> bool:
+        """Whether becalm knows its kind by itself."""
+        return self.kind in NATIVE and self.api_version is None
+
     def __str__(self) -> str:
-        return f"{self.kind.lower()}/{self.name}"
+        return f"{self.resource}/{self.name}"
 
 
 class LabelSelector(Model):
@@ -98,6 +131,9 @@ class Quiesce(Model):
     """How long their pods may take to end."""
     max_downtime: Duration = "30m"
     """When the workloads are started again, whatever happens, counted from the first stop."""
+    running_jobs: Literal["Wait", "Refuse"] = "Wait"
+    """What to do about a Job of a CronJob that runs when the CronJob is to be suspended: give it until drainTimeout to
+    end, or stop nothing and fail."""
 
 
 class Guards(Model):
@@ -132,6 +168,8 @@ class BackupSpec(Model):
 class WorkloadStatus(Model):
     """One workload of a run."""
 
+    api_version: ApiVersion | None = None
+    """Its apiVersion, if becalm does not know its kind by itself."""
     kind: WorkloadKind
     """Its kind."""
     name: str
@@ -142,13 +180,15 @@ class WorkloadStatus(Model):
     """How many replicas it had then."""
     stopped_at: Time | None = None
     """When it was scaled to 0."""
+    released_at: Time | None = None
+    """When it was scaled back."""
     started_at: Time | None = None
     """When it was Ready again."""
 
     @property
     def reference(self) -> WorkloadReference:
         """The workload's name."""
-        return WorkloadReference(kind=self.kind, name=self.name)
+        return WorkloadReference(api_version=self.api_version, kind=self.kind, name=self.name)
 
 
 class VolumeStatus(Model):

@@ -19,6 +19,7 @@ class Reason(enum.StrEnum):
     REPOSITORY_NOT_READY = "RepositoryNotReady"
     WORKLOAD_NOT_FOUND = "WorkloadNotFound"
     WORKLOAD_OWNED = "WorkloadOwned"
+    WORKLOAD_NOT_SCALABLE = "WorkloadNotScalable"
     WORKLOAD_DELETES_CLAIMS = "WorkloadDeletesClaims"
     WORKLOAD_ALREADY_STOPPED_BY_OTHER = "WorkloadStoppedByOther"
     CLAIM_NOT_FOUND = "ClaimNotFound"
@@ -69,6 +70,7 @@ EXPLANATIONS: dict[Reason, str] = {
     Reason.REPOSITORY_NOT_READY: "The BackupRepository does not exist or cannot be opened.",
     Reason.WORKLOAD_NOT_FOUND: "A named workload does not exist.",
     Reason.WORKLOAD_OWNED: "Another controller owns the workload and would scale it back.",
+    Reason.WORKLOAD_NOT_SCALABLE: "The operator was not told of the kind, it has no count, or an autoscaler pins it.",
     Reason.WORKLOAD_DELETES_CLAIMS: "The StatefulSet deletes its claims when scaled (whenScaled: Delete).",
     Reason.WORKLOAD_ALREADY_STOPPED_BY_OTHER: "Another run holds the workload down.",
     Reason.CLAIM_NOT_FOUND: "A named claim does not exist.",

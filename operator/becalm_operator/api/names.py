@@ -6,6 +6,8 @@ API_VERSION = f"{GROUP}/{VERSION}"
 
 FINALIZER = "becalm.dev/release-workloads"
 RECORD_ANNOTATION = "becalm.dev/quiesced"
+RELEASED_ANNOTATION = "becalm.dev/released-by-watchdog"
+"""On a Backup or Restore: when the watchdog has started a workload of it, for want of an operator that did."""
 SCHEDULED_ANNOTATION = "becalm.dev/scheduled-at"
 """On a Backup that a schedule has made: the time of the cron expression that it is for."""
 COMMIT_ANNOTATION = "becalm.dev/commit-plan"

@@ -3,8 +3,13 @@
 It is the only truth about what must be started. It is written in the same update as `replicas: 0`.
 """
 
+import json
+from typing import Any
+
+from becalm_operator.api.backup import WorkloadReference
 from becalm_operator.api.base import Model, Time
 from becalm_operator.api.names import RECORD_ANNOTATION
+from becalm_operator.api.switches import Switch, merged
 
 
 class Holder(Model):
@@ -26,20 +31,25 @@ class Record(Model):
     at: Time
     """When."""
     replicas: int
-    """How many replicas it had."""
+    """How many replicas it had; 1 for what is only on or off."""
     deadline: Time
     """When it is started again, whatever happens."""
     undo: str
     """The command that starts it by hand."""
+    generation: int | None = None
+    """Its `metadata.generation` once it was stopped: with another one somebody has changed it since."""
 
     def to_annotation(self) -> str:
         """Return the annotation's value."""
-        return self.model_dump_json(by_alias=True)
+        return self.model_dump_json(by_alias=True, exclude_none=True)
 
 
-def undo_command(kind: str, namespace: str, name: str, replicas: int) -> str:
-    """Return the command that does by hand what becalm does: replicas back, record away, in one update."""
-    patch = (
-        f'{{"metadata":{{"annotations":{{"{RECORD_ANNOTATION}":null}}}},"spec":{{"replicas":{replicas}}}}}'
-    )
-    return f"kubectl -n {namespace} patch {kind.lower()} {name} --type merge -p '{patch}'"
+def release_patch(switch: Switch, replicas: int) -> dict[str, Any]:
+    """Return the merge patch that starts a workload: its count back, and the record away, in one update."""
+    return merged({"metadata": {"annotations": {RECORD_ANNOTATION: None}}}, switch.change(replicas))
+
+
+def undo_command(namespace: str, workload: WorkloadReference, switch: Switch, replicas: int) -> str:
+    """Return the command that does by hand what becalm does."""
+    patch = json.dumps(release_patch(switch, replicas), separators=(",", ":"))
+    return f"kubectl -n {namespace} patch {workload.resource} {workload.name} --type merge -p '{patch}'"

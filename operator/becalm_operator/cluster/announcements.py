@@ -7,6 +7,7 @@ from kubernetes.aio.client import ApiClient, EventsV1Api, EventsV1Event, V1Objec
 
 from becalm_operator.api import names
 from becalm_operator.api.backup import WorkloadReference
+from becalm_operator.api.switches import NATIVE
 from becalm_operator.cluster.port import Resource
 from becalm_operator.cluster.translate import REQUEST_SECONDS, translated
 from becalm_operator.plan.steps import Event
@@ -82,5 +83,9 @@ def workload_reference(
     if workload is None:
         return None
     return V1ObjectReference(
-        api_version="apps/v1", kind=workload.kind, namespace=namespace, name=workload.name, uid=uid or None
+        api_version=workload.api_version or NATIVE.get(workload.kind),
+        kind=workload.kind,
+        namespace=namespace,
+        name=workload.name,
+        uid=uid or None,
     )

@@ -13,7 +13,7 @@ from becalm_operator.api.record import Holder
 from becalm_operator.api.repository import BackupRepository
 from becalm_operator.api.restore import Restore
 from becalm_operator.api.schedule import BackupSchedule
-from becalm_operator.cluster import views
+from becalm_operator.cluster import views, workload_views
 from becalm_operator.cluster.announcements import Announcements, workload_reference
 from becalm_operator.cluster.jobs import Jobs
 from becalm_operator.cluster.objects import Objects
@@ -21,7 +21,7 @@ from becalm_operator.cluster.pages import all_pages
 from becalm_operator.cluster.port import KINDS, Key, R, Resource
 from becalm_operator.cluster.translate import translated
 from becalm_operator.cluster.workloads import Workloads
-from becalm_operator.errors import NotFoundError, RefusedError
+from becalm_operator.errors import RefusedError
 from becalm_operator.manifests.jobs import Image
 from becalm_operator.plan.steps import (
     Action,
@@ -37,6 +37,7 @@ from becalm_operator.plan.steps import (
 from becalm_operator.plan.world import (
     Claim,
     Held,
+    Holdings,
     OtherRun,
     RepositoryWorld,
     ScheduleWorld,
@@ -52,7 +53,7 @@ class ApiServer:
     def __init__(self, client: ApiClient, settings: Settings, clock: Callable[[], datetime]) -> None:
         self._core = CoreV1Api(client)
         self._objects = Objects(client)
-        self._workloads = Workloads(client)
+        self._workloads = Workloads(client, settings.extra_kinds)
         self._jobs = Jobs(client)
         self._announcements = Announcements(client, settings.identity)
         self._image = Image(settings.image, settings.pull_policy)
@@ -89,18 +90,19 @@ class ApiServer:
             self._schedule_of(run),
             self._source_of(run),
         )
-        pods, workloads, others = await asyncio.gather(
-            self._pods(namespace), self._workloads.list(namespace, claims), self._other_runs(run)
+        raw, others = await asyncio.gather(self._pods(namespace), self._other_runs(run))
+        seen, jobs = await asyncio.gather(
+            self._workloads.look(namespace, claims), self._jobs.states(namespace, found, raw, now)
         )
-        owners, jobs = await asyncio.gather(
-            self._workloads.replica_set_owners(namespace), self._jobs.states(namespace, found, pods, now)
-        )
+        pods = tuple(views.pod_view(pod, seen.owners) for pod in raw)
+        workloads = workload_views.with_claims_of_pods(seen.workloads, pods)
         return World(
             now=now,
             image=self._image,
             repository=repository,
             workloads=workloads,
-            pods=tuple(views.pod_view(pod, owners) for pod in pods),
+            kinds=seen.kinds,
+            pods=pods,
             claims=claims,
             jobs=jobs,
             others=tuple(_other(other, workloads) for other in others),
@@ -120,14 +122,17 @@ class ApiServer:
         backups = await self._objects.list(Backup, metadata.namespace, selector)
         return ScheduleWorld(self._clock(), tuple(b for b in backups if _is_owned_by(b, schedule)))
 
-    async def observe_held(self) -> Sequence[Held]:
+    async def observe_held(self) -> Holdings:
         """Return every workload that carries a record, with the run that wrote it."""
-        found = []
+        held: list[Held] = []
+        unseen: list[str] = []
         for place in self._namespaces:
-            for namespace, workload in await self._workloads.list_with_record(place):
+            found, problems = await self._workloads.with_record(place)
+            unseen += problems
+            for namespace, workload in found:
                 run = await self._holder(namespace, workload.record.by) if workload.record else None
-                found.append(Held(namespace, workload, run))
-        return found
+                held.append(Held(namespace, workload, run))
+        return Holdings(tuple(held), tuple(dict.fromkeys(unseen)))
 
     async def _holder(self, namespace: str, holder: Holder) -> RunStatus | None:
         run: Backup | Restore | None
@@ -191,11 +196,13 @@ class ApiServer:
                 await self._request_probe(namespace, name)
 
     async def _request_probe(self, namespace: str, name: str) -> None:
-        patch = {"metadata": {"annotations": {names.PROBE_ANNOTATION: time_text(self._clock())}}}
-        try:
-            await self._objects.patch(BackupRepository, namespace, name, patch)
-        except NotFoundError:
-            return
+        asked = {names.PROBE_ANNOTATION: time_text(self._clock())}
+        await self._objects.annotate(BackupRepository, namespace, name, asked)
+
+    async def annotate(self, resource: Resource, name: str, value: str) -> None:
+        """Set an annotation of an object of ours; one that is gone needs none."""
+        metadata = resource.metadata
+        await self._objects.annotate(type(resource), metadata.namespace, metadata.name, {name: value})
 
     async def release(self, namespace: str, action: ScaleUp) -> None:
         """Start a workload whose run can or will not do it."""

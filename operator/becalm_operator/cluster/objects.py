@@ -96,8 +96,22 @@ class Objects:
 
     async def patch(self, kind: type[R], namespace: str, name: str, patch: dict[str, Any]) -> R:
         """Merge a patch into an object and return it."""
+        return _parsed(kind, await self._patched(kind, namespace, name, patch))
+
+    async def annotate(
+        self, kind: type[Resource], namespace: str, name: str, annotations: dict[str, str]
+    ) -> None:
+        """Set annotations of an object, if it exists."""
+        try:
+            await self._patched(kind, namespace, name, {"metadata": {"annotations": annotations}})
+        except NotFoundError:
+            return
+
+    async def _patched(
+        self, kind: type[Resource], namespace: str, name: str, patch: dict[str, Any]
+    ) -> object:
         with translated(f"changing {kind.kind} {namespace}/{name}"):
-            raw = await self._api.patch_namespaced_custom_object(
+            raw: object = await self._api.patch_namespaced_custom_object(
                 names.GROUP,
                 names.VERSION,
                 namespace,
@@ -108,7 +122,7 @@ class Objects:
                 _content_type="application/merge-patch+json",
                 _request_timeout=REQUEST_SECONDS,
             )
-        return _parsed(kind, raw)
+        return raw
 
     async def write_status(self, resource: R, status: Model) -> R:
         """Replace an object's status, unless the object has changed since it was read."""

@@ -14,7 +14,7 @@ from becalm_operator.api.repository import BackupRepository
 from becalm_operator.api.restore import Restore
 from becalm_operator.api.schedule import BackupSchedule
 from becalm_operator.plan.steps import Action, Event, ScaleUp
-from becalm_operator.plan.world import Held, RepositoryWorld, ScheduleWorld, World
+from becalm_operator.plan.world import Holdings, RepositoryWorld, ScheduleWorld, World
 
 Resource = Backup | Restore | BackupRepository | BackupSchedule
 R = TypeVar("R", Backup, Restore, BackupRepository, BackupSchedule)
@@ -55,8 +55,8 @@ class Cluster(Protocol):
     async def observe_schedule(self, schedule: BackupSchedule) -> ScheduleWorld:
         """Return all that a schedule's next step depends on."""
 
-    async def observe_held(self) -> Sequence[Held]:
-        """Return every workload that carries a record."""
+    async def observe_held(self) -> Holdings:
+        """Return every workload that carries a record; one place that cannot be looked at hides no other."""
 
     async def apply(self, owner: Resource, action: Action) -> None:
         """Do one thing for an object of ours."""
@@ -69,6 +69,9 @@ class Cluster(Protocol):
 
     async def announce_workload(self, namespace: str, uid: str, event: Event) -> None:
         """Make an event about a workload alone. `uid` is the workload's."""
+
+    async def annotate(self, resource: Resource, name: str, value: str) -> None:
+        """Set an annotation of an object of ours; one that is gone needs none."""
 
     async def set_finalizer(self, resource: R, *, present: bool) -> R:
         """Put our finalizer on an object or take it off; return the object as it is now."""

@@ -1,25 +1,20 @@
-"""From the API's objects to what decisions see. Pure."""
+"""From the API's objects to what decisions see of pods, claims and Jobs. Pure."""
 
-import re
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from kubernetes.aio.client import (
     V1ContainerState,
-    V1Deployment,
     V1Job,
     V1ObjectMeta,
     V1PersistentVolumeClaim,
     V1Pod,
     V1PodSpec,
-    V1ReplicaSet,
-    V1StatefulSet,
 )
-from pydantic import ValidationError
 
 from becalm_operator.api import names
-from becalm_operator.api.backup import WorkloadKind, WorkloadReference
-from becalm_operator.api.record import Record
-from becalm_operator.plan.world import Claim, JobState, Pod, Workload
+from becalm_operator.api.switches import NATIVE, resource_name
+from becalm_operator.plan.world import Claim, JobState, Pod
 
 _STUCK = (
     "CreateContainerConfigError",
@@ -33,105 +28,58 @@ _STUCK = (
 _ONE_NODE = ("ReadWriteOnce", "ReadWriteOncePod")
 
 
-def deployment_view(deployment: V1Deployment) -> Workload:
-    """Return a Deployment as decisions see it."""
-    assert deployment.spec is not None
-    return _workload("Deployment", deployment, _mounted(deployment.spec.template.spec))
-
-
-def stateful_set_view(stateful_set: V1StatefulSet, claims: Iterable[str]) -> Workload:
-    """Return a StatefulSet as decisions see it. `claims` are all claims of its namespace."""
-    spec = stateful_set.spec
-    assert spec is not None
-    policy = spec.persistent_volume_claim_retention_policy
-    templates = [_metadata(claim.metadata).name or "" for claim in spec.volume_claim_templates or ()]
-    made = _of_templates(_metadata(stateful_set.metadata).name or "", templates, claims)
-    deletes = bool(policy and policy.when_scaled == "Delete")
-    return _workload(
-        "StatefulSet", stateful_set, (*_mounted(spec.template.spec), *made), deletes_claims=deletes
-    )
-
-
-def _workload(
-    kind: WorkloadKind,
-    one: V1Deployment | V1StatefulSet,
-    claims: tuple[str, ...],
-    *,
-    deletes_claims: bool = False,
-) -> Workload:
-    metadata, spec, status = _metadata(one.metadata), one.spec, one.status
-    assert spec is not None
-    record, unreadable = _record(metadata)
-    return Workload(
-        reference=WorkloadReference(kind=kind, name=metadata.name or ""),
-        uid=metadata.uid or "",
-        resource_version=metadata.resource_version or "",
-        replicas=1 if spec.replicas is None else spec.replicas,
-        ready=(status.ready_replicas if status else None) or 0,
-        settled=((status.observed_generation if status else None) or 0) >= (metadata.generation or 0),
-        record=record,
-        unreadable_record=unreadable,
-        owner=controller_of(metadata),
-        deletes_claims=deletes_claims,
-        claims=claims,
-    )
-
-
-def _of_templates(stateful_set: str, templates: Iterable[str], claims: Iterable[str]) -> tuple[str, ...]:
-    """Return the claims made from a StatefulSet's templates: those of ordinals beyond its count, too."""
-    pattern = re.compile(rf"(?:{'|'.join(map(re.escape, templates))})-{re.escape(stateful_set)}-\d+")
-    return tuple(sorted(claim for claim in claims if pattern.fullmatch(claim)))
-
-
-def _record(metadata: V1ObjectMeta) -> tuple[Record | None, bool]:
-    """Return the record, and whether there is one that makes no sense."""
-    text = (metadata.annotations or {}).get(names.RECORD_ANNOTATION)
-    if text is None:
-        return None, False
-    try:
-        return Record.model_validate_json(text), False
-    except ValidationError:
-        return None, True
-
-
-def _mounted(pod: V1PodSpec | None) -> tuple[str, ...]:
+def mounted(pod: V1PodSpec | None) -> tuple[str, ...]:
+    """Return the claims that a pod of this spec mounts."""
     volumes = (pod.volumes if pod else None) or []
     sources = (volume.persistent_volume_claim for volume in volumes)
     return tuple(dict.fromkeys(source.claim_name for source in sources if source))
 
 
 def controller_of(metadata: V1ObjectMeta) -> str:
-    """Return the controller of an object as Kind/name, or nothing."""
+    """Return the controller of an object, named as a workload is, or nothing."""
     owners = [owner for owner in metadata.owner_references or () if owner.controller]
-    return f"{owners[0].kind}/{owners[0].name}" if owners else ""
+    return named(owners[0].kind, owners[0].api_version, owners[0].name) if owners else ""
 
 
-def replica_set_owners(replica_sets: Iterable[V1ReplicaSet]) -> dict[str, str]:
-    """Return who controls each ReplicaSet: both as Kind/name."""
-    metas = [_metadata(one.metadata) for one in replica_sets]
-    return {f"ReplicaSet/{meta.name}": controller_of(meta) for meta in metas}
+def named(kind: str, api_version: str, name: str) -> str:
+    """Return the name of any object as workloads are named. Groups of Kubernetes itself are left out."""
+    ours = api_version in ("v1", *NATIVE.values())
+    return f"{resource_name(kind, None if ours else api_version)}/{name}"
 
 
-def pod_view(pod: V1Pod, replica_sets: Mapping[str, str]) -> Pod:
-    """Return a pod as decisions see it; a ReplicaSet's pod is its Deployment's."""
-    metadata = _metadata(pod.metadata)
-    owner = controller_of(metadata)
-    owner = replica_sets.get(owner) or owner
-    kind, _, name = owner.partition("/")
+def owner_of(one: Any) -> str:
+    """Return the controller of an object of the client's, named as a workload is, or nothing."""
+    return controller_of(metadata_of(one.metadata))
+
+
+def pod_view(pod: V1Pod, owners: Mapping[str, str]) -> Pod:
+    """Return a pod as decisions see it. It belongs to the controller of its controller, and so on.
+
+    `owners` says who controls what; all are named as workloads are.
+    """
+    metadata = metadata_of(pod.metadata)
     return Pod(
         name=metadata.name or "",
-        owner=f"{kind.lower()}/{name}" if owner else "",
-        claims=_mounted(pod.spec) + _ephemeral(pod),
+        owner=_top(controller_of(metadata), owners),
+        claims=mounted(pod.spec) + _ephemeral(pod),
         node=(pod.spec.node_name if pod.spec else None) or "",
         ended=has_ended(pod),
         ours=_is_ours(metadata),
     )
 
 
+def _top(name: str, owners: Mapping[str, str]) -> str:
+    passed = {name}
+    while (owner := owners.get(name)) and owner not in passed:
+        passed.add(owner)
+        name = owner
+    return name
+
+
 def _ephemeral(pod: V1Pod) -> tuple[str, ...]:
     """Return the claims that exist for this pod alone."""
     volumes = (pod.spec.volumes if pod.spec else None) or []
-    return tuple(f"{_metadata(pod.metadata).name}-{v.name}" for v in volumes if v.ephemeral)
+    return tuple(f"{metadata_of(pod.metadata).name}-{v.name}" for v in volumes if v.ephemeral)
 
 
 def has_ended(pod: V1Pod) -> bool:
@@ -146,7 +94,7 @@ def _is_ours(metadata: V1ObjectMeta) -> bool:
 
 def claim_view(claim: V1PersistentVolumeClaim) -> Claim:
     """Return a claim as decisions see it."""
-    metadata = _metadata(claim.metadata)
+    metadata = metadata_of(claim.metadata)
     modes = (claim.spec.access_modes if claim.spec else None) or []
     return Claim(
         name=metadata.name or "",
@@ -161,9 +109,9 @@ def job_view(job: V1Job, pods: Iterable[V1Pod], hints: Mapping[str, str]) -> Job
 
     A pod's own end counts before the Job controller has taken notice: that is a second of downtime less.
     """
-    metadata = _metadata(job.metadata)
-    mine = [pod for pod in pods if controller_of(_metadata(pod.metadata)) == f"Job/{metadata.name}"]
-    newest = max(mine, key=lambda pod: str(_metadata(pod.metadata).creation_timestamp), default=None)
+    metadata = metadata_of(job.metadata)
+    mine = [pod for pod in pods if owner_of(pod) == f"job/{metadata.name}"]
+    newest = max(mine, key=lambda pod: str(metadata_of(pod.metadata).creation_timestamp), default=None)
     ended = _terminated(newest) if newest else None
     phase = newest.status.phase if newest and newest.status else ""
     succeeded = _holds(job, "Complete", "SuccessCriteriaMet") or phase == "Succeeded"
@@ -203,9 +151,10 @@ def stuck_reason(pod: V1Pod, hints: Mapping[str, str]) -> str:
     for condition in pod.status.conditions or ():
         if condition.type == "PodScheduled" and condition.status == "False":
             return f"{condition.reason or 'Unschedulable'}: {condition.message or 'no message'}"
-    return hints.get(_metadata(pod.metadata).uid or "", "")
+    return hints.get(metadata_of(pod.metadata).uid or "", "")
 
 
-def _metadata(metadata: V1ObjectMeta | None) -> V1ObjectMeta:
+def metadata_of(metadata: V1ObjectMeta | None) -> V1ObjectMeta:
+    """Return the metadata of an object that the API server has sent: none is without."""
     assert metadata is not None
     return metadata

@@ -1,111 +1,199 @@
-"""Deployments and StatefulSets: what they are, and stopping and starting them in one update each."""
+"""What can be brought to a standstill: what it is like, and stopping and starting it in one update each."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from kubernetes.aio.client import ApiClient, AppsV1Api, V1Deployment, V1ReplicaSet, V1StatefulSet
+from kubernetes.aio.client import ApiClient, AppsV1Api, BatchV1Api, V1Job
 
 from becalm_operator.api import names
-from becalm_operator.api.backup import WorkloadReference
+from becalm_operator.api.record import release_patch
+from becalm_operator.api.switches import merged
 from becalm_operator.cluster import views
+from becalm_operator.cluster import workload_views as sight
+from becalm_operator.cluster.documents import Document, Documents
+from becalm_operator.cluster.kinds import KEDA_PLACE, Kinds, ScaledKind
 from becalm_operator.cluster.pages import all_pages
-from becalm_operator.cluster.translate import REQUEST_SECONDS, translated
-from becalm_operator.errors import NotFoundError
+from becalm_operator.cluster.translate import translated
+from becalm_operator.errors import ClusterError, NotFoundError, RefusedError, UnavailableError
 from becalm_operator.plan.steps import ScaleDown, ScaleUp
 from becalm_operator.plan.world import Workload
 
-_MERGE = "application/merge-patch+json"
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """The workloads of a namespace by their reference, who controls what there, and the kinds that were looked for."""
+
+    workloads: Mapping[str, Workload]
+    owners: Mapping[str, str]
+    kinds: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Native:
+    """How the objects of one native kind are listed and seen; `claims` are all claims of their namespace."""
+
+    what: str
+    in_namespace: Callable[..., Awaitable[Any]]
+    everywhere: Callable[..., Awaitable[Any]]
+    view: Callable[[Any, tuple[str, ...]], Workload]
 
 
 class Workloads:
-    """The workloads of an API server."""
+    """The workloads of an API server. `extra_kinds` are names of CustomResourceDefinitions."""
 
-    def __init__(self, client: ApiClient) -> None:
-        self._api = AppsV1Api(client)
+    def __init__(self, client: ApiClient, extra_kinds: tuple[str, ...] = ()) -> None:
+        self._batch = BatchV1Api(client)
+        self._natives = _natives(AppsV1Api(client), self._batch)
+        self._documents = Documents(client)
+        self._kinds = Kinds(self._documents, extra_kinds)
 
-    async def list(self, namespace: str, claims: Iterable[str]) -> dict[str, Workload]:
-        """Return the workloads of a namespace, by their reference. `claims` are all claims of it."""
-        deployments, stateful_sets = await asyncio.gather(
-            self._deployments(namespace), self._stateful_sets(namespace)
+    async def look(self, namespace: str, claims: Iterable[str]) -> Seen:
+        """Return the workloads of a namespace. `claims` are all claims of it."""
+        natives, jobs, (kinds, others), autoscalers = await asyncio.gather(
+            asyncio.gather(*(self._native(one, namespace) for one in self._natives)),
+            self._jobs(namespace),
+            self._others(namespace),
+            self._unless_refused(self._autoscalers(namespace)),
         )
         known = tuple(claims)
-        found = [views.deployment_view(one) for one in deployments]
-        found += [views.stateful_set_view(one, known) for one in stateful_sets]
-        return {str(workload.reference): workload for workload in found}
+        pairs = [(native, one) for native, found in zip(self._natives, natives, strict=True) for one in found]
+        workloads = [native.view(one, known) for native, one in pairs]
+        workloads += [sight.scaled_view(one, kind) for kind, found in others for one in found]
+        workloads += [sight.autoscaler_view(one) for one in autoscalers]
+        by_name = {str(workload.reference): workload for workload in workloads}
+        owners = {name: workload.owner for name, workload in by_name.items()}
+        owners |= {f"job/{sight.name_of(job)}": views.owner_of(job) for job in jobs}
+        return Seen(by_name, owners, frozenset(kind.resource for kind in kinds))
 
-    async def list_with_record(self, namespace: str) -> Sequence[tuple[str, Workload]]:
-        """Return the workloads that carry a record, with their namespaces; an empty namespace means all."""
-        deployments, stateful_sets = await asyncio.gather(
-            self._deployments(namespace), self._stateful_sets(namespace)
-        )
-        found = [(_namespace(one), views.deployment_view(one)) for one in deployments if _has_record(one)]
-        found += [
-            (_namespace(one), views.stateful_set_view(one, ())) for one in stateful_sets if _has_record(one)
+    async def with_record(self, namespace: str) -> tuple[list[tuple[str, Workload]], list[str]]:
+        """Return the workloads that carry a record, with their namespaces; an empty namespace means all.
+
+        Also returns what could not be looked at, for people: one kind that is refused hides no other.
+        """
+        kinds, problems = await self._kinds.known()
+        looks = [
+            *(self._held_natives(native, namespace) for native in self._natives),
+            *(self._held_others(kind, namespace) for kind in kinds),
+            self._held_autoscalers(namespace),
         ]
-        return found
+        answers = await asyncio.gather(*looks, return_exceptions=True)
+        found: list[tuple[str, Workload]] = []
+        unseen = [str(problem) for problem in problems]
+        for answer in answers:
+            if isinstance(answer, ClusterError):
+                unseen.append(str(answer))
+            elif isinstance(answer, BaseException):
+                raise answer
+            else:
+                found += answer
+        return found, unseen
 
-    async def replica_set_owners(self, namespace: str) -> dict[str, str]:
-        """Return who controls each ReplicaSet of a namespace."""
-        with translated(f"listing ReplicaSets of {namespace}"):
-            found: Sequence[V1ReplicaSet] = await all_pages(self._api.list_namespaced_replica_set, namespace)
-        return views.replica_set_owners(found)
+    async def _held_natives(self, native: _Native, namespace: str) -> list[tuple[str, Workload]]:
+        found = await self._native(native, namespace)
+        return _held((sight.namespace_of(one), native.view(one, ())) for one in found)
+
+    async def _held_others(self, kind: ScaledKind, namespace: str) -> list[tuple[str, Workload]]:
+        found = await self._of_kind(kind, namespace)
+        return _held((one["metadata"]["namespace"], sight.scaled_view(one, kind)) for one in found)
+
+    async def _held_autoscalers(self, namespace: str) -> list[tuple[str, Workload]]:
+        found = await self._autoscalers(namespace)
+        return _held((one["metadata"]["namespace"], sight.autoscaler_view(one)) for one in found)
 
     async def stop(self, namespace: str, action: ScaleDown) -> None:
-        """Scale a workload to 0 and write the record, in one update; a workload that has changed is left alone."""
-        annotations = {names.RECORD_ANNOTATION: action.record.to_annotation()}
-        await self._patch(namespace, action.workload, _change(action.resource_version, annotations, 0))
+        """Stop a workload and write the record, in one update; a workload that has changed is left alone."""
+        record = {"metadata": {"annotations": {names.RECORD_ANNOTATION: action.record.to_annotation()}}}
+        await self._patch(namespace, action, merged(record, action.switch.change(0)))
 
     async def start(self, namespace: str, action: ScaleUp) -> None:
-        """Scale a workload back and take the record off, in one update; one that is gone needs nothing."""
-        annotations = {names.RECORD_ANNOTATION: None}
-        change = _change(action.resource_version, annotations, action.replicas)
+        """Start a workload and take the record off, in one update; one that is gone needs nothing."""
         try:
-            await self._patch(namespace, action.workload, change)
+            await self._patch(namespace, action, release_patch(action.switch, action.replicas))
         except NotFoundError:
             return
 
-    async def _patch(self, namespace: str, workload: WorkloadReference, change: dict[str, Any]) -> None:
-        patch = (
-            self._api.patch_namespaced_deployment
-            if workload.kind == "Deployment"
-            else self._api.patch_namespaced_stateful_set
+    async def _patch(self, namespace: str, action: ScaleDown | ScaleUp, change: dict[str, Any]) -> None:
+        """Make one update. With its resourceVersion the API server refuses it if anything has changed."""
+        place = await self._kinds.place_of(action.workload)
+        guard = {"metadata": {"resourceVersion": action.resource_version}}
+        await self._documents.patch(place, namespace, action.workload.name, merged(change, guard))
+
+    async def _native(self, native: _Native, namespace: str) -> Sequence[Any]:
+        with translated(f"listing {native.what} of {namespace or 'all namespaces'}"):
+            if namespace:
+                return await all_pages(native.in_namespace, namespace)
+            return await all_pages(native.everywhere)
+
+    async def _jobs(self, namespace: str) -> Sequence[V1Job]:
+        with translated(f"listing Jobs of {namespace}"):
+            return await all_pages(self._batch.list_namespaced_job, namespace)
+
+    async def _others(
+        self, namespace: str
+    ) -> tuple[Sequence[ScaledKind], list[tuple[ScaledKind, list[Document]]]]:
+        kinds, problems = await self._kinds.known()
+        for problem in problems:
+            if isinstance(problem, UnavailableError):  # or a workload that is held would seem to be gone
+                raise problem
+        found = await asyncio.gather(
+            *(self._unless_refused(self._of_kind(kind, namespace)) for kind in kinds)
         )
-        with translated(f"scaling {namespace}/{workload}"):
-            await patch(
-                workload.name,
-                namespace,
-                change,
-                field_manager=names.FIELD_MANAGER,
-                _content_type=_MERGE,
-                _request_timeout=REQUEST_SECONDS,
-            )
+        return kinds, list(zip(kinds, found, strict=True))
 
-    async def _deployments(self, namespace: str) -> Sequence[V1Deployment]:
-        with translated(f"listing Deployments of {namespace or 'all namespaces'}"):
-            if namespace:
-                return await all_pages(self._api.list_namespaced_deployment, namespace)
-            return await all_pages(self._api.list_deployment_for_all_namespaces)
+    async def _of_kind(self, kind: ScaledKind, namespace: str) -> list[Document]:
+        try:
+            return await self._documents.list(kind.place, namespace)
+        except NotFoundError:  # its definition has just gone, and its objects with it
+            return []
 
-    async def _stateful_sets(self, namespace: str) -> Sequence[V1StatefulSet]:
-        with translated(f"listing StatefulSets of {namespace or 'all namespaces'}"):
-            if namespace:
-                return await all_pages(self._api.list_namespaced_stateful_set, namespace)
-            return await all_pages(self._api.list_stateful_set_for_all_namespaces)
+    async def _autoscalers(self, namespace: str) -> list[Document]:
+        try:
+            return await self._documents.list(KEDA_PLACE, namespace)
+        except NotFoundError:  # there is no KEDA
+            return []
 
-
-def _change(resource_version: str, annotations: dict[str, Any], replicas: int) -> dict[str, Any]:
-    """Return the patch of one update. With its resourceVersion the API server refuses it if anything has changed."""
-    return {
-        "metadata": {"resourceVersion": resource_version, "annotations": annotations},
-        "spec": {"replicas": replicas},
-    }
+    async def _unless_refused(self, listing: Awaitable[list[Document]]) -> list[Document]:
+        """Return what is listed, and nothing of what must not be: runs that have nothing to do with it go on."""
+        try:
+            return await listing
+        except RefusedError as error:
+            _log.warning("%s", error)
+            return []
 
 
-def _has_record(workload: V1Deployment | V1StatefulSet) -> bool:
-    metadata = workload.metadata
-    return metadata is not None and names.RECORD_ANNOTATION in (metadata.annotations or {})
+def _held(workloads: Iterable[tuple[str, Workload]]) -> list[tuple[str, Workload]]:
+    return [(namespace, workload) for namespace, workload in workloads if sight.has_record(workload)]
 
 
-def _namespace(workload: V1Deployment | V1StatefulSet) -> str:
-    return (workload.metadata.namespace if workload.metadata else None) or ""
+def _natives(apps: AppsV1Api, batch: BatchV1Api) -> tuple[_Native, ...]:
+    return (
+        _Native(
+            "Deployments",
+            apps.list_namespaced_deployment,
+            apps.list_deployment_for_all_namespaces,
+            lambda one, _: sight.deployment_view(one),
+        ),
+        _Native(
+            "StatefulSets",
+            apps.list_namespaced_stateful_set,
+            apps.list_stateful_set_for_all_namespaces,
+            sight.stateful_set_view,
+        ),
+        _Native(
+            "ReplicaSets",
+            apps.list_namespaced_replica_set,
+            apps.list_replica_set_for_all_namespaces,
+            lambda one, _: sight.replica_set_view(one),
+        ),
+        _Native(
+            "CronJobs",
+            batch.list_namespaced_cron_job,
+            batch.list_cron_job_for_all_namespaces,
+            lambda one, _: sight.cron_job_view(one),
+        ),
+    )

@@ -97,11 +97,13 @@ async def _has_movers(cluster: Cluster, key: Key) -> bool:
 async def _start_workloads(cluster: Cluster, tell: Tell) -> bool:
     """Start what is held down. What changed meanwhile is looked at again a few times."""
     for attempt in range(_TRIES):
-        held = release_all(await cluster.observe_held())
+        seen = await cluster.observe_held()
         last = attempt == _TRIES - 1
-        outcomes = [await _start(cluster, release, tell, last=last) for release in held]
-        if None not in outcomes:
-            return all(outcomes)
+        outcomes = [await _start(cluster, release, tell, last=last) for release in release_all(seen.held)]
+        if None not in outcomes and (last or not seen.unseen):
+            for problem in seen.unseen:
+                tell(f"NOT looked at: {problem}")
+            return all(outcomes) and not seen.unseen
         await asyncio.sleep(_PAUSE_SECONDS)
     return False
 

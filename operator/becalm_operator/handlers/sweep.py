@@ -5,7 +5,7 @@ It depends on nothing but the API server: neither on watches nor on the queue.
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import NoReturn
 
@@ -23,15 +23,27 @@ _AT_ONCE = 8
 _log = logging.getLogger(__name__)
 
 
+async def _nothing_more(release: Release) -> None:
+    """Do nothing: the run itself tells what became of it."""
+
+
 class Sweep:
-    """Looks through all workloads that carry a record. `beat` is called whenever it has."""
+    """Looks through all workloads that carry a record.
+
+    `beat` is called whenever it has, and `released` for each workload that it has started.
+    """
 
     def __init__(
-        self, cluster: Cluster, clock: Callable[[], datetime], beat: Callable[[], None] = lambda: None
+        self,
+        cluster: Cluster,
+        clock: Callable[[], datetime],
+        beat: Callable[[], None] = lambda: None,
+        released: Callable[[Release], Awaitable[None]] = _nothing_more,
     ) -> None:
         self._cluster = cluster
         self._clock = clock
         self._beat = beat
+        self._released = released
         self._told: dict[str, float] = {}
         self._room = asyncio.Semaphore(_AT_ONCE)
 
@@ -46,9 +58,13 @@ class Sweep:
         """Start what must be started. Returns whether all of it could be."""
         try:
             async with asyncio.timeout(_LONGEST_SECONDS):
-                found = releases(await self._cluster.observe_held(), self._clock())
+                seen = await self._cluster.observe_held()
+                found = releases(seen.held, self._clock())
                 # side by side: one that hangs keeps no other one down
-                return all(await asyncio.gather(*(self._release(release) for release in found)))
+                done = await asyncio.gather(*(self._release(release) for release in found))
+                for problem in seen.unseen:
+                    _log.warning("the sweep could not look everywhere: %s", problem)
+                return all(done) and not seen.unseen
         except (ClusterError, TimeoutError) as error:
             _log.warning("the sweep failed: %s: %s", type(error).__name__, error)
         except Exception:  # noqa: BLE001  a bug in one corner must not end the sweep
@@ -72,6 +88,7 @@ class Sweep:
                 return False
             _log.info("%s: %s", release.namespace, release.event.message)
             await self._announce(release.namespace, release.uid, release.event)
+            await self._released(release)
             return True
 
     async def _complain(self, release: Release) -> None:

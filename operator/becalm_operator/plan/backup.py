@@ -70,6 +70,7 @@ def _preflight(backup: Backup, status: BackupStatus, this: Run, owner: Owner, wo
     claims = preflight.resolve_claims(world, backup)
     preflight.refuse_bad_claims(world, claims)
     preflight.refuse_strangers(world, frozenset(claims), backup.spec.workloads)
+    preflight.refuse_running_jobs(world, frozenset(claims), workloads, backup.spec.quiesce)
     status, waiting = run.repository_opened(status, world, owner)
     if waiting:
         return waiting

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from becalm_operator.api.backup import Backup, ClaimSelection, WorkloadReference, WorkloadStatus
+from becalm_operator.api.backup import Backup, ClaimSelection, Quiesce, WorkloadReference, WorkloadStatus
 from becalm_operator.api.conditions import Condition, Reason
 from becalm_operator.plan import conditions
 from becalm_operator.plan.outcome import Failure
@@ -67,23 +67,45 @@ def refuse_missing(world: World, references: Iterable[WorkloadReference]) -> Non
         RefusalError: With the first of them.
     """
     for reference in references:
-        if str(reference) not in world.workloads:
-            raise RefusalError(Failure(Reason.WORKLOAD_NOT_FOUND, f"{reference} does not exist"))
+        _existing(world, reference)
+
+
+def _existing(world: World, reference: WorkloadReference) -> Workload:
+    workload = world.workloads.get(str(reference))
+    if workload is not None:
+        return workload
+    if not reference.is_native and reference.resource not in world.kinds:
+        unknown = (
+            f"{reference} is of kind {reference.kind} of {reference.api_version}, of which the operator was not told, "
+            "or which has no scale subresource; name its CustomResourceDefinition in extraKinds of the chart"
+        )
+        raise RefusalError(Failure(Reason.WORKLOAD_NOT_SCALABLE, unknown))
+    raise RefusalError(Failure(Reason.WORKLOAD_NOT_FOUND, f"{reference} does not exist"))
 
 
 def resolve_workloads(world: World, references: Iterable[WorkloadReference]) -> tuple[WorkloadStatus, ...]:
-    """Return the workloads of a run with their present counts.
+    """Return the workloads of a run with their present counts: the named ones, each after what would scale it back.
 
     Raises:
         RefusalError: One does not exist or must not be scaled.
     """
-    return tuple(_resolved(world, reference) for reference in references)
+    wanted = [
+        workload.reference
+        for reference in references
+        for workload in (*_autoscalers(world, reference), _existing(world, reference))
+    ]
+    resolved = {str(reference): _resolved(world, reference) for reference in wanted}
+    return tuple(resolved.values())
+
+
+def _autoscalers(world: World, reference: WorkloadReference) -> list[Workload]:
+    """Return what has to rest while a workload is down. What rests already is left alone."""
+    found = (one for one in world.workloads.values() if one.scales == str(reference))
+    return sorted((one for one in found if one.replicas or one.unfit), key=lambda one: str(one.reference))
 
 
 def _resolved(world: World, reference: WorkloadReference) -> WorkloadStatus:
-    workload = world.workloads.get(str(reference))
-    if workload is None:
-        raise RefusalError(Failure(Reason.WORKLOAD_NOT_FOUND, f"{reference} does not exist"))
+    workload = _existing(world, reference)
     if workload.unreadable_record:
         damaged = (
             f"{reference} carries an annotation becalm.dev/quiesced that cannot be read; remove it first"
@@ -111,8 +133,14 @@ def _resolved(world: World, reference: WorkloadReference) -> WorkloadStatus:
                 "stopping it would delete its data. Set it to Retain first",
             )
         )
+    if workload.unfit:
+        raise RefusalError(Failure(Reason.WORKLOAD_NOT_SCALABLE, f"{reference} {workload.unfit}"))
     return WorkloadStatus(
-        kind=reference.kind, name=reference.name, uid=workload.uid, replicas=workload.replicas
+        api_version=workload.reference.api_version,
+        kind=reference.kind,
+        name=reference.name,
+        uid=workload.uid,
+        replicas=workload.replicas,
     )
 
 
@@ -190,6 +218,23 @@ def refuse_strangers(world: World, claims: frozenset[str], stopped: Iterable[Wor
             )
 
 
+def refuse_running_jobs(
+    world: World, claims: frozenset[str], workloads: Iterable[WorkloadStatus], quiesce: Quiesce
+) -> None:
+    """Refuse if a Job of a CronJob runs on the claims and is not to be waited for.
+
+    Raises:
+        RefusalError: With the first of them.
+    """
+    if quiesce.running_jobs == "Wait":
+        return
+    cron_jobs = {str(state.reference) for state in workloads if state.reference.resource == "cronjob"}
+    for pod in world.consumers(claims):
+        if pod.owner in cron_jobs:
+            runs = f"a Job of {pod.owner} runs (pod {pod.name}), and quiesce.runningJobs is Refuse"
+            raise RefusalError(Failure(Reason.CLAIM_IN_USE, runs))
+
+
 def node_of(world: World, claim: str) -> str:
     """Return the node where a claim is mounted now, if only one node can mount it."""
     found = world.claims.get(claim)
@@ -199,6 +244,15 @@ def node_of(world: World, claim: str) -> str:
 
 
 def consumers_of(world: World, claims: frozenset[str]) -> list[Workload]:
-    """Return the workloads that mount any of the claims, by name."""
-    found = [workload for workload in world.workloads.values() if claims.intersection(workload.claims)]
-    return sorted(found, key=lambda workload: str(workload.reference))
+    """Return the workloads that mount any of the claims, by name: not what another workload has made, but that one."""
+    found = (workload for workload in world.workloads.values() if claims.intersection(workload.claims))
+    tops = {str(top.reference): top for top in (_top(world, workload) for workload in found)}
+    return [tops[name] for name in sorted(tops)]
+
+
+def _top(world: World, workload: Workload) -> Workload:
+    passed = {str(workload.reference)}
+    while workload.owner in world.workloads and workload.owner not in passed:
+        passed.add(workload.owner)
+        workload = world.workloads[workload.owner]
+    return workload

@@ -12,6 +12,7 @@ from becalm_operator.api.backup import Quiesce, RunStatus, WorkloadReference, Wo
 from becalm_operator.api.base import parse_duration, to_utc
 from becalm_operator.api.conditions import Reason
 from becalm_operator.api.record import Holder, Record, undo_command
+from becalm_operator.plan import wording
 from becalm_operator.plan.outcome import Failure
 from becalm_operator.plan.steps import Action, Event, ScaleDown, ScaleUp
 from becalm_operator.plan.world import Workload, World
@@ -73,7 +74,7 @@ def stop(run: Run, world: World, workloads: tuple[WorkloadStatus, ...]) -> Step:
             if state is not workloads[-1] and _has_pods(world, state):
                 return Step(workloads, failure=_too_slow(run, world, workload.reference, workload.record))
         elif workload.replicas > 0:
-            return _stop(run, world, workloads, state, workload)
+            return _stop(run, world, workloads, workload)
     return Step(workloads, done=True)
 
 
@@ -99,8 +100,19 @@ def _interference(run: Run, state: WorkloadStatus, workload: Workload) -> Failur
         holder = workload.record.by
         return _changed(state, f"is held down by {holder.kind} {holder.name}")
     if workload.replicas > 0:
-        return _changed(state, f"was scaled to {workload.replicas} by somebody while the run held it down")
+        return _changed(state, f"was {wording.set_to(workload)} by somebody while the run held it down")
+    if _has_moved(workload):
+        return _changed(state, _MOVED)
     return None
+
+
+_MOVED = "was changed by somebody while the run held it down; it may have been up in between"
+
+
+def _has_moved(workload: Workload) -> bool:
+    """Say whether the spec is another one than that which the run has left: it may have gone up and down again."""
+    expected = workload.record.generation if workload.record is not None else None
+    return expected is not None and workload.generation not in (0, expected)
 
 
 def _too_slow(run: Run, world: World, workload: WorkloadReference, record: Record) -> Failure | None:
@@ -108,34 +120,40 @@ def _too_slow(run: Run, world: World, workload: WorkloadReference, record: Recor
     timeout = run.quiesce.drain_timeout
     if world.now - record.at <= parse_duration(timeout):
         return None
-    return Failure(Reason.DRAIN_TIMEOUT, f"pods of {workload} did not end within drainTimeout ({timeout})")
+    left = sorted(pod.name for pod in world.pods if pod.owner == str(workload) and not pod.ended)
+    which = f"pods of {workload} ({', '.join(left[:5])})"
+    return Failure(Reason.DRAIN_TIMEOUT, f"{which} did not end within drainTimeout ({timeout})")
 
 
-def _stop(
-    run: Run, world: World, workloads: tuple[WorkloadStatus, ...], state: WorkloadStatus, workload: Workload
-) -> Step:
+def _stop(run: Run, world: World, workloads: tuple[WorkloadStatus, ...], workload: Workload) -> Step:
     first = min((other.stopped_at for other in workloads if other.stopped_at), default=to_utc(world.now))
     record = Record(
         by=run.holder,
         at=to_utc(world.now),
         replicas=workload.replicas,
         deadline=first + parse_duration(run.quiesce.max_downtime),
-        undo=undo_command(state.kind, run.namespace, state.name, workload.replicas),
+        undo=undo_command(run.namespace, workload.reference, workload.switch, workload.replicas),
+        generation=_generation_after(workload),
     )
-    action = ScaleDown(workload.reference, workload.uid, workload.resource_version, record)
+    action = ScaleDown(workload.reference, workload.uid, workload.resource_version, record, workload.switch)
     who = f"{run.holder.kind} {run.holder.name}"
     event = Event(
         "Quiesced",
-        f"{who} scaled {workload.reference} from {workload.replicas} to 0; "
+        f"{who} {wording.stopped(workload)}; "
         f"it is started again by {record.deadline:%H:%M:%S} UTC at the latest. By hand: {record.undo}",
         workload=workload.reference,
     )
     return Step(workloads, (action,), (event,))
 
 
+def _generation_after(workload: Workload) -> int | None:
+    """Return the generation that the update will leave, which the API server takes only for this very version."""
+    return workload.generation + workload.switch.counts_as_change if workload.generation else None
+
+
 def drained(world: World, claims: frozenset[str]) -> str:
-    """Return which pods still hold the claims, for people; nothing if none does."""
-    names = [pod.name for pod in world.consumers(claims)]
+    """Return which pods still hold the claims and where, for people; nothing if none does."""
+    names = [f"{pod.name} on {pod.node}" if pod.node else pod.name for pod in world.consumers(claims)]
     return ", ".join(sorted(names)[:5])
 
 
@@ -148,8 +166,10 @@ def taint(
         if state.stopped_at is None:
             continue
         if workload is None or not _ours(run, workload) or workload.replicas > 0:
-            what = "deleted or made anew" if workload is None else f"scaled to {workload.replicas}"
+            what = "deleted or made anew" if workload is None else wording.set_to(workload)
             return Failure(Reason.TAINTED, f"{state.reference} was {what} by somebody while it was held down")
+        if _has_moved(workload):
+            return Failure(Reason.TAINTED, f"{state.reference} {_MOVED}")
     for pod in world.consumers(claims):
         who = f"pod {pod.name}" + (f" of {pod.owner}" if pod.owner else "")
         return Failure(Reason.TAINTED, f"{who} mounted a claim while it was being used")
@@ -175,9 +195,10 @@ def resume(
             # deleted, made anew or taken over: nothing of ours is left to undo
             states[at] = state.model_copy(update={"started_at": to_utc(world.now)})
             continue
-        if workload.record is not None or workload.unreadable_record:
+        if workload.record is not None or workload.unreadable_record or _has_lost_its_record(state, workload):
             actions.append(_start(state, workload))
             events.append(_started(run, state, workload))
+            states[at] = state.model_copy(update={"released_at": to_utc(world.now)})
         elif _is_ready(workload) or world.now - since > START_TIMEOUT:
             states[at] = state.model_copy(update={"started_at": to_utc(world.now)})
             continue
@@ -187,8 +208,14 @@ def resume(
     return Step(tuple(states), tuple(actions), tuple(events), done=not waiting)
 
 
+def _has_lost_its_record(state: WorkloadStatus, workload: Workload) -> bool:
+    """Say whether a workload is still down though its record is gone, as when `kubectl rollout undo` took it away."""
+    return workload.replicas == 0 and state.replicas > 0 and state.released_at is None
+
+
 def _start(state: WorkloadStatus, workload: Workload) -> ScaleUp:
-    return ScaleUp(workload.reference, workload.uid, workload.resource_version, _count(state, workload))
+    count = _count(state, workload)
+    return ScaleUp(workload.reference, workload.uid, workload.resource_version, count, workload.switch)
 
 
 def _count(state: WorkloadStatus, workload: Workload) -> int:
@@ -201,7 +228,7 @@ def _count(state: WorkloadStatus, workload: Workload) -> int:
 def _started(run: Run, state: WorkloadStatus, workload: Workload) -> Event:
     return Event(
         "Released",
-        f"{run.holder.kind} {run.holder.name} scaled {workload.reference} back to {_count(state, workload)}",
+        f"{run.holder.kind} {run.holder.name} {wording.started(workload, _count(state, workload))}",
         workload=workload.reference,
     )
 

@@ -64,6 +64,7 @@ def _preflight(restore: Restore, status: RestoreStatus, this: Run, owner: Owner,
     stopped = _to_stop(restore, world)
     workloads = preflight.resolve_workloads(world, stopped)
     preflight.refuse_strangers(world, claims, stopped)
+    preflight.refuse_running_jobs(world, claims, workloads, restore.spec.quiesce)
     status, waiting = run.repository_opened(status, world, owner)
     if waiting:
         return waiting

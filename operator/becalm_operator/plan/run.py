@@ -8,6 +8,7 @@ from becalm_engine.contract import AccessReport
 from becalm_operator.api.backup import Phase, RunStatus, WorkloadReference, WorkloadStatus
 from becalm_operator.api.base import Metadata, parse_duration, to_utc
 from becalm_operator.api.conditions import Reason
+from becalm_operator.api.names import RELEASED_ANNOTATION
 from becalm_operator.manifests.jobs import ACCESS, Owner, access_job
 from becalm_operator.manifests.names import job_name
 from becalm_operator.plan import conditions, preflight, quantities, quiesce
@@ -159,7 +160,7 @@ def given_up(status: S, run: Run, metadata: Metadata, kind: str, now: datetime) 
     if metadata.deletion_timestamp and not status.reason and status.phase is not Phase.FINISHING:
         gone = Failure(Reason.DELETED, f"the {kind} was deleted while it ran")
         return Plan(failing(status, gone, now), again_seconds=SOON)
-    late = overdue(status, run, now) if status.phase in _USING_DOWNTIME else None
+    late = overdue(status, run, metadata, now) if status.phase in _USING_DOWNTIME else None
     return Plan(failing(status, late, now), again_seconds=SOON) if late else None
 
 
@@ -283,7 +284,7 @@ def _resumed(status: S, workloads: tuple[WorkloadStatus, ...]) -> S:
     return changed(status, workloads=workloads, message=message)
 
 
-def overdue(status: RunStatus, run: Run, now: datetime) -> Failure | None:
+def overdue(status: RunStatus, run: Run, metadata: Metadata, now: datetime) -> Failure | None:
     """Return the failure of a run that has used up its downtime."""
     deadline = quiesce.deadline_of(run, status.workloads)
     if deadline is None and status.phase is Phase.QUIESCING and status.phase_time is not None:
@@ -292,6 +293,8 @@ def overdue(status: RunStatus, run: Run, now: datetime) -> Failure | None:
     if deadline is None or now < deadline:
         return None
     text = f"the run did not end within maxDowntime ({run.quiesce.max_downtime})"
+    if released := metadata.annotations.get(RELEASED_ANNOTATION):
+        text += f"; as no operator did, the watchdog started workloads of it at {released}"
     return Failure(Reason.DOWNTIME_EXCEEDED, text)
 
 

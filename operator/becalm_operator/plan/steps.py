@@ -9,6 +9,7 @@ from kubernetes.aio.client import V1Job
 from becalm_operator.api.backup import BackupSpec, WorkloadReference
 from becalm_operator.api.base import Model
 from becalm_operator.api.record import Record
+from becalm_operator.api.switches import REPLICAS, Switch
 
 StatusT = TypeVar("StatusT", bound=Model)
 
@@ -29,22 +30,24 @@ class DeleteJob:
 
 @dataclass(frozen=True, slots=True)
 class ScaleDown:
-    """Scale a workload to 0 and write the record, in one update that fails if the workload has changed."""
+    """Bring a workload to a standstill and write the record, in one update that fails if the workload has changed."""
 
     workload: WorkloadReference
     uid: str
     resource_version: str
     record: Record
+    switch: Switch = REPLICAS
 
 
 @dataclass(frozen=True, slots=True)
 class ScaleUp:
-    """Scale a workload back and remove the record, in one update that fails if the workload has changed."""
+    """Start a workload again and remove the record, in one update that fails if the workload has changed."""
 
     workload: WorkloadReference
     uid: str
     resource_version: str
     replicas: int
+    switch: Switch = REPLICAS
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from becalm_operator.api.record import Holder
+from becalm_operator.plan import wording
 from becalm_operator.plan.steps import Event, ScaleUp
 from becalm_operator.plan.world import Held
 
@@ -16,6 +18,8 @@ class Release:
     uid: str
     action: ScaleUp | None
     event: Event
+    run: Holder | None = None
+    """The run that holds it, if that still goes on."""
 
 
 def releases(held: Iterable[Held], now: datetime) -> Sequence[Release]:
@@ -59,8 +63,7 @@ def _started(held: Held, reason: str) -> Release:
         return Release(held.namespace, workload.uid, None, event)
     # somebody has scaled it up by hand already: their count stays, and only the record goes
     replicas = workload.replicas or record.replicas
-    action = ScaleUp(workload.reference, workload.uid, workload.resource_version, replicas)
-    event = Event(
-        "Released", f"scaled {workload.reference} back to {replicas} {reason}", workload=workload.reference
-    )
-    return Release(held.namespace, workload.uid, action, event)
+    action = ScaleUp(workload.reference, workload.uid, workload.resource_version, replicas, workload.switch)
+    event = Event("Released", f"{wording.started(workload, replicas)} {reason}", workload=workload.reference)
+    going_on = held.run is not None and not held.run.phase.finished
+    return Release(held.namespace, workload.uid, action, event, record.by if going_on else None)

@@ -8,27 +8,38 @@ from becalm_operator.api.backup import Backup, RunStatus, WorkloadReference
 from becalm_operator.api.record import Record
 from becalm_operator.api.repository import BackupRepository
 from becalm_operator.api.schedule import BackupSchedule
+from becalm_operator.api.switches import REPLICAS, Switch
 from becalm_operator.manifests.jobs import Image
 
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """A Deployment or StatefulSet. `record` is what its annotation says, if becalm stopped it."""
+    """What can be brought to a standstill. `record` is what its annotation says, if becalm stopped it.
+
+    `replicas` is 1 or 0 for what is only on or off: a CronJob, and a ScaledObject of KEDA.
+    """
 
     reference: WorkloadReference
     uid: str
     resource_version: str
     replicas: int
     ready: int = 0
+    switch: Switch = REPLICAS
+    generation: int = 0
+    """0 where its kind does not count changes of the spec alone."""
     settled: bool = True
     """Its controller has seen the newest spec."""
     record: Record | None = None
     unreadable_record: bool = False
     """It carries a record that makes no sense: somebody has changed it by hand."""
     owner: str = ""
-    """The controller that owns it, as Kind/name."""
+    """The controller that owns it, named as a workload is."""
     deletes_claims: bool = False
     claims: tuple[str, ...] = ()
+    scales: str = ""
+    """The workload whose count it decides on, if it is an autoscaler."""
+    unfit: str = ""
+    """Why it cannot be brought to a standstill."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +107,8 @@ class World:
     repository: BackupRepository | None = None
     workloads: Mapping[str, Workload] = field(default_factory=dict)
     """By their reference, as kind/name."""
+    kinds: frozenset[str] = frozenset()
+    """The kinds beside the native ones that the operator was told of, as kind.group."""
     pods: tuple[Pod, ...] = ()
     claims: Mapping[str, Claim] = field(default_factory=dict)
     jobs: Mapping[str, JobState] = field(default_factory=dict)
@@ -135,3 +148,11 @@ class Held:
     namespace: str
     workload: Workload
     run: RunStatus | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Holdings:
+    """All that carries a record, and where nobody could look, for people."""
+
+    held: tuple[Held, ...]
+    unseen: tuple[str, ...] = ()

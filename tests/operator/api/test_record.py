@@ -9,9 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from becalm_operator.api.backup import WorkloadReference
 from becalm_operator.api.base import NAME_PATTERN, time_text
 from becalm_operator.api.names import RECORD_ANNOTATION
 from becalm_operator.api.record import Holder, Record, undo_command
+from becalm_operator.api.switches import KEDA_PAUSE, REPLICAS, SUSPENSION, Form, Switch
 
 names = st.from_regex(NAME_PATTERN, fullmatch=True).filter(lambda name: len(name) <= 63)
 replicas = st.integers(0, 2**31 - 1)
@@ -27,6 +29,7 @@ records = st.builds(
     replicas=replicas,
     deadline=times,
     undo=st.text(st.characters(exclude_categories=["Cs"])),
+    generation=st.none() | st.integers(1, 2**63 - 1),
 )
 
 
@@ -53,15 +56,52 @@ def test_a_record_that_lost_a_part_is_refused(record: Record, lost: str) -> None
         Record.model_validate_json(json.dumps(plain))
 
 
-@given(st.sampled_from(["Deployment", "StatefulSet"]), names, names, replicas)
-def test_the_command_restores_the_replicas_and_removes_the_record_in_one_update(
-    kind: str, namespace: str, name: str, count: int
-) -> None:
-    words = shlex.split(undo_command(kind, namespace, name, count))
+SWITCHES = {
+    WorkloadReference(kind="Deployment", name="x"): (REPLICAS, {"spec": {"replicas": 3}}),
+    WorkloadReference(kind="StatefulSet", name="x"): (REPLICAS, {"spec": {"replicas": 3}}),
+    WorkloadReference(kind="CronJob", name="x"): (SUSPENSION, {"spec": {"suspend": False}}),
+    WorkloadReference(api_version="example.org/v1", kind="Widget", name="x"): (
+        Switch(Form.COUNT, ("spec", "size", "members")),
+        {"spec": {"size": {"members": 3}}},
+    ),
+    WorkloadReference(api_version="keda.sh/v1alpha1", kind="ScaledObject", name="x"): (KEDA_PAUSE, {}),
+}
 
-    *command, patch = words
-    assert command == ["kubectl", "-n", namespace, "patch", kind.lower(), name, "--type", "merge", "-p"]
+
+@given(names, names, replicas)
+def test_the_command_restores_the_replicas_and_removes_the_record_in_one_update(
+    namespace: str, name: str, count: int
+) -> None:
+    workload = WorkloadReference(kind="Deployment", name=name)
+
+    *command, patch = shlex.split(undo_command(namespace, workload, REPLICAS, count))
+
+    assert command == ["kubectl", "-n", namespace, "patch", "deployment", name, "--type", "merge", "-p"]
     assert json.loads(patch) == {
         "metadata": {"annotations": {RECORD_ANNOTATION: None}},
         "spec": {"replicas": count},
     }
+
+
+@pytest.mark.parametrize("workload", SWITCHES, ids=str)
+def test_the_command_of_any_kind_sets_its_own_field(workload: WorkloadReference) -> None:
+    switch, spec = SWITCHES[workload]
+
+    *command, patch = shlex.split(undo_command("shop", workload, switch, 3))
+
+    assert command[4] == str(workload).partition("/")[0]
+    changes = json.loads(patch)
+    assert changes.pop("metadata")["annotations"].pop(RECORD_ANNOTATION, "kept") is None
+    assert changes == spec
+
+
+def test_a_record_of_an_older_version_is_read() -> None:
+    text = (
+        '{"by":{"kind":"Backup","name":"b","uid":"u"},"at":"2026-11-27T03:00:00Z","replicas":3,'
+        '"deadline":"2026-11-27T03:30:00Z","undo":"kubectl"}'
+    )
+
+    record = Record.model_validate_json(text)
+
+    assert record.generation is None
+    assert record.to_annotation() == text

@@ -7,12 +7,13 @@ import pytest
 
 from becalm_operator.cluster.port import Cluster
 from tests.operator.cluster.jobs_contract import JobsContract
+from tests.operator.cluster.kinds_contract import KindsContract
 from tests.operator.cluster.lab import Lab, Scene
 from tests.operator.cluster.objects_contract import ObjectsContract
 from tests.operator.cluster.workloads_contract import WorkloadsContract
 
 
-class ClusterContract(ObjectsContract, WorkloadsContract, JobsContract):
+class ClusterContract(ObjectsContract, WorkloadsContract, KindsContract, JobsContract):
     """All of it. A subclass has fixtures `cluster` and `lab`."""
 
     @pytest.fixture

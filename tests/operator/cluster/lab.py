@@ -31,6 +31,8 @@ from becalm_operator.plan.world import Held, JobState, Workload, World
 
 T = TypeVar("T")
 
+LONE = WorkloadReference(kind="ReplicaSet", name="lone")
+REPORTS = WorkloadReference(kind="CronJob", name="reports")
 WEB = WorkloadReference(kind="Deployment", name="web")
 DB = WorkloadReference(kind="StatefulSet", name="db")
 REPORT = '{"kind":"access","exit_code":0,"repository_id":"abc","version":2}'
@@ -71,11 +73,34 @@ class Lab(Protocol):
     ) -> None:
         """Make a StatefulSet with a claim template."""
 
+    async def make_replica_set(self, name: str, *, replicas: int, claims: Sequence[str] = ()) -> None:
+        """Make a ReplicaSet of nobody."""
+
+    async def make_cron_job(self, name: str, *, claims: Sequence[str] = (), suspend: bool = False) -> None:
+        """Make a CronJob whose time does not come."""
+
+    async def run_cron_job(self, name: str) -> None:
+        """Start a Job of a CronJob that does not end by itself."""
+
+    async def make_widget(self, name: str, members: int | None) -> None:
+        """Make a Widget, which nobody looks after. None leaves its count unset."""
+
+    async def make_autoscaler(
+        self, name: str, target: WorkloadReference, annotations: Mapping[str, str] | None = None
+    ) -> None:
+        """Make a ScaledObject, which nobody looks after."""
+
     async def make_pod(self, name: str, claims: Sequence[str]) -> None:
         """Make a pod of nobody."""
 
     async def scale(self, workload: WorkloadReference, replicas: int) -> None:
         """Scale a workload as a person does: its annotations stay."""
+
+    async def type(self, words: Sequence[str]) -> None:
+        """Do what a person who types this does: `kubectl -n NAMESPACE patch KIND NAME --type merge -p PATCH`."""
+
+    async def edit(self, workload: WorkloadReference) -> None:
+        """Change the spec of a workload, but not its count."""
 
     async def delete_workload(self, workload: WorkloadReference) -> None:
         """Delete a workload."""
@@ -139,7 +164,7 @@ class Scene:
 
         async def attempt() -> bool | None:
             seen = (await self.world(backup)).workloads[str(reference)]
-            action = ScaleUp(reference, seen.uid, seen.resource_version, replicas)
+            action = ScaleUp(reference, seen.uid, seen.resource_version, replicas, seen.switch)
             try:
                 await self.cluster.apply(backup, action)
             except ConflictError:
@@ -150,7 +175,7 @@ class Scene:
 
     async def held(self) -> dict[str, Held]:
         """Return what carries a record in the lab's namespace."""
-        found = await self.cluster.observe_held()
+        found = (await self.cluster.observe_held()).held
         return {str(h.workload.reference): h for h in found if h.namespace == self.lab.namespace}
 
     async def job(self, backup: Backup, name: str, what: str, holds: Callable[[JobState], bool]) -> JobState:
@@ -189,9 +214,10 @@ def a_scale_down(backup: Backup, workload: Workload, world: World) -> ScaleDown:
         at=world.now,
         replicas=workload.replicas,
         deadline=world.now + timedelta(minutes=30),
-        undo=undo_command("Deployment", metadata.namespace, "web", workload.replicas),
+        generation=workload.generation + workload.switch.counts_as_change,
+        undo=undo_command(metadata.namespace, workload.reference, workload.switch, workload.replicas),
     )
-    return ScaleDown(workload.reference, workload.uid, workload.resource_version, record)
+    return ScaleDown(workload.reference, workload.uid, workload.resource_version, record, workload.switch)
 
 
 def name_of(job: V1Job) -> str:

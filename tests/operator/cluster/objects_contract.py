@@ -117,6 +117,26 @@ class ObjectsContract:
         with pytest.raises(ConflictError):
             await scene.cluster.set_finalizer(backup, present=True)
 
+    async def test_an_annotation_is_set_beside_others_whatever_the_version(self, scene: Scene) -> None:
+        backup = await scene.backup()
+        await scene.cluster.annotate(backup, "example.org/one", "1")
+        await scene.lab.touch(backup)
+
+        await scene.cluster.annotate(backup, "example.org/two", "2")
+
+        loaded = await scene.cluster.load(Backup, scene.lab.namespace, "b")
+        assert loaded is not None
+        ours = {name: value for name, value in loaded.metadata.annotations.items() if "example" in name}
+        assert ours == {"example.org/one": "1", "example.org/two": "2"}
+
+    async def test_an_annotation_of_what_is_gone_is_harmless(self, scene: Scene) -> None:
+        backup = await scene.backup()
+        await scene.lab.delete(backup)
+
+        await scene.cluster.annotate(backup, "example.org/one", "1")
+
+        assert await scene.cluster.load(Backup, scene.lab.namespace, "b") is None
+
     async def test_making_a_backup_twice_makes_one(self, scene: Scene) -> None:
         schedule = await scene.lab.make(a_schedule(scene.lab.namespace))
         labels = {names.SCHEDULE_LABEL: "nightly", "tier": "gold"}

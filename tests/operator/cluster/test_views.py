@@ -14,7 +14,7 @@ from kubernetes.aio.client import (
 )
 
 from becalm_operator.api.record import Holder, Record
-from becalm_operator.cluster import views
+from becalm_operator.cluster import views, workload_views
 
 NOON = datetime(2026, 11, 27, 12, tzinfo=UTC)
 
@@ -67,8 +67,8 @@ def a_pod(phase: str = "Running", **changes: Any) -> V1Pod:
     return made
 
 
-def controller(kind: str, name: str) -> list[dict[str, Any]]:
-    return [{"apiVersion": "apps/v1", "kind": kind, "name": name, "uid": "x", "controller": True}]
+def controller(kind: str, name: str, version: str = "apps/v1") -> list[dict[str, Any]]:
+    return [{"apiVersion": version, "kind": kind, "name": name, "uid": "x", "controller": True}]
 
 
 def a_volume(claim: str) -> dict[str, Any]:
@@ -89,7 +89,9 @@ def becalm_container(state: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def test_a_deployment_shows_its_counts_and_claims() -> None:
-    seen = views.deployment_view(a_deployment(volumes=[a_volume("data"), {"name": "tmp", "emptyDir": {}}]))
+    seen = workload_views.deployment_view(
+        a_deployment(volumes=[a_volume("data"), {"name": "tmp", "emptyDir": {}}])
+    )
 
     assert (str(seen.reference), seen.replicas, seen.ready, seen.settled) == ("deployment/web", 3, 2, True)
     assert seen.claims == ("data",)
@@ -98,11 +100,11 @@ def test_a_deployment_shows_its_counts_and_claims() -> None:
 
 
 def test_a_deployment_whose_controller_lags_behind_is_not_settled() -> None:
-    assert not views.deployment_view(a_deployment(observed=1)).settled
+    assert not workload_views.deployment_view(a_deployment(observed=1)).settled
 
 
 def test_a_deployment_without_a_count_has_one_replica() -> None:
-    assert views.deployment_view(a_deployment(replicas=None)).replicas == 1
+    assert workload_views.deployment_view(a_deployment(replicas=None)).replicas == 1
 
 
 def test_a_record_is_read_from_its_annotation() -> None:
@@ -110,21 +112,25 @@ def test_a_record_is_read_from_its_annotation() -> None:
         by=Holder(kind="Backup", name="b", uid="u"), at=NOON, replicas=3, deadline=NOON, undo="kubectl"
     )
 
-    seen = views.deployment_view(a_deployment(annotations={"becalm.dev/quiesced": record.to_annotation()}))
+    seen = workload_views.deployment_view(
+        a_deployment(annotations={"becalm.dev/quiesced": record.to_annotation()})
+    )
 
     assert seen.record == record
 
 
 @pytest.mark.parametrize("text", ["", "{}", "no JSON", '{"replicas": "many"}'])
 def test_a_record_that_makes_no_sense_is_seen_as_such(text: str) -> None:
-    seen = views.deployment_view(a_deployment(annotations={"becalm.dev/quiesced": text}))
+    seen = workload_views.deployment_view(a_deployment(annotations={"becalm.dev/quiesced": text}))
 
     assert seen.record is None
     assert seen.unreadable_record
 
 
 def test_a_controller_that_owns_a_workload_is_named() -> None:
-    assert views.deployment_view(a_deployment(owners=controller("Rollout", "web"))).owner == "Rollout/web"
+    owners = controller("Rollout", "web", "argoproj.io/v1alpha1")
+
+    assert workload_views.deployment_view(a_deployment(owners=owners)).owner == "rollout.argoproj.io/web"
 
 
 def a_stateful_set(policy: dict[str, str] | None = None) -> V1StatefulSet:
@@ -149,7 +155,7 @@ def a_stateful_set(policy: dict[str, str] | None = None) -> V1StatefulSet:
 def test_a_stateful_set_has_the_claims_of_its_templates() -> None:
     known = ("data-db-0", "data-db-10", "data-db-x", "data-dbx-0", "xdata-db-0", "other")
 
-    seen = views.stateful_set_view(a_stateful_set(), known)
+    seen = workload_views.stateful_set_view(a_stateful_set(), known)
 
     assert seen.claims == ("shared", "data-db-0", "data-db-10")
 
@@ -159,7 +165,7 @@ def test_a_stateful_set_has_the_claims_of_its_templates() -> None:
     [({"whenScaled": "Delete"}, True), ({"whenScaled": "Retain"}, False), (None, False)],
 )
 def test_a_stateful_set_that_deletes_its_claims_is_seen(policy: dict[str, str] | None, deletes: bool) -> None:
-    assert views.stateful_set_view(a_stateful_set(policy), ()).deletes_claims is deletes
+    assert workload_views.stateful_set_view(a_stateful_set(policy), ()).deletes_claims is deletes
 
 
 def test_a_pod_of_a_replica_set_is_its_deployments() -> None:
@@ -170,13 +176,32 @@ def test_a_pod_of_a_replica_set_is_its_deployments() -> None:
         }
     )
     assert replica_set is not None
-    owners = views.replica_set_owners([replica_set])
+    owners = {"replicaset/web-abc": workload_views.replica_set_view(replica_set).owner}
 
     seen = views.pod_view(
         a_pod(owners=controller("ReplicaSet", "web-abc"), volumes=[a_volume("data")]), owners
     )
 
     assert (seen.owner, seen.claims, seen.node, seen.ended) == ("deployment/web", ("data",), "node1", False)
+
+
+@pytest.mark.parametrize("owned", [True, False])
+def test_the_record_of_a_replica_set_that_is_owned_is_a_copy(owned: bool) -> None:
+    record = Record(
+        by=Holder(kind="Backup", name="b", uid="u"), at=NOON, replicas=3, deadline=NOON, undo="kubectl"
+    )
+    metadata = {
+        "name": "web-abc",
+        "annotations": {"becalm.dev/quiesced": record.to_annotation()},
+        "ownerReferences": controller("Deployment", "web") if owned else [],
+    }
+    replica_set = V1ReplicaSet.from_dict({"metadata": metadata, "spec": {"selector": {}}})
+    assert replica_set is not None
+
+    seen = workload_views.replica_set_view(replica_set)
+
+    assert seen.record == (None if owned else record)
+    assert workload_views.has_record(seen) is not owned
 
 
 def test_a_pod_of_a_bare_replica_set_is_that_replica_sets() -> None:

@@ -46,7 +46,7 @@ class WorkloadsContract:
 
         seen = (await scene.world(await scene.backup())).workloads["deployment/web"]
 
-        assert seen.owner == "ConfigMap/web"
+        assert seen.owner == "configmap/web"
 
     async def test_a_claim_is_seen_with_its_volume_and_labels(self, scene: Scene) -> None:
         await scene.lab.make_claim("data", {"tier": "gold"})

@@ -29,6 +29,7 @@ from becalm_operator.plan.steps import (
 from becalm_operator.plan.world import (
     Claim,
     Held,
+    Holdings,
     JobState,
     OtherRun,
     Pod,
@@ -75,6 +76,7 @@ class FakeCluster:
             image=_IMAGE,
             repository=await self.load(BackupRepository, namespace, run.spec.repository_ref.name),
             workloads=workloads,
+            kinds=frozenset({"widget.example.org"}),
             pods=self._pods(namespace),
             claims=self._claims(namespace),
             jobs=self._jobs(run.metadata.uid),
@@ -93,14 +95,14 @@ class FakeCluster:
         mine = [b for b in backups_in(self.state, schedule.metadata.namespace) if uid in owner_uids(b)]
         return ScheduleWorld(self.state.now, tuple(mine))
 
-    async def observe_held(self) -> Sequence[Held]:
+    async def observe_held(self) -> Holdings:
         """Return every workload that carries a record."""
         held = []
         for stored in self.state.workloads.values():
             if names.RECORD_ANNOTATION in stored.annotations:
                 run = self._holder(stored.namespace, stored.record.by) if stored.record else None
                 held.append(Held(stored.namespace, self._workload(stored), run))
-        return held
+        return Holdings(tuple(held))
 
     def _holder(self, namespace: str, holder: Holder) -> RunStatus | None:
         run = self.state.resources.get(Key(holder.kind, namespace, holder.name))
@@ -112,6 +114,7 @@ class FakeCluster:
 
     def _workload(self, stored: StoredWorkload) -> Workload:
         known = [name for namespace, name in self.state.claims if namespace == stored.namespace]
+        mounts = stored.mounts if stored.reference.is_native else self._mounted(stored)
         prefix = f"{stored.template}-{stored.reference.name}-"
         own = [name for name in known if stored.template and name.startswith(prefix)]
         return Workload(
@@ -119,14 +122,24 @@ class FakeCluster:
             uid=stored.uid,
             resource_version=str(stored.resource_version),
             replicas=stored.replicas,
-            ready=stored.ready,
-            settled=stored.observed == stored.generation,
+            ready=stored.ready if stored.has_pods else stored.replicas,
+            settled=not stored.has_pods or stored.observed == stored.generation,
+            switch=stored.switch,
+            generation=stored.generation,
             record=stored.record,
             unreadable_record=names.RECORD_ANNOTATION in stored.annotations and stored.record is None,
-            owner=stored.owner,
+            owner=stored.owner.lower(),
             deletes_claims=stored.deletes_claims,
-            claims=(*stored.mounts, *sorted(own)),
+            claims=(*mounts, *sorted(own)),
+            scales=stored.scales,
+            unfit=stored.unfit,
         )
+
+    def _mounted(self, stored: StoredWorkload) -> tuple[str, ...]:
+        """Return what the pods of a workload mount: its own document does not tell."""
+        place = (stored.namespace, str(stored.reference))
+        pods = [pod for pod in self.state.pods.values() if (pod.namespace, pod.controller) == place]
+        return tuple(sorted({claim for pod in pods for claim in pod.claims}))
 
     def _pods(self, namespace: str) -> tuple[Pod, ...]:
         pods = [_pod(pod) for pod in self.state.pods.values() if pod.namespace == namespace]
@@ -181,7 +194,7 @@ class FakeCluster:
         workload = self._unchanged(namespace, action)
         workload.replicas = 0
         workload.annotations[names.RECORD_ANNOTATION] = action.record.to_annotation()
-        self.state.touched(workload, spec=True)
+        self.state.touched(workload, spec=workload.switch.counts_as_change)
         self.stops.append((action.record.by.uid, str(action.workload)))
 
     def _start(self, namespace: str, action: ScaleUp) -> None:
@@ -190,17 +203,21 @@ class FakeCluster:
         workload = self._unchanged(namespace, action)
         workload.replicas = action.replicas
         workload.annotations.pop(names.RECORD_ANNOTATION, None)
-        self.state.touched(workload, spec=True)
+        self.state.touched(workload, spec=workload.switch.counts_as_change)
         self.starts.append(str(action.workload))
 
     def _unchanged(self, namespace: str, action: ScaleDown | ScaleUp) -> StoredWorkload:
         workload = self.state.workload(namespace, action.workload)
         if str(workload.resource_version) != action.resource_version:
             raise ConflictError(f"{action.workload} has changed since it was read")
+        if action.switch != workload.switch:
+            raise RefusedError(f"{action.workload} has no field {'.'.join(action.switch.path)}")
         return workload
 
     def _make_job(self, namespace: str, job: V1Job) -> None:
         stored = _stored_job(self.state, namespace, job)
+        if namespace in self.state.terminating:
+            raise RefusedError(f"namespace {namespace} is being terminated")
         if (namespace, stored.name) not in self.state.jobs:
             self.state.jobs[namespace, stored.name] = stored
             self.state.next_version()
@@ -232,11 +249,19 @@ class FakeCluster:
 
     async def announce(self, owner: Resource, event: Event) -> None:
         """Make an event about an object of ours."""
+        if owner.metadata.namespace in self.state.terminating:
+            raise RefusedError(f"namespace {owner.metadata.namespace} is being terminated")
         self.state.events.append((str(key_of(owner)), event))
 
     async def announce_workload(self, namespace: str, uid: str, event: Event) -> None:
         """Make an event about a workload alone."""
         self.state.events.append((f"{namespace}/{event.workload}", event))
+
+    async def annotate(self, resource: Resource, name: str, value: str) -> None:
+        """Set an annotation of an object of ours."""
+        found = self.state.resources.get(key_of(resource))
+        if found is not None:
+            self.state.alter(found, annotations={**found.metadata.annotations, name: value})
 
     async def set_finalizer(self, resource: R, *, present: bool) -> R:
         """Put our finalizer on an object or take it off."""

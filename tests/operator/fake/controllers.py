@@ -22,6 +22,8 @@ def tick(state: State) -> None:
         _advance_pod(state, pod)
     for workload in list(state.workloads.values()):
         _advance_workload(state, workload)
+    for rival in state.rivals:
+        rival(state)
     _note_torn(state)
     _collect_garbage(state)
 
@@ -31,6 +33,9 @@ def tick(state: State) -> None:
 
 def _advance_pod(state: State, pod: StoredPod) -> None:
     pod.age += 1
+    if pod.lasts is not None and pod.age >= pod.lasts:
+        del state.pods[pod.namespace, pod.name]
+        return
     if pod.ending is None or pod.controller in state.held_pods:
         return
     pod.ending -= 1
@@ -39,6 +44,8 @@ def _advance_pod(state: State, pod: StoredPod) -> None:
 
 
 def _advance_workload(state: State, workload: StoredWorkload) -> None:
+    if not workload.has_pods:
+        return
     before = (workload.observed, workload.ready)
     workload.observed = workload.generation
     mine = [

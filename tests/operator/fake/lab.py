@@ -1,5 +1,7 @@
 """The lab of the cluster in memory."""
 
+import json
+import shlex
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TypeVar
 
@@ -9,10 +11,11 @@ from becalm_operator.api import names
 from becalm_operator.api.backup import WorkloadReference
 from becalm_operator.api.base import SecretKeyReference
 from becalm_operator.api.repository import BackupRepositorySpec, ClaimStorage, Storage
+from becalm_operator.api.switches import KEDA_PAUSED, KEDA_PAUSED_AT, merged
 from becalm_operator.cluster.port import R, Resource
 from becalm_operator.manifests.jobs import Image, Owner, access_job
 from tests.operator.cluster.lab import REPORT, Ending
-from tests.operator.fake.controllers import tick
+from tests.operator.fake.controllers import ENDING, tick
 from tests.operator.fake.movers import CANNOT_START, HANGS
 from tests.operator.fake.objects import Script, StoredClaim, StoredPod, StoredWorkload
 from tests.operator.fake.state import State, key_of
@@ -60,6 +63,35 @@ class FakeLab:
         reference = WorkloadReference(kind="StatefulSet", name=name)
         self._make(reference, replicas, template=template, deletes_claims=deletes_claims)
 
+    async def make_replica_set(self, name: str, *, replicas: int, claims: Sequence[str] = ()) -> None:
+        self._make(WorkloadReference(kind="ReplicaSet", name=name), replicas, mounts=tuple(claims))
+
+    async def make_cron_job(self, name: str, *, claims: Sequence[str] = (), suspend: bool = False) -> None:
+        self._make(WorkloadReference(kind="CronJob", name=name), int(not suspend), mounts=tuple(claims))
+
+    async def run_cron_job(self, name: str, lasts: int | None = None) -> None:
+        mounts = self.state.workloads[SHOP, f"cronjob/{name}"].mounts
+        pod = f"{name}-{self.state.next_version()}"
+        self.state.pods[SHOP, pod] = StoredPod(SHOP, pod, f"cronjob/{name}", mounts, lasts=lasts)
+
+    async def make_widget(self, name: str, members: int | None, claims: Sequence[str] = ()) -> None:
+        reference = WorkloadReference(api_version="example.org/v1", kind="Widget", name=name)
+        self._make(reference, members or 0, mounts=tuple(claims))
+        if members is None:
+            self.state.workload(SHOP, reference).unfit = "has no number at spec.size.members"
+
+    async def make_autoscaler(
+        self, name: str, target: WorkloadReference, annotations: Mapping[str, str] | None = None
+    ) -> None:
+        reference = WorkloadReference(api_version="keda.sh/v1alpha1", kind="ScaledObject", name=name)
+        paused = (annotations or {}).get(KEDA_PAUSED) == "true"
+        held_at = (annotations or {}).get(KEDA_PAUSED_AT)
+        self._make(reference, int(not paused and held_at is None))
+        stored = self.state.workload(SHOP, reference)
+        stored.scales = str(target)
+        if held_at is not None:
+            stored.unfit = f"holds its target at {held_at} replicas, by its annotation {KEDA_PAUSED_AT}"
+
     def _make(
         self,
         reference: WorkloadReference,
@@ -91,20 +123,42 @@ class FakeLab:
         stored.replicas = stored.wanted = replicas
         self.state.touched(stored, spec=True)
 
+    async def edit(self, workload: WorkloadReference) -> None:
+        self.state.touched(self.state.workload(SHOP, workload), spec=True)
+
     async def undo(self, workload: WorkloadReference) -> None:
         """Do what the record says how to do by hand."""
-        stored = self.state.workload(SHOP, workload)
-        record = stored.record
+        record = self.state.workload(SHOP, workload).record
         if record is not None:
-            stored.replicas = stored.wanted = record.replicas
-            del stored.annotations[names.RECORD_ANNOTATION]
-            self.state.touched(stored, spec=True)
+            await self.type(shlex.split(record.undo))
+
+    async def type(self, words: Sequence[str]) -> None:
+        assert words[:4] == ["kubectl", "-n", SHOP, "patch"]
+        assert words[6:9] == ["--type", "merge", "-p"]
+        stored, patch = self.state.workloads[SHOP, "/".join(words[4:6])], json.loads(words[9])
+        count = stored.switch.read(merged({"metadata": {"annotations": {}}}, patch))
+        assert count is not None
+        assert patch["metadata"]["annotations"][names.RECORD_ANNOTATION] is None
+        del stored.annotations[names.RECORD_ANNOTATION]
+        stored.replicas = stored.wanted = count
+        self.state.touched(stored, spec=stored.switch.counts_as_change)
 
     async def delete_workload(self, workload: WorkloadReference) -> None:
         del self.state.workloads[SHOP, str(workload)]
         for place, pod in list(self.state.pods.items()):
             if pod.controller == str(workload):
                 del self.state.pods[place]
+
+    async def delete_namespace(self) -> None:
+        """Begin to delete all there is; what has a finalizer stays until it is taken off."""
+        self.state.terminating.add(SHOP)
+        for workload in list(self.state.workloads.values()):
+            await self.delete_workload(workload.reference)
+        self.state.claims.clear()
+        for job in self.state.jobs.values():
+            job.deleting = ENDING
+        for key in list(self.state.resources):
+            self.state.delete(key)
 
     async def make(self, resource: R) -> R:
         return self.state.make(resource)

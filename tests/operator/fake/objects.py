@@ -10,11 +10,21 @@ from pydantic import ValidationError
 from becalm_operator.api import names
 from becalm_operator.api.backup import WorkloadReference
 from becalm_operator.api.record import Record
+from becalm_operator.api.switches import KEDA_PAUSE, REPLICAS, SUSPENSION, Form, Switch
+
+_SWITCHES = {
+    "cronjob": SUSPENSION,
+    "scaledobject.keda.sh": KEDA_PAUSE,
+    "widget.example.org": Switch(Form.COUNT, ("spec", "size", "members")),
+}
 
 
 @dataclass
 class StoredWorkload:
-    """A Deployment or StatefulSet. `wanted` is what people last asked for: becalm's own scaling leaves it alone."""
+    """What can be scaled, suspended or paused; `replicas` of what is only on or off is 1 or 0.
+
+    `wanted` is what people last asked for: becalm's own scaling leaves it alone.
+    """
 
     namespace: str
     reference: WorkloadReference
@@ -30,6 +40,19 @@ class StoredWorkload:
     generation: int = 1
     observed: int = 0
     ready: int = 0
+    scales: str = ""
+    """The workload that it scales, if it is a ScaledObject."""
+    unfit: str = ""
+
+    @property
+    def has_pods(self) -> bool:
+        """Whether its kind has pods of its own to be waited for."""
+        return self.switch.form is Form.COUNT
+
+    @property
+    def switch(self) -> Switch:
+        """The field that its kind is scaled by."""
+        return _SWITCHES.get(self.reference.resource, REPLICAS)
 
     @property
     def record(self) -> Record | None:
@@ -68,6 +91,8 @@ class StoredPod:
     age: int = 0
     ending: int | None = None
     ours: bool = False
+    lasts: int | None = None
+    """After how many ticks it ends by itself."""
 
 
 @dataclass(frozen=True)

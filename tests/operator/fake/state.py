@@ -1,6 +1,7 @@
 """What the API server in memory holds, and how objects of ours are made, changed and deleted there."""
 
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -37,6 +38,10 @@ class State:
         """By role, by role/claim, or by a Job's name."""
         self.held_pods: set[str] = set()
         """Workloads, as kind/name, whose pods do not end."""
+        self.terminating: set[str] = set()
+        """Namespaces that are being deleted: nothing new is made there."""
+        self.rivals: list[Callable[[State], None]] = []
+        """Other controllers, which do as they like once a tick."""
         self.version = 0
         self.watched = 0
         """Grows with each change that the operator's watches would tell of."""

@@ -11,7 +11,7 @@ from becalm_operator.api.schedule import BackupSchedule
 from becalm_operator.cluster.port import Cluster, Key, R, Resource
 from becalm_operator.errors import ClusterError, ConflictError
 from becalm_operator.plan.steps import Action, Event, ScaleUp
-from becalm_operator.plan.world import Held, RepositoryWorld, ScheduleWorld, World
+from becalm_operator.plan.world import Holdings, RepositoryWorld, ScheduleWorld, World
 
 T = TypeVar("T")
 Call = Callable[[], Awaitable[T]]
@@ -46,7 +46,7 @@ class Wrapped:
     async def observe_schedule(self, schedule: BackupSchedule) -> ScheduleWorld:
         return await self.around("observe_schedule", lambda: self._inner.observe_schedule(schedule))
 
-    async def observe_held(self) -> Sequence[Held]:
+    async def observe_held(self) -> Holdings:
         return await self.around("observe_held", self._inner.observe_held)
 
     async def apply(self, owner: Resource, action: Action) -> None:
@@ -61,6 +61,9 @@ class Wrapped:
 
     async def announce_workload(self, namespace: str, uid: str, event: Event) -> None:
         await self.around("announce_workload", lambda: self._inner.announce_workload(namespace, uid, event))
+
+    async def annotate(self, resource: Resource, name: str, value: str) -> None:
+        await self.around(f"annotate {name}", lambda: self._inner.annotate(resource, name, value))
 
     async def set_finalizer(self, resource: R, *, present: bool) -> R:
         return await self.around(

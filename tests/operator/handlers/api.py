@@ -21,6 +21,8 @@ _KINDS = {
     "pods": "Pod",
     "deployments": "Deployment",
     "statefulsets": "StatefulSet",
+    "replicasets": "ReplicaSet",
+    "cronjobs": "CronJob",
 }
 
 
@@ -82,7 +84,9 @@ class FakeApiServer:
             return web.json_response(_discovery(request.path))
         if "leases" in parts:
             return await self._lease(request)
-        plural = next(part for part in parts if part in _KINDS)
+        plural = next((part for part in parts if part in _KINDS), "")
+        if not plural:
+            return _status(404, "the server does not know this kind")
         self.selectors[plural] = request.query.get("labelSelector", "")
         if request.query.get("watch"):
             return await self._watch(request, plural)

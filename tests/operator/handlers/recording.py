@@ -12,7 +12,16 @@ from becalm_operator.cluster.port import Key, R, Resource
 from becalm_operator.errors import ConflictError, NotFoundError
 from becalm_operator.manifests.jobs import Image
 from becalm_operator.plan.steps import Action, DeleteJob, Event, ScaleDown, ScaleUp
-from becalm_operator.plan.world import Held, JobState, Pod, RepositoryWorld, ScheduleWorld, Workload, World
+from becalm_operator.plan.world import (
+    Held,
+    Holdings,
+    JobState,
+    Pod,
+    RepositoryWorld,
+    ScheduleWorld,
+    Workload,
+    World,
+)
 
 NOW = datetime(2025, 6, 1, 3, 0, tzinfo=UTC)
 IMAGE = Image("becalm:test", "IfNotPresent")
@@ -36,6 +45,7 @@ class RecordingCluster:
         self.observed = 0
         self.die_at: int | None = None
         self.no_kinds = False
+        self.unseen: tuple[str, ...] = ()
 
     # --- what a test does
 
@@ -84,7 +94,7 @@ class RecordingCluster:
         backups = (found for found in self.objects.values() if isinstance(found, Backup))
         return ScheduleWorld(NOW, tuple(backups))
 
-    async def observe_held(self) -> Sequence[Held]:
+    async def observe_held(self) -> Holdings:
         self._perhaps_fail("observe_held")
         found = []
         for workload in self.workloads.values():
@@ -94,7 +104,7 @@ class RecordingCluster:
             run = self.objects.get(Key(by.kind, "shop", by.name)) if by else None
             same = run is not None and by is not None and run.metadata.uid == by.uid
             found.append(Held("shop", workload, run.status if same else None))  # type: ignore[union-attr, arg-type]
-        return found
+        return Holdings(tuple(found), self.unseen)
 
     def _perhaps_fail(self, name: str) -> None:
         if self.failures.get(name):
@@ -136,6 +146,14 @@ class RecordingCluster:
     async def announce_workload(self, namespace: str, uid: str, event: Event) -> None:
         self._write(f"event about {event.workload}")
         self.told.append(event)
+
+    async def annotate(self, resource: Resource, name: str, value: str) -> None:
+        self._write(f"annotation {name}")
+        key = Key(resource.kind, resource.metadata.namespace, resource.metadata.name)
+        found = self.objects[key]
+        annotations = {**found.metadata.annotations, name: value}
+        metadata = found.metadata.model_copy(update={"annotations": annotations})
+        self.objects[key] = found.model_copy(update={"metadata": metadata})
 
     async def set_finalizer(self, resource: R, *, present: bool) -> R:
         self._write("finalizer on" if present else "finalizer off")

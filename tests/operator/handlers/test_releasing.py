@@ -81,6 +81,15 @@ def test_a_record_that_cannot_be_read_is_told() -> None:
     assert "scale it by hand" in lines[0]
 
 
+def test_what_cannot_be_looked_at_is_told_after_some_tries() -> None:
+    cluster = busy()
+    cluster.unseen = ("listing widgets.example.org: forbidden",)
+    done, lines = released(cluster)
+    assert not done
+    assert lines.count("NOT looked at: listing widgets.example.org: forbidden") == 1
+    assert [workload.replicas for workload in cluster.workloads.values()] == [3, 3]
+
+
 @pytest.mark.parametrize(
     ("errors", "done"),
     [

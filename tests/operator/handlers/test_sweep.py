@@ -69,6 +69,14 @@ async def test_an_event_that_fails_is_no_failure(caplog: pytest.LogCaptureFixtur
     assert await sweeping(cluster).once()
 
 
+async def test_a_kind_that_cannot_be_looked_at_keeps_no_other_down(caplog: pytest.LogCaptureFixture) -> None:
+    cluster = orphaned()
+    cluster.unseen = ("listing widgets.example.org of all namespaces: forbidden",)
+    assert not await sweeping(cluster).once()
+    assert [workload.replicas for workload in cluster.workloads.values()] == [3, 3]
+    assert "forbidden" in caplog.text
+
+
 class HangingCluster(RecordingCluster):
     async def release(self, namespace: str, action: ScaleUp) -> None:
         if action.workload == WEB:

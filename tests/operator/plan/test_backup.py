@@ -229,7 +229,10 @@ def drain(*pods: Any, seconds: float = 0) -> Plan[BackupStatus]:
 def test_draining_waits_for_every_pod_on_the_claims() -> None:
     plan = drain(*PODS)
 
-    assert (plan.status.phase, plan.status.message) == (Phase.DRAINING, "waiting for the end of db-0, web-1")
+    assert (plan.status.phase, plan.status.message) == (
+        Phase.DRAINING,
+        "waiting for the end of db-0 on node-1, web-1 on node-1",
+    )
 
 
 def test_nothing_is_read_before_the_claims_are_free() -> None:

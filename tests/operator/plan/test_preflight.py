@@ -1,13 +1,16 @@
 """What is refused before anything stops."""
 
-from typing import Any
+from contextlib import nullcontext
+from typing import Any, Literal
 
 import pytest
 
+from becalm_operator.api.backup import Quiesce, WorkloadReference
 from becalm_operator.api.conditions import Condition, Reason
+from becalm_operator.api.switches import KEDA_PAUSE, SUSPENSION
 from becalm_operator.plan import preflight
 from becalm_operator.plan.preflight import RefusalError
-from becalm_operator.plan.world import Claim
+from becalm_operator.plan.world import Claim, Workload
 from tests.operator.plan.worlds import (
     DB,
     PODS,
@@ -71,6 +74,11 @@ def test_a_repository_that_nobody_has_looked_at_is_waited_for() -> None:
         ),
         ({"unreadable_record": True}, Reason.WORKLOAD_ALREADY_STOPPED_BY_OTHER, "cannot be read; remove it"),
         ({"owner": "Rollout/web"}, Reason.WORKLOAD_OWNED, "owned by Rollout/web"),
+        (
+            {"unfit": "has no number at spec.size"},
+            Reason.WORKLOAD_NOT_SCALABLE,
+            "web has no number at spec.size",
+        ),
         ({"deletes_claims": True}, Reason.WORKLOAD_DELETES_CLAIMS, "Set it to Retain first"),
     ],
 )
@@ -191,3 +199,111 @@ def test_the_consumers_of_claims_are_found_by_name() -> None:
     found = preflight.consumers_of(a_world(), frozenset({"uploads", "data-db-0"}))
 
     assert [str(workload.reference) for workload in found] == ["deployment/web", "statefulset/db"]
+
+
+# --- other kinds
+
+WIDGET = WorkloadReference(api_version="example.org/v1", kind="Widget", name="press")
+REPORTS = WorkloadReference(kind="CronJob", name="reports")
+SCALER = WorkloadReference(api_version="keda.sh/v1alpha1", kind="ScaledObject", name="scaler")
+
+
+def a_scaler(replicas: int = 1, **more: Any) -> Workload:
+    return Workload(SCALER, "uid-scaler", "7", replicas=replicas, switch=KEDA_PAUSE, **more)
+
+
+def test_a_kind_that_the_operator_was_not_told_of_is_refused_with_what_to_do() -> None:
+    with pytest.raises(RefusalError, match="extraKinds of the chart") as refused:
+        preflight.refuse_missing(a_world(), [WIDGET])
+
+    assert refused.value.failure.reason is Reason.WORKLOAD_NOT_SCALABLE
+
+
+def test_an_object_that_does_not_exist_is_refused_as_such_if_its_kind_is_known() -> None:
+    with pytest.raises(RefusalError, match=r"widget.example.org/press does not exist") as refused:
+        preflight.refuse_missing(a_world(kinds=frozenset({"widget.example.org"})), [WIDGET])
+
+    assert refused.value.failure.reason is Reason.WORKLOAD_NOT_FOUND
+
+
+def test_an_autoscaler_rests_before_what_it_scales_and_is_resumed_after_it() -> None:
+    world = a_world(web(), db(), a_scaler(scales="statefulset/db"))
+
+    resolved = preflight.resolve_workloads(world, [WEB, DB])
+
+    assert [state.reference for state in resolved] == [WEB, SCALER, DB]
+    assert (resolved[1].uid, resolved[1].replicas) == ("uid-scaler", 1)
+
+
+def test_an_autoscaler_rests_also_where_it_has_scaled_its_target_to_zero() -> None:
+    world = a_world(web(0), a_scaler(scales="deployment/web"))
+
+    assert [state.name for state in preflight.resolve_workloads(world, [WEB])] == ["scaler", "web"]
+
+
+def test_an_autoscaler_that_rests_already_or_scales_another_is_left_alone() -> None:
+    paused = a_world(web(), a_scaler(0, scales="deployment/web"))
+    of_another = a_world(web(), a_scaler(scales="deployment/other"))
+
+    for world in (paused, of_another):
+        assert [state.name for state in preflight.resolve_workloads(world, [WEB])] == ["web"]
+
+
+def test_an_autoscaler_that_pins_its_target_is_refused() -> None:
+    world = a_world(web(), a_scaler(0, scales="deployment/web", unfit="holds its target at 5 replicas"))
+
+    with pytest.raises(RefusalError, match="holds its target at 5 replicas"):
+        preflight.resolve_workloads(world, [WEB])
+
+
+def test_an_autoscaler_that_another_run_has_paused_is_refused() -> None:
+    world = a_world(web(), a_scaler(1, scales="deployment/web", record=a_record(uid="uid-x")))
+
+    with pytest.raises(RefusalError, match="is held down by Backup b"):
+        preflight.resolve_workloads(world, [WEB])
+
+
+def test_one_that_is_named_beside_what_brings_it_along_is_stopped_once() -> None:
+    world = a_world(web(), a_scaler(scales="deployment/web"))
+
+    assert [state.name for state in preflight.resolve_workloads(world, [SCALER, WEB])] == ["scaler", "web"]
+
+
+@pytest.mark.parametrize(
+    ("running_jobs", "claim", "refused"),
+    [("Wait", "data", False), ("Refuse", "data", True), ("Refuse", "elsewhere", False)],
+)
+def test_a_running_job_of_a_cron_job_is_waited_for_or_refused_as_asked(
+    running_jobs: Literal["Wait", "Refuse"], claim: str, refused: bool
+) -> None:
+    reports = Workload(REPORTS, "uid-reports", "7", replicas=1, switch=SUSPENSION, claims=("data",))
+    world = a_world(reports, pods=(a_pod("reports-1-x", "cronjob/reports", claim),))
+    states = preflight.resolve_workloads(world, [REPORTS])
+    quiesce = Quiesce(running_jobs=running_jobs)
+
+    with pytest.raises(RefusalError, match="reports-1-x") if refused else nullcontext():
+        preflight.refuse_running_jobs(world, frozenset({"data"}), states, quiesce)
+
+
+def test_the_consumers_of_a_claim_are_those_at_the_top_and_each_once() -> None:
+    old, new = (
+        Workload(
+            WorkloadReference(kind="ReplicaSet", name=name),
+            name,
+            "7",
+            replicas=0,
+            owner="deployment/web",
+            claims=("uploads",),
+        )
+        for name in ("web-1", "web-2")
+    )
+
+    found = preflight.consumers_of(a_world(old, new, web(), db()), frozenset({"uploads"}))
+
+    assert [workload.reference for workload in found] == [WEB]
+
+
+def test_workloads_that_own_each_other_are_no_endless_loop() -> None:
+    one, other = web(owner="statefulset/db"), db(owner="deployment/web")
+
+    assert len(preflight.consumers_of(a_world(one, other), frozenset({"uploads"}))) == 1

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from becalm_operator.api.backup import Quiesce, RunStatus, WorkloadStatus
 from becalm_operator.api.conditions import Reason
 from becalm_operator.api.record import Holder
+from becalm_operator.api.switches import KEDA_PAUSE, REPLICAS, SUSPENSION, Switch
 from becalm_operator.plan import quiesce
 from becalm_operator.plan.quiesce import Run, Step
 from becalm_operator.plan.steps import ScaleDown, ScaleUp
@@ -66,6 +67,40 @@ def test_the_record_says_how_to_undo_it_by_hand() -> None:
     assert action.record.undo.startswith("kubectl -n shop patch deployment web --type merge -p ")
     assert '"replicas":3' in action.record.undo
     assert action.record.undo in step.events[0].message
+
+
+@pytest.mark.parametrize(("switch", "left"), [(REPLICAS, 5), (SUSPENSION, 5), (KEDA_PAUSE, 4)])
+def test_the_record_says_which_generation_the_stop_leaves(switch: Switch, left: int) -> None:
+    (action,) = stop(a_world(web(generation=4, switch=switch), db())).actions
+
+    assert isinstance(action, ScaleDown)
+    assert (action.switch, action.record.generation) == (switch, left)
+
+
+def test_where_changes_are_not_counted_the_record_says_no_generation() -> None:
+    (action,) = stop(a_world()).actions
+
+    assert isinstance(action, ScaleDown)
+    assert action.record.generation is None
+
+
+@pytest.mark.parametrize(
+    ("switch", "down", "up"),
+    [
+        (REPLICAS, "scaled deployment/web from 3 to 0", "scaled deployment/web back to 3"),
+        (SUSPENSION, "suspended deployment/web", "resumed deployment/web"),
+        (KEDA_PAUSE, "paused deployment/web", "resumed deployment/web"),
+    ],
+)
+def test_events_say_what_was_done_to_a_workload_of_any_kind(switch: Switch, down: str, up: str) -> None:
+    stopping = stop(a_world(web(switch=switch), db()))
+    starting = resume(a_world(held_web(switch=switch), db()), stopped(), hurry=True)
+
+    assert down in stopping.events[0].message
+    assert up in starting.events[0].message
+    (action,) = starting.actions
+    assert isinstance(action, ScaleUp)
+    assert action.switch == switch
 
 
 def test_the_next_one_waits_for_the_pods_of_the_one_before() -> None:
@@ -182,6 +217,25 @@ def test_a_stopped_workload_that_somebody_changed_is_a_taint(first: Workload, te
     assert text in failure.message
 
 
+@pytest.mark.parametrize(
+    ("generation", "recorded", "moved"),
+    [(4, 4, False), (6, 4, True), (5, 4, True), (9, None, False), (0, 4, False)],
+)
+def test_what_somebody_changed_and_changed_back_is_a_taint(
+    generation: int, recorded: int | None, moved: bool
+) -> None:
+    record = a_record().model_copy(update={"generation": recorded})
+    world = a_world(held_web(record=record, generation=generation), held_db())
+
+    tainted = quiesce.taint(RUN, world, stopped(), CLAIMS)
+    draining = quiesce.interference(RUN, world, stopped())
+
+    assert (tainted is not None) == (draining is not None) == moved
+    if tainted:
+        assert tainted.reason is Reason.TAINTED
+        assert "may have been up in between" in tainted.message
+
+
 @pytest.mark.parametrize("owner", ["deployment/web", "deployment/other", ""])
 def test_any_foreign_pod_on_a_claim_is_a_taint_and_is_named(owner: str) -> None:
     world = a_world(held_web(), held_db(), pods=(a_pod("x-1", owner, "uploads"),))
@@ -212,7 +266,7 @@ def test_a_workload_that_was_at_zero_anyhow_taints_only_by_its_pods() -> None:
 
 
 def test_the_pods_that_hold_claims_are_told_in_order() -> None:
-    assert quiesce.drained(a_world(), CLAIMS) == "db-0, web-1"
+    assert quiesce.drained(a_world(), CLAIMS) == "db-0 on node-1, web-1 on node-1"
     assert quiesce.drained(a_world(pods=()), CLAIMS) == ""
 
 
@@ -244,6 +298,18 @@ def test_a_workload_that_never_becomes_ready_keeps_nobody_waiting_for_ever() -> 
     world = a_world(held_web(), db(1, ready=0), now=later(minutes=10, seconds=1))
 
     assert resume(world, stopped()).actions == (ScaleUp(WEB, "uid-web", "7", 3),)
+
+
+def test_what_is_down_without_a_record_is_started_once_from_what_status_says() -> None:
+    """Whoever took the record off has not started it."""
+    step = resume(a_world(held_web(), db(0)), stopped())
+
+    assert step.actions == (ScaleUp(DB, "uid-db", "7", 1),)
+    assert step.workloads[1].released_at == NOW
+    again = resume(a_world(held_web(), db(0)), step.workloads)
+    assert again.actions == (ScaleUp(WEB, "uid-web", "7", 3),), (
+        "somebody has scaled it down after it was started"
+    )
 
 
 def test_in_a_hurry_all_are_started_at_once() -> None:
@@ -349,10 +415,15 @@ def test_starting_scales_only_what_we_hold_and_only_to_its_record_or_the_count_o
     for action in step.actions:
         assert isinstance(action, ScaleUp)
         found = world.workloads[str(action.workload)]
-        assert found.record is not None
+        assert action.uid == found.uid
+        if found.record is None:  # somebody took it off, and left the workload down
+            (state,) = [one for one in states if one.reference == found.reference]
+            assert (found.replicas, action.replicas) == (0, state.replicas)
+            assert state.stopped_at is not None
+            assert state.released_at is None
+            continue
         assert found.record.by.uid == UID
         assert action.replicas == (found.replicas or found.record.replicas)
-        assert action.uid == found.uid
 
 
 @given(workloads(), STATES, st.booleans())

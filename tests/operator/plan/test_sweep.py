@@ -46,6 +46,16 @@ def test_the_workload_of_a_run_that_has_ended_is_started() -> None:
         assert "has ended" in release.event.message
 
 
+def test_a_run_that_goes_on_is_named_and_one_that_has_ended_is_not() -> None:
+    (late,) = sweep(minutes=30)
+    (ended,) = sweep(RunStatus(phase=Phase.FAILED))
+    (gone,) = sweep(None)
+
+    assert late.run is not None
+    assert (late.run.kind, late.run.name) == ("Backup", "b")
+    assert (ended.run, gone.run) == (None, None)
+
+
 def test_what_was_scaled_up_by_hand_keeps_its_count_and_loses_its_record() -> None:
     (release,) = sweep(None, replicas=2)
 

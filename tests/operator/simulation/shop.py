@@ -1,5 +1,6 @@
 """A shop in a simulated cluster, and an operator that looks after it until it dies."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from becalm_operator.api.backup import Backup, BackupSpec, ClaimSelection, Quiesce, WorkloadReference
@@ -21,6 +22,11 @@ DB = WorkloadReference(kind="StatefulSet", name="db")
 IDLE = WorkloadReference(kind="Deployment", name="idle")
 """It was at zero before, so it stays there."""
 WORKLOADS = (WEB, DB, IDLE)
+REPORTS = WorkloadReference(kind="CronJob", name="reports")
+LONE = WorkloadReference(kind="ReplicaSet", name="lone")
+PRESS = WorkloadReference(api_version="example.org/v1", kind="Widget", name="press")
+SCALER = WorkloadReference(api_version="keda.sh/v1alpha1", kind="ScaledObject", name="scaler")
+OF_ALL_KINDS = (REPORTS, WEB, DB, LONE, PRESS)
 CLAIMS = ("uploads", "data-db-0", "archive")
 DRAIN_SECONDS, DOWNTIME_SECONDS = 20, 60
 SWEEP_SECONDS, SWEEP_AGAIN_SECONDS = 60, 5
@@ -55,13 +61,26 @@ class Shop:
             await operator.work()
         return shop
 
-    async def back_up(self, name: str = "b") -> Backup:
-        """Ask for a Backup of all workloads."""
+    async def back_up(
+        self, name: str = "b", workloads: Sequence[WorkloadReference] = WORKLOADS, quiesce: Quiesce = _QUIESCE
+    ) -> Backup:
+        """Ask for a Backup, of all workloads unless others are named."""
         spec = BackupSpec(
-            repository_ref=LocalReference(name="main"), workloads=WORKLOADS, quiesce=_QUIESCE,
+            repository_ref=LocalReference(name="main"), workloads=tuple(workloads), quiesce=quiesce,
             claims=ClaimSelection(),
         )  # fmt: skip
         return await self.lab.make(Backup(metadata=Metadata(name=name, namespace=SHOP), spec=spec))
+
+    async def add_other_kinds(self) -> None:
+        """Add one of each kind that is no Deployment or StatefulSet, and an autoscaler of the front end."""
+        for claim in ("reports", "lone", "press"):
+            await self.lab.make_claim(claim)
+        await self.lab.make_cron_job("reports", claims=["reports"])
+        await self.lab.make_replica_set("lone", replicas=2, claims=["lone"])
+        await self.lab.make_widget("press", 2, claims=["press"])
+        await self.lab.make_autoscaler("scaler", WEB)
+        for _ in range(5):
+            tick(self.state)
 
     async def restore(self) -> Restore:
         """Ask for a Restore of two claims."""
@@ -90,7 +109,9 @@ class Shop:
     def is_up(self) -> bool:
         """Say whether every workload has what people want, and is Ready."""
         return all(
-            workload.replicas == workload.wanted == workload.ready and not workload.annotations
+            workload.replicas == workload.wanted
+            and (workload.ready == workload.replicas or not workload.has_pods)
+            and not workload.annotations
             for workload in self.state.workloads.values()
         )
 

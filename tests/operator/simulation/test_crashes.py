@@ -11,9 +11,10 @@ from becalm_operator.cluster.port import Cluster, Key
 from tests.operator.fake import movers
 from tests.operator.fake.controllers import tick
 from tests.operator.fake.objects import Script
+from tests.operator.fake.rivals import Keda
 from tests.operator.fake.wrapped import Counting, Dying, OperatorDiedError
 from tests.operator.simulation.invariants import check_always, check_deadline, check_end, check_holders
-from tests.operator.simulation.shop import RESTORED, RUN, Operator, Shop
+from tests.operator.simulation.shop import OF_ALL_KINDS, RESTORED, RUN, Operator, Shop
 
 _MOST_TICKS = 400
 
@@ -27,6 +28,8 @@ class Scenario:
     begin: Callable[[Shop], Awaitable[object]]
     scripts: dict[str, Script]
     ends: Phase
+    stops: int = 2
+    """How many workloads are up before, and so are stopped."""
     waits: bool = False
     """It looks again and again at the same: its reads are not worth a death each."""
 
@@ -36,6 +39,13 @@ class Scenario:
 
 async def a_backup(shop: Shop) -> None:
     await shop.back_up()
+
+
+async def a_backup_of_all_kinds(shop: Shop) -> None:
+    await shop.add_other_kinds()
+    shop.state.rivals.append(Keda())
+    await shop.lab.run_cron_job("reports", lasts=12)
+    await shop.back_up(workloads=OF_ALL_KINDS)
 
 
 async def a_restore(shop: Shop) -> None:
@@ -56,6 +66,7 @@ async def a_deleted_backup(shop: Shop) -> None:
 FAILING = {f"mover/{claim}": movers.UNREADABLE for claim in ("data-db-0",)}
 SCENARIOS = [
     Scenario("a good backup", RUN, a_backup, {}, Phase.SUCCEEDED),
+    Scenario("all kinds", RUN, a_backup_of_all_kinds, {}, Phase.SUCCEEDED, stops=6),
     Scenario("a failing mover", RUN, a_backup, FAILING, Phase.FAILED),
     Scenario("a failing commit", RUN, a_backup, {"commit": movers.EVICTED}, Phase.FAILED),
     Scenario("a mover that hangs", RUN, a_backup, {"mover": movers.HANGS}, Phase.FAILED, waits=True),
@@ -157,4 +168,4 @@ def test_a_death_after_any_write_leaves_nothing_down(scenario: Scenario, outage:
 def test_a_run_ends_as_it_should_when_nobody_dies(scenario: Scenario) -> None:
     calls = asyncio.run(calls_of(scenario))
 
-    assert calls.count("apply ScaleDown") <= 2
+    assert calls.count("apply ScaleDown") <= scenario.stops

@@ -1,0 +1,80 @@
+"""Objects of any kind, as documents: for what the typed client has no model of, and where one way has to do for all."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from kubernetes.aio.client import ApiClient, CustomObjectsApi
+
+from becalm_operator.api import names
+from becalm_operator.cluster.translate import REQUEST_SECONDS, translated
+
+Document = Mapping[str, Any]
+_PAGE = 500
+_MERGE = "application/merge-patch+json"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the API server keeps the objects of a kind."""
+
+    group: str
+    version: str
+    plural: str
+
+    def __str__(self) -> str:
+        return f"{self.plural}.{self.group}"
+
+
+class Documents:
+    """The objects of an API server that live in a group."""
+
+    def __init__(self, client: ApiClient) -> None:
+        self._api = CustomObjectsApi(client)
+
+    async def read(self, place: Place, name: str) -> Document:
+        """Return an object that belongs to no namespace."""
+        with translated(f"reading {place} {name}"):
+            found: Any = await self._api.get_cluster_custom_object(
+                place.group, place.version, place.plural, name, _request_timeout=REQUEST_SECONDS
+            )
+        document: Document = found
+        return document
+
+    async def list(self, place: Place, namespace: str) -> list[Document]:
+        """Return all objects of a kind; an empty namespace means all."""
+        found: list[Document] = []
+        token = ""
+        while True:
+            with translated(f"listing {place} of {namespace or 'all namespaces'}"):
+                page = await self._page(place, namespace, token)
+            found += page["items"]
+            token = page.get("metadata", {}).get("continue", "")
+            if not token:
+                return found
+
+    async def _page(self, place: Place, namespace: str, token: str) -> Any:
+        options: dict[str, Any] = {
+            "limit": _PAGE,
+            "_continue": token or None,
+            "_request_timeout": REQUEST_SECONDS,
+        }
+        kind = (place.group, place.version)
+        if namespace:
+            return await self._api.list_namespaced_custom_object(*kind, namespace, place.plural, **options)
+        return await self._api.list_cluster_custom_object(*kind, place.plural, **options)
+
+    async def patch(self, place: Place, namespace: str, name: str, change: dict[str, Any]) -> None:
+        """Merge a patch into an object."""
+        with translated(f"changing {place} {namespace}/{name}"):
+            await self._api.patch_namespaced_custom_object(
+                place.group,
+                place.version,
+                namespace,
+                place.plural,
+                name,
+                change,
+                field_manager=names.FIELD_MANAGER,
+                _content_type=_MERGE,
+                _request_timeout=REQUEST_SECONDS,
+            )

@@ -1,0 +1,27 @@
+"""What is done to a workload, in words: one is scaled, another is suspended, a third is paused."""
+
+from becalm_operator.api.switches import Form
+from becalm_operator.plan.world import Workload
+
+
+def stopped(workload: Workload) -> str:
+    """Say how a workload was brought to a standstill."""
+    match workload.switch.form:
+        case Form.COUNT:
+            return f"scaled {workload.reference} from {workload.replicas} to 0"
+        case Form.SUSPEND:
+            return f"suspended {workload.reference}"
+        case Form.PAUSE:
+            return f"paused {workload.reference}"
+
+
+def started(workload: Workload, count: int) -> str:
+    """Say how a workload was started again."""
+    if workload.switch.form is Form.COUNT:
+        return f"scaled {workload.reference} back to {count}"
+    return f"resumed {workload.reference}"
+
+
+def set_to(workload: Workload) -> str:
+    """Say what somebody else has done to a workload that was at a standstill, to follow `was`."""
+    return f"scaled to {workload.replicas}" if workload.switch.form is Form.COUNT else "resumed"
