@@ -26,8 +26,8 @@ ZERO_BLOCK = bytes(512 * 1024)
 _PROBE_BYTES = 4096
 _PROBE_STRIDE = len(ZERO_BLOCK) // 2
 _LEAST_WINDOW_BYTES = 64 * 1024
-WINDOW_BYTES = 16 * 1024 * 1024
-"""How much of a stream is in memory at once; its chunks keep it there until they are stored."""
+WINDOW_BYTES = 10 * 1024 * 1024
+"""How much of a stream is in memory at once, the longest chunk at least; its chunks keep it until they are stored."""
 
 Read = Callable[[memoryview], int]
 """Reads a stream into a buffer, and returns how many bytes it gave; 0 only at its end."""

@@ -135,7 +135,7 @@ def _concurrency(session: Session) -> tuple[int, int]:
     """Return how many processes may work, and how many threads in each."""
     text = session.arguments.read_concurrency
     if text in ("", "0"):
-        return capacity.processes(), max(2, os.cpu_count() or 1)
+        return capacity.processes(), capacity.THREADS
     if not text.isdecimal():
         raise UsageError(f"--read-concurrency {text!r} is not a number of files")
     processes = min(capacity.processes(), int(text))

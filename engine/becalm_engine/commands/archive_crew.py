@@ -54,13 +54,16 @@ class ArchiveMembers:
     claims: Claims
     pack_bytes: int
     threads: int
+    most_waiting: int
 
     @contextlib.contextmanager
     def __call__(self, stop: threading.Event, tell: Callable[[Any], None]) -> Iterator[_Member]:
         """Be one, for the block."""
         repository = self.repository.forked(stop)
         progress = ToldProgress(stop=stop, tell=tell)
-        with Writer(repository, pack_bytes=self.pack_bytes, claims=self.claims, most_uploads=1) as writer:
+        with Writer(
+            repository, pack_bytes=self.pack_bytes, claims=self.claims, most_waiting=self.most_waiting
+        ) as writer:
             files = FileStore(writer, self.chunker, progress, threads=self.threads)
             with contextlib.closing(files):
                 folders = FolderStore(repository, writer, files, self.rules, progress)

@@ -166,6 +166,7 @@ class _Run:
             Claims(slots_for(root)),
             self._options.pack_bytes,
             self._options.workers,
+            most_waiting=max(1, self._repository.storage.connections // (2 * self._options.processes)),
         )
         with archive_crew(self._options.processes, members, self._progress) as crew:
             tree = self._archive(crew, root, parent)

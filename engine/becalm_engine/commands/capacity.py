@@ -3,6 +3,9 @@
 import os
 from pathlib import Path
 
+THREADS = 2
+"""How many threads of a process hash and compress large files; another one reads and cuts them."""
+
 _MOST_PROCESSES = 4
 _PROCESS_BYTES = 128 * 1024 * 1024
 """About what one more takes for its packs."""

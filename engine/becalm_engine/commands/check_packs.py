@@ -81,10 +81,11 @@ def read_packs(
     size_of = dict(sized)
     progress.files_total, progress.bytes_total = len(chosen), sum(size_of[pack] for pack in chosen)
 
+    connections = max(2, repository.storage.connections)
     if processes > 1 and len(chosen) > _FEW_PACKS:
         results = _read_by_crew(repository, packs, chosen, progress, processes)
     else:
-        results = _read_side_by_side(repository, packs, chosen, progress)
+        results = _read_side_by_side(repository, packs, chosen, progress, connections)
     for pack, faults, bad in results:
         progress.files_done += 1
         progress.bytes_done += size_of[pack]
@@ -96,7 +97,11 @@ def read_packs(
 
 
 def _read_side_by_side(
-    repository: Repository, packs: Packs, chosen: Iterable[PackID], progress: Progress
+    repository: Repository,
+    packs: Packs,
+    chosen: Iterable[PackID],
+    progress: Progress,
+    connections: int,
 ) -> Iterator[ReadPack]:
     """Yield what reading each pack gave; threads are a few packs ahead."""
 
@@ -105,7 +110,6 @@ def _read_side_by_side(
         return (pack, *_faults_of_pack(repository, pack, packs[pack]))
 
     under_way: deque[Future[ReadPack]] = deque()
-    connections = max(2, repository.storage.connections)
     with ThreadPoolExecutor(connections, thread_name_prefix="check") as pool:
         for pack in chosen:
             under_way.append(pool.submit(read, pack))
@@ -122,10 +126,11 @@ class _Member:
     repository: Repository
     packs: Packs
     progress: Progress
+    connections: int
 
     def work(self, task: Sequence[PackID]) -> list[ReadPack]:
         """Read some packs."""
-        return list(_read_side_by_side(self.repository, self.packs, task, self.progress))
+        return list(_read_side_by_side(self.repository, self.packs, task, self.progress, self.connections))
 
     def last(self) -> None:
         """Nothing is left to tell."""
@@ -136,7 +141,8 @@ def _read_by_crew(
 ) -> Iterator[ReadPack]:
     @contextlib.contextmanager
     def member(stop: threading.Event, _tell: Callable[[Any], None]) -> Iterator[_Member]:
-        yield _Member(repository.forked(stop), packs, Progress(stop=stop))
+        connections = max(2, repository.storage.connections // processes)
+        yield _Member(repository.forked(stop), packs, Progress(stop=stop), connections)
 
     tasks = [chosen[at : at + _FEW_PACKS] for at in range(0, len(chosen), _FEW_PACKS)]
     with Crew(processes, member, check=progress.check) as crew:

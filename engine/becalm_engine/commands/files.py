@@ -12,7 +12,8 @@ from becalm_engine.repository.writer import Writer
 from becalm_engine.volume.scan import skip_hole
 
 _INLINE_BYTES = 64 * 1024
-_MOST_CHUNKS_UNDER_WAY = 8
+_CHUNKS_A_THREAD = 2
+"""One that it works on, and one that waits; they keep their windows in memory."""
 
 Content = list["BlobID | Future[BlobID]"]
 """The blobs of a file in order; some are still being stored."""
@@ -26,7 +27,7 @@ class FileStore:
         self._chunker = chunker
         self._progress = progress
         self._workers = ThreadPoolExecutor(threads, thread_name_prefix="store")
-        self._room = threading.BoundedSemaphore(_MOST_CHUNKS_UNDER_WAY)
+        self._room = threading.BoundedSemaphore(_CHUNKS_A_THREAD * threads)
         self._zero_block: BlobID | None = None
 
     def close(self) -> None:

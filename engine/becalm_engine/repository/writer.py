@@ -68,7 +68,7 @@ class Writer:
         *,
         pack_bytes: int = DEFAULT_PACK_BYTES,
         claims: Claims | None = None,
-        most_uploads: int = _MOST_UPLOADS,
+        most_waiting: int = 0,
     ) -> None:
         self.added = Added()
         self._claims = claims
@@ -83,7 +83,7 @@ class Writer:
         connections = repository.storage.connections
         self._uploads = ThreadPoolExecutor(connections, thread_name_prefix="upload")
         # What waits for an upload is memory: as many packs as can be under way, and one more.
-        self._room = threading.BoundedSemaphore(min(connections, most_uploads) + 1)
+        self._room = threading.BoundedSemaphore(most_waiting or min(connections, _MOST_UPLOADS) + 1)
         self._packers = {
             BlobKind.DATA: Packer(BlobKind.DATA, pack_bytes),
             BlobKind.TREE: Packer(BlobKind.TREE, min(pack_bytes, _TREE_PACK_BYTES)),

@@ -194,7 +194,7 @@ def test_a_watched_run_counts_ahead_unless_told_not_to(
 @pytest.mark.parametrize(
     ("flags", "environment", "expected"),
     [
-        ([], {}, (4, 8)), (["--read-concurrency=0"], {}, (4, 8)), (["--read-concurrency=1"], {}, (1, 1)),
+        ([], {}, (4, 2)), (["--read-concurrency=0"], {}, (4, 2)), (["--read-concurrency=1"], {}, (1, 1)),
         (["--read-concurrency=3"], {}, (3, 1)), (["--read-concurrency=9"], {}, (4, 2)),
         ([], {"RESTIC_READ_CONCURRENCY": "2"}, (2, 1)),
     ],
