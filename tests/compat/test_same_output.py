@@ -7,6 +7,7 @@ import re
 import tarfile
 import zipfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -205,6 +206,55 @@ def test_names_that_could_steer_a_terminal_are_quoted_and_json_is_the_same(
     assert list(becalm(theirs.repository).lines("ls", "latest")) == raw
     assert len(ours.splitlines()) == len(raw) - 1
     assert os.fsdecode(b"star*?[a]") in ours
+
+
+@pytest.fixture(scope="module")
+def several(scratch: Path) -> Program:
+    """A repository of snapshots with hosts, tags and paths of all widths."""
+    place = scratch / "several"
+    ours = becalm(place)
+    ours.run("init")
+    for name in ("one", "größe", "日本語"):
+        (place.parent / "several-sources" / name).mkdir(parents=True)
+        (place.parent / "several-sources" / name / "file").write_text(name * 1000)
+    one, two, three = sorted((place.parent / "several-sources").iterdir())
+    for at, (host, tags, paths) in enumerate(
+        [
+            ("a", [], [one]), ("a-host-with-a-long-name", ["x", "a-tag-with-a-long-name"], [two]),
+            ("größe", ["日本語"], [three]), ("a", ["x"], [one]),
+        ]
+    ):  # fmt: skip
+        flags = [f"--tag={tag}" for tag in tags]
+        ours.run("backup", f"--host={host}", f"--time=2026-01-0{at + 1} 03:04:05", *flags, *paths)
+    return restic("0.19", place, scratch / "several-cache")
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        [], ["--compact"], ["--latest=1"], ["--host=a", "--compact"], ["--tag=x"], ["--host=none"], ["-q"],
+        ["--group-by=host,paths,tags", "--host=größe"],
+    ],
+    ids=" ".join,
+)  # fmt: skip
+def test_snapshots(several: Program, flags: list[str]) -> None:
+    alike(several, "snapshots", *flags)
+
+
+def test_snapshots_of_several_paths_are_set_apart(several: Program) -> None:
+    paths = sorted((Path(several.repository).parent / "several-sources").iterdir())
+    becalm(several.repository).run("backup", "--host=b", "--time=2026-02-01 03:04:05", *paths)
+
+    assert "\n\n" in alike(several, "snapshots")
+    alike(several, "snapshots", "--compact")
+
+
+def test_times_are_shown_in_the_zone_of_the_process(several: Program) -> None:
+    for zone in ("Asia/Tokyo", "", "UTC"):
+        environment = {**several.environment, "TZ": zone}
+        ours = replace(becalm(several.repository), environment={"TZ": zone})
+        shown = replace(several, environment=environment).run("snapshots", "--no-lock")
+        assert ours.run("snapshots", "--no-lock") == shown
 
 
 def restored(program: Program, target: Path, *flags: str | Path) -> list[str]:

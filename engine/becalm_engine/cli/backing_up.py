@@ -184,8 +184,8 @@ def _say(output: Output, captured: Captured, saved: StoredSnapshot | None, *, dr
         f"{report.files_unmodified:5d} unmodified\n"
         f"Dirs:        {report.dirs_new:5d} new, {report.dirs_changed:5d} changed, "
         f"{report.dirs_unmodified:5d} unmodified\n"
-        f"{verb} to the repository: {size_text(report.bytes_added)} "
-        f"({size_text(report.bytes_added_packed)} stored)\n\n"
+        f"{verb} to the repository: {size_text(report.bytes_added):5} "
+        f"({size_text(report.bytes_added_packed):5} stored)\n\n"
         f"processed {report.files_total} files, {size_text(report.bytes_processed)} "
         f"in {duration_text(captured.seconds)}"
     )

@@ -3,6 +3,7 @@
 import json
 import sys
 import threading
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TextIO
@@ -83,18 +84,28 @@ def duration_text(seconds: float) -> str:
     return f"{hours}:{minute:02d}:{second:02d}" if hours else f"{minute}:{second:02d}"
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[Sequence[str]]]) -> list[str]:
-    """Return the lines of restic's table: a cell may have several lines."""
-    cells = [[*row] for row in rows]
+def table(head: Sequence[str], rows: Sequence[Sequence[Sequence[str]]], *, apart: bool = False) -> list[str]:
+    """Return the lines of restic's table: a cell may have several lines; `apart` puts a blank line between rows."""
     widths = [
-        max([len(title), *(len(line) for row in cells for line in row[column])])
+        max(map(display_width, [title, *(line for row in rows for line in row[column])]))
         for column, title in enumerate(head)
     ]
-    lines = ["  ".join(title.ljust(width) for title, width in zip(head, widths, strict=True)).rstrip()]
-    lines.append("-" * (sum(widths) + 2 * (len(widths) - 1)))
-    for row in cells:
-        for at in range(max(1, *(len(cell) for cell in row))):
-            texts = (cell[at] if at < len(cell) else "" for cell in row)
-            lines.append("  ".join(t.ljust(w) for t, w in zip(texts, widths, strict=True)).rstrip())
-    lines.append(lines[1])
-    return lines
+    rule = "-" * (sum(widths) + 2 * (len(widths) - 1))
+    lines = [_line(head, widths), rule]
+    for number, row in enumerate(rows):
+        lines += [""] if apart and number else []
+        for at in range(max(1, *map(len, row))):
+            lines.append(_line([cell[at] if at < len(cell) else "" for cell in row], widths))
+    return [*lines, rule]
+
+
+def _line(texts: Sequence[str], widths: Sequence[int]) -> str:
+    padded = (text + " " * (width - display_width(text)) for text, width in zip(texts, widths, strict=True))
+    return "  ".join(padded).rstrip(" ")
+
+
+def display_width(text: str) -> int:
+    """Return how many columns of a terminal a text takes, as restic counts: wide characters take two."""
+    if text.isascii():
+        return len(text)
+    return sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in text)

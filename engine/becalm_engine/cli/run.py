@@ -83,7 +83,7 @@ def forget(session: Session, output: Output, progress: Progress) -> Report:
         groups = forget_command.plan(
             repository, policy, session.filter(), arguments.group_by, now=datetime.now(UTC)
         )
-        show.forget_plan(output, groups)
+        show.forget_plan(output, groups, compact=arguments.compact)
         gone = [verdict.key.name for group in groups for verdict in group.verdicts if not verdict.kept]
         if not arguments.dry_run:
             forget_command.remove(repository, groups)

@@ -4,7 +4,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from becalm_engine.cli.output import Output, size_text, table
+from becalm_engine.cli.output import Output
+from becalm_engine.cli.snapshot_table import Reasons, group_line, snapshot_lines
 from becalm_engine.commands.backup import Captured
 from becalm_engine.commands.findings import Findings
 from becalm_engine.commands.forget import Group
@@ -16,7 +17,6 @@ from becalm_engine.repository.snapshots import StoredSnapshot
 
 GroupKey = tuple[str, tuple[str, ...], tuple[str, ...]]
 _NAMED_PACKS = 20
-_HEAD = ("ID", "Time", "Host", "Tags", "Paths", "Size")
 
 
 def snapshots(
@@ -38,13 +38,12 @@ def snapshots(
         output.message(listed if grouped else flat)
         return
     for key, members in chosen.items():
-        if grouped:
-            output.result(f"snapshots for {_key_text(key)}")
-        for line in table(_HEAD, [_row(one, compact=compact) for one in members]):
+        if grouped and (line := group_line(key)):
             output.result(line)
-        output.result(f"{len(members)} snapshots")
+        for line in snapshot_lines(members, compact=compact):
+            output.result(line)
     if not chosen:
-        output.result("no snapshots")
+        output.warn("no snapshots")
 
 
 def _latest(members: Sequence[StoredSnapshot], count: int) -> list[StoredSnapshot]:
@@ -61,20 +60,6 @@ def _latest(members: Sequence[StoredSnapshot], count: int) -> list[StoredSnapsho
     return chosen[::-1]
 
 
-def _row(one: StoredSnapshot, *, compact: bool) -> list[list[str]]:
-    snapshot = one.snapshot
-    size = snapshot.summary.get("total_bytes_processed")
-    tags, paths = list(snapshot.tags), list(snapshot.paths)
-    return [
-        [one.short],
-        [f"{snapshot.local_time:%Y-%m-%d %H:%M:%S}"],
-        [snapshot.hostname],
-        [",".join(tags)] if compact else tags,
-        paths[:1] if compact else paths,
-        [size_text(size) if isinstance(size, int) else ""],
-    ]
-
-
 def snapshot_document(one: StoredSnapshot) -> dict[str, Any]:
     """Return restic's JSON of a listed snapshot."""
     return {**to_document(one.snapshot), "id": one.name, "short_id": one.short}
@@ -82,12 +67,6 @@ def snapshot_document(one: StoredSnapshot) -> dict[str, Any]:
 
 def _key_document(key: GroupKey) -> dict[str, Any]:
     return {"hostname": key[0], "paths": list(key[1]) or None, "tags": list(key[2]) or None}
-
-
-def _key_text(key: GroupKey) -> str:
-    parts = [f"host [{key[0]}]" if key[0] else "", f"paths [{', '.join(key[1])}]" if key[1] else ""]
-    parts.append(f"tags [{', '.join(key[2])}]" if key[2] else "")
-    return ", ".join(part for part in parts if part)
 
 
 def backup_summary(captured: Captured, snapshot: str, *, dry_run: bool) -> dict[str, Any]:
@@ -140,21 +119,32 @@ def _advice(found: Findings) -> list[str]:
     return lines
 
 
-def forget_plan(output: Output, groups: Sequence[Group]) -> None:
+def forget_plan(output: Output, groups: Sequence[Group], *, compact: bool) -> None:
     """Print which snapshots stay and why, and which go."""
     output.message([_group_document(group) for group in groups])
     for group in groups:
-        output.say(f"snapshots for {_key_text((group.host, group.paths, group.tags)) or 'all'}")
-        kept = [v for v in group.verdicts if v.kept]
-        gone = [v for v in group.verdicts if not v.kept]
-        rows = [[*_row(v.key, compact=True)[:5], list(v.reasons)] for v in kept]
-        output.say(f"keep {len(kept)} snapshots:")
-        for line in table((*_HEAD[:5], "Reasons"), rows):
+        if line := group_line((group.host, group.paths, group.tags)):
             output.say(line)
+        kept = [verdict for verdict in group.verdicts if verdict.kept]
+        gone = [verdict.key for verdict in group.verdicts if not verdict.kept]
+        reasons = {verdict.key.name: verdict.reasons for verdict in kept}
+        _say_table(output, "keep", [verdict.key for verdict in kept], compact=compact, reasons=reasons)
         if gone:
-            output.say(f"remove {len(gone)} snapshots:")
-            for line in table(_HEAD, [_row(v.key, compact=True) for v in gone]):
-                output.say(line)
+            _say_table(output, "remove", gone, compact=compact)
+
+
+def _say_table(
+    output: Output,
+    verb: str,
+    members: Sequence[StoredSnapshot],
+    *,
+    compact: bool,
+    reasons: Reasons | None = None,
+) -> None:
+    output.say(f"{verb} {len(members)} snapshots:")
+    for line in snapshot_lines(members, compact=compact, reasons=reasons):
+        output.say(line)
+    output.say("")
 
 
 def _group_document(group: Group) -> dict[str, Any]:
