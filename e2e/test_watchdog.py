@@ -39,6 +39,7 @@ def _held_by_a_long_stop(make_shop: MakeShop, name: str) -> Shop:
 
 def _run_watchdog(lab: Lab, name: str) -> Document:
     """Let the watchdog look now; return the status of its Job."""
+    lab.kubectl("delete", "job", name, "--ignore-not-found")
     lab.kubectl("create", "job", name, "--from=cronjob/becalm-watchdog")
     status: Document = lab.kubectl.until(
         f"watchdog {name} has ended",

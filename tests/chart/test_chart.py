@@ -195,6 +195,7 @@ def test_the_watchdog_runs_by_itself_with_an_identity_of_its_own(render: Render)
     pod = cron_job["spec"]["jobTemplate"]["spec"]["template"]["spec"]
 
     assert cron_job["spec"]["concurrencyPolicy"] == "Forbid"
+    assert cron_job["spec"]["startingDeadlineSeconds"] >= 10
     assert pod["containers"][0]["command"] == ["becalm-operator", "watchdog"]
     assert pod["serviceAccountName"] == "becalm-watchdog"
     accounts = {account["metadata"]["name"] for account in of_kind(documents, "ServiceAccount")}

@@ -61,8 +61,8 @@ class WorkloadReference(Model):
     """Names a workload of the same namespace."""
 
     rules: ClassVar = {
-        f"has(self.apiVersion) || self.kind in [{_NATIVE_KINDS}]": f"name the apiVersion too: only "
-        f"{', '.join(NATIVE)} do without"
+        f"has(self.apiVersion) || self.kind in [{_NATIVE_KINDS}]": f"only {', '.join(NATIVE)} do without "
+        "an apiVersion; DaemonSets, Jobs and pods cannot be stopped"
     }
     api_version: ApiVersion | None = None
     """Its apiVersion. Needed for kinds with a scale subresource other than the four below; the operator has to be told

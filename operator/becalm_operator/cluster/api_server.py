@@ -21,7 +21,7 @@ from becalm_operator.cluster.pages import all_pages
 from becalm_operator.cluster.port import KINDS, Key, R, Resource
 from becalm_operator.cluster.translate import translated
 from becalm_operator.cluster.workloads import Workloads
-from becalm_operator.errors import RefusedError
+from becalm_operator.errors import ClusterError, RefusedError
 from becalm_operator.manifests.jobs import Image
 from becalm_operator.plan.steps import (
     Action,
@@ -125,14 +125,14 @@ class ApiServer:
     async def observe_held(self) -> Holdings:
         """Return every workload that carries a record, with the run that wrote it."""
         held: list[Held] = []
-        unseen: list[str] = []
+        unseen: dict[str, ClusterError] = {}
         for place in self._namespaces:
             found, problems = await self._workloads.with_record(place)
-            unseen += problems
+            unseen |= {str(problem): problem for problem in problems}
             for namespace, workload in found:
                 run = await self._holder(namespace, workload.record.by) if workload.record else None
                 held.append(Held(namespace, workload, run))
-        return Holdings(tuple(held), tuple(dict.fromkeys(unseen)))
+        return Holdings(tuple(held), tuple(unseen.values()))
 
     async def _holder(self, namespace: str, holder: Holder) -> RunStatus | None:
         run: Backup | Restore | None

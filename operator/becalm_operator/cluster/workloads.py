@@ -70,10 +70,10 @@ class Workloads:
         owners |= {f"job/{sight.name_of(job)}": views.owner_of(job) for job in jobs}
         return Seen(by_name, owners, frozenset(kind.resource for kind in kinds))
 
-    async def with_record(self, namespace: str) -> tuple[list[tuple[str, Workload]], list[str]]:
+    async def with_record(self, namespace: str) -> tuple[list[tuple[str, Workload]], list[ClusterError]]:
         """Return the workloads that carry a record, with their namespaces; an empty namespace means all.
 
-        Also returns what could not be looked at, for people: one kind that is refused hides no other.
+        Also returns why something could not be looked at: one kind that is refused hides no other.
         """
         kinds, problems = await self._kinds.known()
         looks = [
@@ -83,10 +83,10 @@ class Workloads:
         ]
         answers = await asyncio.gather(*looks, return_exceptions=True)
         found: list[tuple[str, Workload]] = []
-        unseen = [str(problem) for problem in problems]
+        unseen = list(problems)
         for answer in answers:
             if isinstance(answer, ClusterError):
-                unseen.append(str(answer))
+                unseen.append(answer)
             elif isinstance(answer, BaseException):
                 raise answer
             else:

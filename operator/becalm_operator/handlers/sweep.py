@@ -44,18 +44,20 @@ class Sweep:
         self._clock = clock
         self._beat = beat
         self._released = released
+        self._hurry = False
         self._told: dict[str, float] = {}
         self._room = asyncio.Semaphore(_AT_ONCE)
 
     async def run(self) -> NoReturn:
         """Sweep at once, and every minute; sooner if something could not be started."""
         while True:
-            all_well = await self.once()
+            await self.once()
             self._beat()
-            await asyncio.sleep(INTERVAL_SECONDS if all_well else _RETRY_SECONDS)
+            await asyncio.sleep(_RETRY_SECONDS if self._hurry else INTERVAL_SECONDS)
 
     async def once(self) -> bool:
-        """Start what must be started. Returns whether all of it could be."""
+        """Start what must be started. Returns whether all of it could be, and whether all could be looked at."""
+        self._hurry = True
         try:
             async with asyncio.timeout(_LONGEST_SECONDS):
                 seen = await self._cluster.observe_held()
@@ -64,6 +66,8 @@ class Sweep:
                 done = await asyncio.gather(*(self._release(release) for release in found))
                 for problem in seen.unseen:
                     _log.warning("the sweep could not look everywhere: %s", problem)
+                # a permission that is missing now will be missing in five seconds, too
+                self._hurry = not all(done) or any(problem.retryable for problem in seen.unseen)
                 return all(done) and not seen.unseen
         except (ClusterError, TimeoutError) as error:
             _log.warning("the sweep failed: %s: %s", type(error).__name__, error)

@@ -9,6 +9,7 @@ from becalm_operator.api.record import Record
 from becalm_operator.api.repository import BackupRepository
 from becalm_operator.api.schedule import BackupSchedule
 from becalm_operator.api.switches import REPLICAS, Switch
+from becalm_operator.errors import OperatorError
 from becalm_operator.manifests.jobs import Image
 
 
@@ -152,7 +153,7 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Holdings:
-    """All that carries a record, and where nobody could look, for people."""
+    """All that carries a record, and what has kept anybody from looking everywhere."""
 
     held: tuple[Held, ...]
-    unseen: tuple[str, ...] = ()
+    unseen: tuple[OperatorError, ...] = ()

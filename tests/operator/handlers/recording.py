@@ -9,7 +9,7 @@ from becalm_operator.api.base import Model
 from becalm_operator.api.names import FINALIZER
 from becalm_operator.api.record import Record
 from becalm_operator.cluster.port import Key, R, Resource
-from becalm_operator.errors import ConflictError, NotFoundError
+from becalm_operator.errors import ConflictError, NotFoundError, OperatorError
 from becalm_operator.manifests.jobs import Image
 from becalm_operator.plan.steps import Action, DeleteJob, Event, ScaleDown, ScaleUp
 from becalm_operator.plan.world import (
@@ -45,7 +45,7 @@ class RecordingCluster:
         self.observed = 0
         self.die_at: int | None = None
         self.no_kinds = False
-        self.unseen: tuple[str, ...] = ()
+        self.unseen: tuple[OperatorError, ...] = ()
 
     # --- what a test does
 

@@ -83,7 +83,7 @@ def test_a_record_that_cannot_be_read_is_told() -> None:
 
 def test_what_cannot_be_looked_at_is_told_after_some_tries() -> None:
     cluster = busy()
-    cluster.unseen = ("listing widgets.example.org: forbidden",)
+    cluster.unseen = (RefusedError("listing widgets.example.org: forbidden"),)
     done, lines = released(cluster)
     assert not done
     assert lines.count("NOT looked at: listing widgets.example.org: forbidden") == 1

@@ -4,7 +4,7 @@ from datetime import timedelta
 import pytest
 
 from becalm_operator.api.backup import Phase
-from becalm_operator.errors import ConflictError, RefusedError, UnavailableError
+from becalm_operator.errors import ClusterError, ConflictError, RefusedError, UnavailableError
 from becalm_operator.handlers.sweep import Sweep
 from becalm_operator.plan.steps import ScaleUp
 from becalm_operator.plan.world import Workload
@@ -71,7 +71,7 @@ async def test_an_event_that_fails_is_no_failure(caplog: pytest.LogCaptureFixtur
 
 async def test_a_kind_that_cannot_be_looked_at_keeps_no_other_down(caplog: pytest.LogCaptureFixture) -> None:
     cluster = orphaned()
-    cluster.unseen = ("listing widgets.example.org of all namespaces: forbidden",)
+    cluster.unseen = (RefusedError("listing widgets.example.org of all namespaces: forbidden"),)
     assert not await sweeping(cluster).once()
     assert [workload.replicas for workload in cluster.workloads.values()] == [3, 3]
     assert "forbidden" in caplog.text
@@ -108,6 +108,23 @@ def test_the_sweep_goes_on_every_minute_and_sooner_after_a_failure(
         return beats
 
     assert virtually(scenario()) == [0, 5, 10, 70, 130]
+
+
+@pytest.mark.parametrize(
+    ("problem", "beats"), [(RefusedError("forbidden"), [0, 60]), (UnavailableError("no answer"), [0, 5])]
+)
+def test_what_could_not_be_looked_at_is_looked_at_sooner_only_if_that_may_help(
+    problem: ClusterError, beats: list[float], caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scenario() -> list[float]:
+        cluster, seen = orphaned(), []
+        cluster.unseen = (problem,)
+        task = asyncio.create_task(Sweep(cluster, lambda: NOW, lambda: seen.append(now())).run())
+        await asyncio.sleep(61)
+        task.cancel()
+        return seen[:2]
+
+    assert virtually(scenario()) == beats
 
 
 def test_a_record_that_cannot_be_read_is_told_of_once_an_hour(caplog: pytest.LogCaptureFixture) -> None:

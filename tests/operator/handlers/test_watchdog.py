@@ -105,3 +105,15 @@ def test_an_api_server_that_does_not_answer_makes_it_fail(caplog: pytest.LogCapt
     assert not watched(cluster, at_minute=300)
 
     assert "no answer" in caplog.text
+
+
+def test_a_kind_that_must_not_be_listed_makes_it_fail_after_it_has_started_the_rest(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    cluster = abandoned()
+    cluster.unseen = (RefusedError("listing cronjobs.batch: forbidden"),)
+
+    assert not watched(cluster, at_minute=300)
+
+    assert [workload.replicas for workload in cluster.workloads.values()] == [3, 3]
+    assert "forbidden" in caplog.text
