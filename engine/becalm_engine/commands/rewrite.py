@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
 
-from becalm_engine.commands.edit import replace_edited, save_edited, with_tags
+from becalm_engine.commands.edit import Replacer, save_edited, with_tags
 from becalm_engine.commands.progress import Progress
 from becalm_engine.errors import DamagedError, UsageError
 from becalm_engine.format import gotime
@@ -174,14 +174,17 @@ def rewrite(
         return
     with Writer(repository) as writer:
         rewriter = TreeRewriter(repository, options.excludes, writer, progress)
+        replacer = Replacer(repository) if options.forget else None
         for stored in every:
             changes = _changes(stored, rewriter, options)
             if not changes:
                 yield stored, None
                 continue
             writer.flush()
-            save = replace_edited if options.forget else save_edited
-            yield stored, save(repository, stored, changes)
+            if replacer is not None:
+                yield stored, replacer.replace(stored, changes)
+            else:
+                yield stored, save_edited(repository, stored, changes)
 
 
 def _changes(stored: StoredSnapshot, rewriter: TreeRewriter, options: RewriteOptions) -> dict[str, Any]:
