@@ -45,6 +45,7 @@ class Replacer:
         """Store a changed snapshot and remove the old one. Killed in between, both are there."""
         text = _edited(self._repository, stored, changes)
         new = self._twin(stored, text) or _save(self._repository, text)
+        snapshots.require_stored(self._repository, new)
         snapshots.remove_snapshot(self._repository, stored)
         self._gone.add(stored.name)
         return new

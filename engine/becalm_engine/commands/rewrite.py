@@ -1,13 +1,14 @@
 """`becalm rewrite`: snapshots without some of their files, or with another host or time."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
 
 from becalm_engine.commands.edit import Replacer, save_edited, with_tags
 from becalm_engine.commands.progress import Progress
+from becalm_engine.commands.removal import require_written
 from becalm_engine.errors import DamagedError, UsageError
 from becalm_engine.format import gotime
 from becalm_engine.format.pack import BlobKind
@@ -15,6 +16,7 @@ from becalm_engine.format.tree import DIR, FILE, Node, decode_tree
 from becalm_engine.format.tree_text import without
 from becalm_engine.ids import BlobID, blob_id
 from becalm_engine.policy.patterns import Patterns
+from becalm_engine.repository import index_files
 from becalm_engine.repository.reader import load_blob
 from becalm_engine.repository.repository import Repository
 from becalm_engine.repository.snapshots import StoredSnapshot
@@ -67,6 +69,7 @@ class TreeRewriter:
     """Leaves files out of trees. What is kept keeps its very bytes; unchanged trees stay the same blobs.
 
     A directory that several snapshots have at the same place is rewritten once. `writer` None stores nothing.
+    `unseen` are new trees that nobody has looked for in the store yet.
     """
 
     def __init__(
@@ -76,9 +79,18 @@ class TreeRewriter:
         self._excludes = excludes
         self._writer = writer
         self._progress = progress
+        self.unseen: set[BlobID] = set()
         self._known: dict[bytes, Rewritten] = {}
         self._names: list[bytes] = []
         self._prefix = "/"
+
+    def require_written(self, indexes: Collection[str]) -> None:
+        """See that the packs of new trees are in the store, and the index files of them, once they are uploaded."""
+        if self.unseen:
+            places = [self._repository.index.find(tree) for tree in self.unseen]
+            require_written(self._repository, {place.pack for place in places if place is not None})
+            index_files.require_listed(self._repository, indexes)
+            self.unseen.clear()
 
     def rewrite(self, root: BlobID) -> Rewritten:
         """Return a tree without what is excluded, without recursion: trees may be deep."""
@@ -133,6 +145,7 @@ class TreeRewriter:
             tree = blob_id(content)
             if self._writer is not None:
                 self._writer.save_as(tree, BlobKind.TREE, content)
+                self.unseen.add(tree)
         result = Rewritten(tree, folder.files, folder.bytes)
         self._known[_digest(folder.place + folder.tree)] = result
         return result
@@ -181,6 +194,7 @@ def rewrite(
                 yield stored, None
                 continue
             writer.flush()
+            rewriter.require_written(writer.indexes)
             if replacer is not None:
                 yield stored, replacer.replace(stored, changes)
             else:
