@@ -23,6 +23,8 @@ from becalm_engine.repository.snapshots import StoredSnapshot
 from becalm_engine.repository.writer import Writer
 
 _TAG = "rewrite"
+_MOST_KNOWN = 500_000
+"""Some 100 MiB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +70,8 @@ class _Folder:
 class TreeRewriter:
     """Leaves files out of trees. What is kept keeps its very bytes; unchanged trees stay the same blobs.
 
-    A directory that several snapshots have at the same place is rewritten once. `writer` None stores nothing.
-    `unseen` are new trees that nobody has looked for in the store yet.
+    A directory that occurs several times at one place, or at any if names alone decide, is rewritten once.
+    `writer` None stores nothing. `unseen` are new trees that nobody has looked for in the store yet.
     """
 
     def __init__(
@@ -77,6 +79,7 @@ class TreeRewriter:
     ) -> None:
         self._repository = repository
         self._excludes = excludes
+        self._by_name = all(patterns.names_only for patterns in excludes)
         self._writer = writer
         self._progress = progress
         self.unseen: set[BlobID] = set()
@@ -120,7 +123,7 @@ class TreeRewriter:
             elif node.type == DIR:
                 assert node.subtree is not None
                 folder.entered = position, node
-                place = _digest(folder.place + node.name)
+                place = b"" if self._by_name else _digest(folder.place + node.name)
                 known = self._known.get(_digest(place + node.subtree))
                 if known is None:
                     self._enter(node.name)
@@ -147,6 +150,8 @@ class TreeRewriter:
                 self._writer.save_as(tree, BlobKind.TREE, content)
                 self.unseen.add(tree)
         result = Rewritten(tree, folder.files, folder.bytes)
+        if len(self._known) >= _MOST_KNOWN:
+            self._known.clear()
         self._known[_digest(folder.place + folder.tree)] = result
         return result
 

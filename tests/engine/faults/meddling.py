@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from becalm_engine.errors import StorageError
+from becalm_engine.ids import Buffer
 from becalm_engine.storage.base import FileKind, Storage, StoredFile
 
 READS, LISTINGS, WRITES, DELETIONS = (
@@ -50,7 +51,7 @@ class MeddledStorage:
     def create(self) -> None:
         self._storage.create()
 
-    def save(self, kind: FileKind, name: str, data: bytes, *, only_if_absent: bool = False) -> None:
+    def save(self, kind: FileKind, name: str, data: Buffer, *, only_if_absent: bool = False) -> None:
         self._done("save", kind, lambda: self._storage.save(kind, name, data, only_if_absent=only_if_absent))
 
     def load(self, kind: FileKind, name: str) -> bytes:
@@ -68,6 +69,9 @@ class MeddledStorage:
 
     def delete(self, kind: FileKind, name: str) -> None:
         self._done("delete", kind, lambda: self._storage.delete(kind, name))
+
+    def forked(self, stop: threading.Event) -> "MeddledStorage":
+        return MeddledStorage(self._storage.forked(stop), self._fault)
 
     def close(self) -> None:
         self._storage.close()
