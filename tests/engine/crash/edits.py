@@ -47,15 +47,15 @@ def sparse_backup(source: Path) -> Play:
 
 
 def _write_sparse(source: Path) -> None:
-    large = b"".join(contents(3, 700 * 1024, seed=3))
+    [large] = contents(1, 700 * 1024, seed=3)
     for name in ("large", "again"):
         (source / name).write_bytes(large)
     with (source / "hole").open("wb") as file:
         file.write(b"start")
-        file.seek(3 << 20)
+        file.seek(1 << 20)
         file.write(b"end")
     with (source / "empty").open("wb") as file:
-        os.truncate(file.fileno(), 2 << 20)
+        os.truncate(file.fileno(), 1 << 20)
 
 
 def tagging(source: Path) -> Play:

@@ -232,18 +232,18 @@ def bomb(forge: Forge, size: int, before: bytes = b"", fill: bytes = b"\0") -> b
 
 def bomb_that_states_little(forge: Forge, _: Path) -> None:
     named = blob_id(b"bombing")
-    forge.blob(b"", packed=bomb(forge, 2 * GIB), plain_bytes=7, named=named)
+    forge.blob(b"", packed=bomb(forge, GIB // 4), plain_bytes=7, named=named)
     forge.snapshot(forge.tree([node(b"a", FILE, content=(named,), size=7)]))
 
 
 def bomb_that_states_all(forge: Forge, _: Path) -> None:
     named = blob_id(b"bombing")
-    forge.blob(b"", packed=bomb(forge, 2 * GIB), plain_bytes=2 * GIB, named=named)
+    forge.blob(b"", packed=bomb(forge, GIB + (1 << 24)), plain_bytes=2 * GIB, named=named)
     forge.snapshot(forge.tree([node(b"a", FILE, content=(named,), size=2 * GIB)]))
 
 
 def bomb_of_a_tree(forge: Forge, _: Path) -> None:
-    packed = bomb(forge, 3 * GIB, b'{"nodes":[', b"[],")
+    packed = bomb(forge, GIB + (1 << 24), b'{"nodes":[', b"[],")
     named = blob_id(b"tree")
     forge.blob(b"", BlobKind.TREE, packed=packed, plain_bytes=3 * GIB, named=named)
     forge.snapshot(named)
@@ -251,17 +251,17 @@ def bomb_of_a_tree(forge: Forge, _: Path) -> None:
 
 def bomb_of_an_index(forge: Forge, _: Path) -> None:
     forge.snapshot(forge.honest())
-    _sealed_document(forge, FileKind.INDEX, b"\x02" + bomb(forge, 3 * GIB, b'{"packs":[', b"[],"))
+    _sealed_document(forge, FileKind.INDEX, b"\x02" + bomb(forge, GIB // 4, b'{"packs":[', b"[],"))
 
 
 def bomb_of_a_snapshot(forge: Forge, _: Path) -> None:
     forge.snapshot(forge.honest())
-    _sealed_document(forge, FileKind.SNAPSHOT, b"\x02" + bomb(forge, 3 * GIB, b'{"paths":["', b" "))
+    _sealed_document(forge, FileKind.SNAPSHOT, b"\x02" + bomb(forge, GIB // 4, b'{"paths":["', b" "))
 
 
 def bomb_of_a_lock(forge: Forge, _: Path) -> None:
     forge.snapshot(forge.honest())
-    _sealed_document(forge, FileKind.LOCK, b"\x02" + bomb(forge, 3 * GIB, b"{", b" "))
+    _sealed_document(forge, FileKind.LOCK, b"\x02" + bomb(forge, GIB // 4, b"{", b" "))
 
 
 def _sealed_document(forge: Forge, kind: FileKind, plaintext: bytes) -> None:
