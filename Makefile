@@ -9,7 +9,7 @@ UV := $(BECALM_CACHE)/uv-$(UV_VERSION)/bin/uv
 RUN := $(UV) run --no-sync
 SYNCED := .venv/.synced
 
-.PHONY: help setup toolchain lint format unit compat chart e2e test demo demo-down bench generate \
+.PHONY: help setup toolchain lint format unit fuzz compat chart e2e test demo demo-down bench generate \
         cluster-up cluster-down cluster-status image clean
 
 help: ## list the targets
@@ -42,6 +42,9 @@ format: setup ## put the code into the project's format
 
 unit: toolchain ## everything below a cluster: pure parts, contract suites, a real S3 server
 	$(RUN) pytest tests --ignore tests/compat --ignore tests/chart
+
+fuzz: toolchain ## an hour of what `unit` does a sample of: damaged documents, faults at every call, hostile repositories
+	HYPOTHESIS_PROFILE=fuzz $(RUN) pytest tests/engine/fuzz tests/engine/format tests/engine/faults tests/engine/hostile
 
 compat: toolchain ## real restic reads, checks, restores and continues what we write, and the other way round
 	$(RUN) pytest tests/compat

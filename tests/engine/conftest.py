@@ -1,3 +1,4 @@
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -7,7 +8,8 @@ from tests.engine.storage.s3_server import S3Server, serving, use_credentials
 
 # Many small properties rather than long searches, and no deadline that a busy machine misses.
 settings.register_profile("engine", max_examples=60, deadline=None)
-settings.load_profile("engine")
+settings.register_profile("fuzz", max_examples=5000, deadline=None)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "engine"))
 
 
 @pytest.fixture(scope="session")

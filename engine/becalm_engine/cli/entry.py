@@ -68,7 +68,8 @@ def _attempted(
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123  the reader has gone; nothing more to say
         return command.report(exit_code=ExitCode.ERROR)
     except (OSError, MemoryError) as error:
-        return _failed(command.report, MachineError(f"{type(error).__name__}: {error}"), output)
+        text = str(error) or "there is not enough memory for this"
+        return _failed(command.report, MachineError(f"{type(error).__name__}: {text}"), output)
     except Exception as error:  # noqa: BLE001  a bug, too, must leave a report and restic's exit code
         output.warn("".join(traceback.format_exception(error)).rstrip())
         return _failed(command.report, InternalError(f"internal error: {error!r}"), output)

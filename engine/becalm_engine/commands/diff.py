@@ -67,10 +67,15 @@ class _Blobs:
 
 @dataclass(slots=True)
 class _Level:
-    """A directory on the way: pairs of nodes that are still to be compared, and its path with a slash at its end."""
+    """A directory on the way: pairs of nodes that are still to be compared, and its name with a slash at its end.
+
+    `key` are its trees on both sides, and `changes` how many changes were known when it was entered.
+    """
 
     pairs: Iterator[Pair]
     name: bytes
+    key: tuple[BlobID | None, ...] = ()
+    changes: int = 0
 
 
 class Comparison:
@@ -92,6 +97,8 @@ class Comparison:
         self._tell = tell
         self._before, self._after, self._common = _Blobs(), _Blobs(), _Blobs()
         self._levels: list[_Level] = []
+        self._alike: set[tuple[BlobID | None, ...]] = set()
+        self._changes = 0
         self._prefix: bytes | None = None
 
     def changes(self, before: BlobID, after: BlobID) -> Iterator[Change]:
@@ -104,11 +111,11 @@ class Comparison:
             self._progress.check()
             pair = next(self._levels[-1].pairs, None)
             if pair is None:
-                self._levels.pop()
-                self._prefix = None
+                self._leave(self._levels.pop())
                 continue
             change = self._compared(*pair)
             if change is not None:
+                self._changes += 1
                 yield change
             self._descend(*pair)
         self._sum(self._before, self._after, self.result.removed)
@@ -149,14 +156,22 @@ class Comparison:
         elif len(below) == 2:
             self._enter(new, below)
 
+    def _leave(self, level: _Level) -> None:
+        self._prefix = None
+        if level.changes == self._changes:
+            self._alike.add(level.key)
+
     def _enter(self, node: Node | None, trees: Sequence[BlobID | None]) -> None:
+        """Compare what is in a directory, unless there was nothing to tell of the same two before."""
         assert node is not None
+        if tuple(trees) in self._alike:
+            return
         try:
             old, new = (load_tree(self._repository, tree) if tree else [] for tree in trees)
         except EngineError as error:
             self._fault(self._path(node), error)
             return
-        self._levels.append(_Level(_pairs(old, new), node.name + b"/"))
+        self._levels.append(_Level(_pairs(old, new), node.name + b"/", tuple(trees), self._changes))
         self._prefix = None
 
     def _collect(self, tree: BlobID | None) -> None:
@@ -178,6 +193,7 @@ class Comparison:
         if error.retryable:
             raise error
         self.failed += 1
+        self._changes += 1
         self._tell(path, error)
 
     def _path(self, node: Node) -> bytes:

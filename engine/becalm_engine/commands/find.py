@@ -1,6 +1,7 @@
 """`becalm find`: where a name, a blob, a tree or a pack occurs in snapshots."""
 
 import os
+import posixpath
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
@@ -15,6 +16,8 @@ from becalm_engine.policy.patterns import Patterns
 from becalm_engine.repository.repository import Repository
 
 _SHORT_CHARS = 8
+_MOST_BARREN = 1_000_000
+"""Some 100 MiB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +38,43 @@ class Wanted:
 
 @dataclass(slots=True)
 class _Open:
-    """A directory that the walk is in: digests of its path, and of its path and content; and what was found before."""
+    """A directory that the walk is in: what of its path matters, that and its content, and what was found before."""
 
     depth: int
     place: bytes
     key: bytes
     hits: int
+
+
+class _Barren:
+    """Remembers directories in which nothing was found, so that nobody looks there again."""
+
+    def __init__(self) -> None:
+        self.hits = 0
+        self._keys: set[bytes] = set()
+        self._open = [_Open(0, b"", b"", 0)]
+
+    @property
+    def place(self) -> bytes:
+        """What of the path of the directory that the walk is in matters."""
+        return self._open[-1].place
+
+    def enter(self, depth: int, place: bytes, tree: BlobID) -> bool:
+        """Say whether a directory may hold something, and note that it is entered."""
+        key = _digest(place + tree)
+        if key in self._keys:
+            return False
+        self._open.append(_Open(depth, place, key, self.hits))
+        return True
+
+    def leave(self, depth: int) -> None:
+        """Note that the walk is back at a depth."""
+        while self._open[-1].depth >= depth:
+            left = self._open.pop()
+            if left.hits == self.hits:
+                if len(self._keys) >= _MOST_BARREN:
+                    self._keys.clear()
+                self._keys.add(left.key)
 
 
 class Finder:
@@ -57,54 +91,52 @@ class Finder:
         self._patterns = Patterns(_positive(wanted.patterns), ignore_case=wanted.ignore_case)
         self._ways = _ways_to(wanted)
         # what has no slash fits a last component, whatever is above it; paths take longer to make and to match
-        self._by_name = not any("/" in pattern for pattern in wanted.patterns)
-        self._barren: set[bytes] = set()
-        self._hits = 0
+        self._by_name = self._patterns.names_only
+        self._deciding = _deciding(wanted)
+        self._barren = _Barren()
 
     def find(self, root: BlobID, broken: Broken) -> Iterator[tuple[bytes, Node]]:
         """Yield path and node of everything in a snapshot that is sought."""
 
         def note(tree: BlobID, path: bytes, error: EngineError) -> None:
-            self._hits += 1  # what cannot be read is not barren
+            self._barren.hits += 1  # what cannot be read is not barren
             broken(tree, path, error)
 
         walk = Walk(self._repository, root, broken=note)
         fitting_depth = 0
-        opened = [_Open(0, b"", b"", self._hits)]
         for node in walk:
             self._progress.check()
-            self._close(opened, walk.depth)
+            self._barren.leave(walk.depth)
             if walk.depth <= fitting_depth:
                 fitting_depth = 0
             if not fitting_depth and self._patterns.match(self._subject(walk, node)):
                 fitting_depth = walk.depth
             if fitting_depth and self._wanted.fits_time(node):
-                self._hits += 1
+                self._barren.hits += 1
                 yield walk.path, node
-            if node.type == DIR and not self._opens(walk, node, opened, fits=fitting_depth > 0):
+            if node.type == DIR and not self._opens(walk, node, fits=fitting_depth > 0):
                 walk.skip()
-        self._close(opened, 1)
+        self._barren.leave(1)
 
     def _subject(self, walk: Walk, node: Node) -> str:
         return os.fsdecode(b"/" + node.name if self._by_name else walk.path)
 
-    def _opens(self, walk: Walk, node: Node, opened: list[_Open], *, fits: bool) -> bool:
+    def _opens(self, walk: Walk, node: Node, *, fits: bool) -> bool:
         """Say whether something may be found in a directory, and note that it is entered."""
         assert node.subtree is not None
-        place = _digest(opened[-1].place + node.name)
-        key = _digest(place + node.subtree)
         leads = fits or self._ways is None or self._ways.match(os.fsdecode(walk.path))
-        if key in self._barren or not leads:
+        if not leads:
             return False
-        opened.append(_Open(walk.depth, place, key, self._hits))
-        return True
+        return self._barren.enter(walk.depth, self._place(node, fits=fits), node.subtree)
 
-    def _close(self, opened: list[_Open], depth: int) -> None:
-        """Remember which of the directories that were left have nothing in them."""
-        while opened[-1].depth >= depth:
-            left = opened.pop()
-            if left.hits == self._hits:
-                self._barren.add(left.key)
+    def _place(self, node: Node, *, fits: bool) -> bytes:
+        """Return what of a directory's path decides what is found in it."""
+        if fits:
+            return b"//fits"
+        if self._deciding is None:
+            return _digest(self._barren.place + node.name)
+        names = [*self._barren.place.split(b"/"), node.name]
+        return b"/".join(names[max(0, len(names) - self._deciding) :])
 
 
 def _positive(patterns: Sequence[str]) -> list[str]:
@@ -127,6 +159,14 @@ def _ways_to(wanted: Wanted) -> Patterns | None:
             return None
         prefixes += ["/" + "/".join(parts[:count]) for count in range(1, len(parts))]
     return Patterns(prefixes, ignore_case=wanted.ignore_case)
+
+
+def _deciding(wanted: Wanted) -> int | None:
+    """Return how many names above an entry decide, besides its own, whether it fits; None if all do."""
+    patterns = [posixpath.normpath(pattern) for pattern in _positive(wanted.patterns)]
+    if any(pattern.startswith("/") or "**" in pattern for pattern in patterns):
+        return None
+    return max((pattern.count("/") for pattern in patterns), default=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,15 +204,30 @@ def find_ids(
     """Yield every place in a snapshot where one of the ids occurs."""
     if ids.has(ids.trees, root):
         yield Occurrence("tree", root, b"/")
-    walk = Walk(repository, root, broken=broken)
+    barren = _Barren()
+
+    def note(tree: BlobID, path: bytes, error: EngineError) -> None:
+        barren.hits += 1
+        broken(tree, path, error)
+
+    walk = Walk(repository, root, broken=note)
     for node in walk:
         progress.check()
-        if node.type == DIR and node.subtree is not None and ids.has(ids.trees, node.subtree):
-            yield Occurrence("tree", node.subtree, walk.path)
-        elif node.type == FILE and ids.blobs:
-            for blob in node.content:
-                if ids.has(ids.blobs, blob):
-                    yield Occurrence("blob", blob, walk.path, walk.tree)
+        barren.leave(walk.depth)
+        for found in _occurrences(walk, node, ids):
+            barren.hits += 1
+            yield found
+        if node.type == DIR and node.subtree is not None and not barren.enter(walk.depth, b"", node.subtree):
+            walk.skip()
+
+
+def _occurrences(walk: Walk, node: Node, ids: Ids) -> Iterator[Occurrence]:
+    if node.type == DIR and node.subtree is not None and ids.has(ids.trees, node.subtree):
+        yield Occurrence("tree", node.subtree, walk.path)
+    elif node.type == FILE and ids.blobs:
+        for blob in node.content:
+            if ids.has(ids.blobs, blob):
+                yield Occurrence("blob", blob, walk.path, walk.tree)
 
 
 def ids_of_packs(repository: Repository, packs: Sequence[str]) -> Ids:

@@ -80,6 +80,7 @@ def change_password(
         raise UsageError("the key in use is not known")
     name = add_key(repository, password, user=user, host=host, cost=cost)
     repository.key_name = name
+    repository.guard()
     repository.storage.delete(FileKind.KEY, old)
     return name
 

@@ -90,11 +90,13 @@ def execute(
         say("deleting unreferenced packs")
         delete_packs(repository, plan.unreferenced, progress)
     written: list[PackID] = []
+    indexes: list[str] = []
     if plan.repack:
         say("repacking packs")
-        written = _repack(repository, prepared, pack_bytes, progress)
+        written, indexes = _repack(repository, prepared, pack_bytes, progress)
     old = [*plan.remove, *plan.repack]
     _require_packs(repository, prepared, written, leaving={*old, *plan.unreferenced})
+    index_files.require_listed(repository, indexes)
     _replace_index(repository, prepared, progress, say)
     if old:
         say(f"removing {len(old)} old packs")
@@ -102,8 +104,10 @@ def execute(
     say("done")
 
 
-def _repack(repository: Repository, prepared: Prepared, pack_bytes: int, progress: Progress) -> list[PackID]:
-    """Write again what stays of the packs that go, and index it; return the new packs."""
+def _repack(
+    repository: Repository, prepared: Prepared, pack_bytes: int, progress: Progress
+) -> tuple[list[PackID], list[str]]:
+    """Write again what stays of the packs that go, and index it; return the new packs and their index files."""
     plan, left = prepared.plan, prepared.to_copy
     progress.bytes_done = progress.files_done = 0
     progress.files_total = len(plan.repack)
@@ -125,7 +129,7 @@ def _repack(repository: Repository, prepared: Prepared, pack_bytes: int, progres
     lost = sum(number > 0 for _, _, number in left)
     if lost:
         raise InternalError(f"internal error: {lost} blobs were not repacked; nothing was deleted")
-    return target.index.packs()
+    return target.index.packs(), writer.indexes
 
 
 def _require_packs(

@@ -38,6 +38,22 @@ def pack_sizes(repository: Repository) -> dict[PackID, int]:
     }
 
 
+def require_written(repository: Repository, packs: Collection[PackID]) -> None:
+    """See that new packs are there, before what they replace goes.
+
+    Raises:
+        StorageError: One is not, whatever the store said when it was written.
+    """
+    for pack in packs:
+        try:
+            repository.storage.load_range(FileKind.PACK, pack.hex(), offset=0, length=1)
+        except ObjectMissingError as error:
+            raise StorageError(
+                f"pack {pack.hex()} was just written to {repository.storage.location}, and is not there; "
+                "what it was to replace stays. Look with `becalm check`"
+            ) from error
+
+
 def confirm_missing(repository: Repository, packs: Collection[PackID]) -> None:
     """Ask for each pack by its name: a listing that left it out may not be taken for its end.
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 from becalm_engine.commands.progress import Progress
-from becalm_engine.commands.removal import delete_files, delete_packs
+from becalm_engine.commands.removal import delete_files, delete_packs, require_written
 from becalm_engine.errors import DamagedError, ObjectMissingError, UsageError
 from becalm_engine.format.pack import LENGTH_BYTES, PackedBlob, header_range
 from becalm_engine.ids import PackID
@@ -62,15 +62,17 @@ def repair_packs(
     repair = PackRepair()
     for pack in packs:
         _examine(repository, pack, listed, repair, keep_copy, say)
-    with Writer(repository.without_index()) as writer:
+    target = repository.without_index()
+    with Writer(target) as writer:
         for pack in packs:
             progress.check()
             for blob, sealed in _whole(repository, pack, listed[pack]):
                 writer.put_sealed(blob, sealed)
+    require_written(repository, target.index.packs())
     old = files.to_replace(packs)
     index = IndexWriter(repository)
     index_files.copy_entries(repository, old, index, gone=frozenset(packs))
-    index_files.require_listed(repository, index.written)
+    index_files.require_listed(repository, [*writer.indexes, *index.written])
     delete_files(repository, FileKind.INDEX, old, progress)
     delete_packs(repository, packs, progress)
     return repair

@@ -7,12 +7,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from becalm_engine.commands.progress import Progress
+from becalm_engine.commands.removal import require_written
 from becalm_engine.errors import EngineError
 from becalm_engine.format.names import quote
 from becalm_engine.format.pack import BlobKind
 from becalm_engine.format.tree import DIR, FILE, Node, encode_node, encode_tree
 from becalm_engine.ids import BlobID, FileID, blob_id, parse_id
-from becalm_engine.repository import snapshots
+from becalm_engine.repository import index_files, snapshots
 from becalm_engine.repository.reader import load_tree
 from becalm_engine.repository.repository import Repository
 from becalm_engine.repository.snapshots import StoredSnapshot
@@ -56,6 +57,8 @@ def repair_snapshots(
     damaged = [stored for stored in chosen if stored.name in repair.damaged]
     _write(repository, damaged, repair, progress)
     if forget:
+        for written in repair.written:
+            snapshots.require_stored(repository, written)
         for stored in damaged:
             snapshots.remove_snapshot(repository, stored)
             repair.removed.append(stored.name)
@@ -67,10 +70,19 @@ def _write(
 ) -> None:
     if not damaged:
         return
+    trees: set[BlobID] = set()
     with Writer(repository) as writer:
-        writing = _TreeRepair(repository, lambda text: writer.save(BlobKind.TREE, text), progress)
+
+        def save(text: bytes) -> BlobID:
+            trees.add(tree := writer.save(BlobKind.TREE, text))
+            return tree
+
+        writing = _TreeRepair(repository, save, progress)
         for stored in damaged:
             writing.repaired(stored.snapshot.tree, lambda _: None)
+    places = map(repository.index.find, trees)
+    require_written(repository, {place.pack for place in places if place is not None})
+    index_files.require_listed(repository, writer.indexes)
     present = {(one.snapshot.original, one.snapshot.tree) for one in snapshots.list_snapshots(repository)}
     for stored in damaged:
         tree = repair.damaged[stored.name]

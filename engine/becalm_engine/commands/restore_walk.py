@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from becalm_engine.commands.progress import Progress
 from becalm_engine.commands.restored import Action, Ledger, Path, RestoredFile, RestoreOptions
+from becalm_engine.commands.unfolding import UnfoldingGuard
 from becalm_engine.errors import EngineError, TargetError
 from becalm_engine.format.tree import CHARDEV, DEV, DIR, FIFO, FILE, SOCKET, SYMLINK, Node
 from becalm_engine.ids import BlobID
@@ -19,6 +20,8 @@ from becalm_engine.repository.repository import Repository
 from becalm_engine.volume import target
 from becalm_engine.volume.target import Target
 
+_MOST_PATH_CHARS = 16 * 1024
+"""Four times what Linux takes in one call. Directories keep their paths, so their depth costs its square."""
 _SPECIAL = frozenset((SYMLINK, DEV, CHARDEV, FIFO))
 
 
@@ -77,6 +80,7 @@ class RestoreWalk:
 
     def walk(self, tree: BlobID, top: Node | None) -> Plan:
         """Plan to restore the content of a tree into the target, which gets the metadata of `top`."""
+        self._guard = UnfoldingGuard(self._repository, tree, self._progress)
         root = Folder((), top, "", restored=not any(self._options.selection.include))
         levels = self._entered(root, tree)
         while levels:
@@ -94,10 +98,12 @@ class RestoreWalk:
 
     def _entered(self, folder: Folder, tree: BlobID) -> list[_Level]:
         try:
-            return [_Level(folder, iter(load_tree(self._repository, tree)), folder.restored)]
+            nodes = load_tree(self._repository, tree)
         except EngineError as error:
             self._ledger.failed(folder.path or "/", error)
             return []
+        self._guard.enter(tree, len(nodes))
+        return [_Level(folder, iter(nodes), folder.restored)]
 
     def _take(self, node: Node, level: _Level) -> list[_Level]:
         """Take in one entry; return a directory to be entered."""
@@ -124,6 +130,10 @@ class RestoreWalk:
 
     def _folder(self, node: Node, folder: Folder) -> list[_Level]:
         assert node.subtree is not None
+        if len(folder.path) > _MOST_PATH_CHARS:
+            reason = f"its path has {len(folder.path)} characters, more than any program could open; left out"
+            self._ledger.failed(f"{folder.path[:100]}…", TargetError(reason))
+            return []
         if folder.restored and not self._ledger.attempt(folder.path, self._make, folder):
             return []
         return self._entered(folder, node.subtree)

@@ -1,13 +1,14 @@
 """`becalm rewrite`: snapshots without some of their files, or with another host or time."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
 
-from becalm_engine.commands.edit import replace_edited, save_edited, with_tags
+from becalm_engine.commands.edit import Replacer, save_edited, with_tags
 from becalm_engine.commands.progress import Progress
+from becalm_engine.commands.removal import require_written
 from becalm_engine.errors import DamagedError, UsageError
 from becalm_engine.format import gotime
 from becalm_engine.format.pack import BlobKind
@@ -15,12 +16,15 @@ from becalm_engine.format.tree import DIR, FILE, Node, decode_tree
 from becalm_engine.format.tree_text import without
 from becalm_engine.ids import BlobID, blob_id
 from becalm_engine.policy.patterns import Patterns
+from becalm_engine.repository import index_files
 from becalm_engine.repository.reader import load_blob
 from becalm_engine.repository.repository import Repository
 from becalm_engine.repository.snapshots import StoredSnapshot
 from becalm_engine.repository.writer import Writer
 
 _TAG = "rewrite"
+_MOST_KNOWN = 500_000
+"""Some 100 MiB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +70,8 @@ class _Folder:
 class TreeRewriter:
     """Leaves files out of trees. What is kept keeps its very bytes; unchanged trees stay the same blobs.
 
-    A directory that several snapshots have at the same place is rewritten once. `writer` None stores nothing.
+    A directory that occurs several times at one place, or at any if names alone decide, is rewritten once.
+    `writer` None stores nothing. `unseen` are new trees that nobody has looked for in the store yet.
     """
 
     def __init__(
@@ -74,11 +79,21 @@ class TreeRewriter:
     ) -> None:
         self._repository = repository
         self._excludes = excludes
+        self._by_name = all(patterns.names_only for patterns in excludes)
         self._writer = writer
         self._progress = progress
+        self.unseen: set[BlobID] = set()
         self._known: dict[bytes, Rewritten] = {}
         self._names: list[bytes] = []
         self._prefix = "/"
+
+    def require_written(self, indexes: Collection[str]) -> None:
+        """See that the packs of new trees are in the store, and the index files of them, once they are uploaded."""
+        if self.unseen:
+            places = [self._repository.index.find(tree) for tree in self.unseen]
+            require_written(self._repository, {place.pack for place in places if place is not None})
+            index_files.require_listed(self._repository, indexes)
+            self.unseen.clear()
 
     def rewrite(self, root: BlobID) -> Rewritten:
         """Return a tree without what is excluded, without recursion: trees may be deep."""
@@ -108,7 +123,7 @@ class TreeRewriter:
             elif node.type == DIR:
                 assert node.subtree is not None
                 folder.entered = position, node
-                place = _digest(folder.place + node.name)
+                place = b"" if self._by_name else _digest(folder.place + node.name)
                 known = self._known.get(_digest(place + node.subtree))
                 if known is None:
                     self._enter(node.name)
@@ -133,7 +148,10 @@ class TreeRewriter:
             tree = blob_id(content)
             if self._writer is not None:
                 self._writer.save_as(tree, BlobKind.TREE, content)
+                self.unseen.add(tree)
         result = Rewritten(tree, folder.files, folder.bytes)
+        if len(self._known) >= _MOST_KNOWN:
+            self._known.clear()
         self._known[_digest(folder.place + folder.tree)] = result
         return result
 
@@ -174,14 +192,18 @@ def rewrite(
         return
     with Writer(repository) as writer:
         rewriter = TreeRewriter(repository, options.excludes, writer, progress)
+        replacer = Replacer(repository) if options.forget else None
         for stored in every:
             changes = _changes(stored, rewriter, options)
             if not changes:
                 yield stored, None
                 continue
             writer.flush()
-            save = replace_edited if options.forget else save_edited
-            yield stored, save(repository, stored, changes)
+            rewriter.require_written(writer.indexes)
+            if replacer is not None:
+                yield stored, replacer.replace(stored, changes)
+            else:
+                yield stored, save_edited(repository, stored, changes)
 
 
 def _changes(stored: StoredSnapshot, rewriter: TreeRewriter, options: RewriteOptions) -> dict[str, Any]:

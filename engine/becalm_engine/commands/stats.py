@@ -53,6 +53,7 @@ class Sizes:
 class _Seen:
     """What was counted already, over all snapshots."""
 
+    trees: set[BlobID] = field(default_factory=set)
     contents: set[bytes] = field(default_factory=set)
     references: set[bytes] = field(default_factory=set)
     files: set[bytes] = field(default_factory=set)
@@ -72,18 +73,62 @@ def count(repository: Repository, roots: Iterable[BlobID], mode: str, progress: 
     return sizes
 
 
+@dataclass(slots=True)
+class _Level:
+    """A directory that is being counted: what it adds each time that it occurs, all below it included."""
+
+    tree: BlobID
+    files: int = 0
+    bytes: int = 0
+
+
 def _count_restored(repository: Repository, root: BlobID, sizes: Sizes, progress: Progress) -> None:
-    """Count what a restore writes: of hard links the first."""
+    """Count what a restore writes: of hard links the first. A directory that occurs again is not read again."""
+    known: dict[BlobID, tuple[int, int]] = {}
     linked: set[tuple[int, int]] = set()
-    for node in Walk(repository, root):
+    walk = Walk(repository, root)
+    levels = [_Level(root)]
+    for node in walk:
         progress.check()
-        sizes.files += 1
-        identity = node.inode, node.device_id
-        if node.links != 1 and node.type != DIR and node.inode:
-            if identity in linked:
-                continue
-            linked.add(identity)
-        sizes.total += node.size
+        _leave(levels, walk.depth, known)
+        sizes.total += _size_of_first(node, linked)
+        level = levels[-1]
+        level.files += 1
+        level.bytes += 0 if _is_linked(node) else node.size
+        if node.type == DIR and node.subtree is not None:
+            if node.subtree in known:
+                files, size = known[node.subtree]
+                level.files, level.bytes = level.files + files, level.bytes + size
+                sizes.total += size
+                walk.skip()
+            else:
+                levels.append(_Level(node.subtree))
+    _leave(levels, 1, known)
+    sizes.files += levels[0].files
+
+
+def _leave(levels: list[_Level], depth: int, known: dict[BlobID, tuple[int, int]]) -> None:
+    """Add what was counted in directories that the walk has left to those above them."""
+    while len(levels) > max(depth, 1):
+        left = levels.pop()
+        known[left.tree] = left.files, left.bytes
+        levels[-1].files += left.files
+        levels[-1].bytes += left.bytes
+
+
+def _is_linked(node: Node) -> bool:
+    return node.links != 1 and node.type != DIR and bool(node.inode)
+
+
+def _size_of_first(node: Node, linked: set[tuple[int, int]]) -> int:
+    """Return a file's size, or nothing if it is one that was counted under another name."""
+    if not _is_linked(node):
+        return node.size
+    identity = node.inode, node.device_id
+    if identity in linked:
+        return 0
+    linked.add(identity)
+    return node.size
 
 
 def _count_contents(
@@ -98,6 +143,10 @@ def _count_contents(
         key = _digest(keys[-1] + node.name)  # of the path, which may be far too long to keep
         if node.type == DIR:
             keys.append(key)
+            if node.subtree in seen.trees:  # all contents in it were seen, wherever it was
+                walk.skip()
+            elif node.subtree is not None:
+                seen.trees.add(node.subtree)
         content = _digest(b"".join(node.content))
         if content in seen.contents:
             continue

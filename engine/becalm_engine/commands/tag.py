@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from becalm_engine.commands.edit import first_id, replace_edited, with_tags, without_tags
+from becalm_engine.commands.edit import Replacer, first_id, with_tags, without_tags
 from becalm_engine.commands.progress import Progress
 from becalm_engine.errors import UsageError
 from becalm_engine.repository.repository import Repository
@@ -36,9 +36,10 @@ def tag(
     repository: Repository, every: Iterable[StoredSnapshot], change: TagChange, progress: Progress
 ) -> Iterator[tuple[StoredSnapshot, StoredSnapshot]]:
     """Change the tags of snapshots; yield old and new of each that differs. The lock is exclusive."""
+    replacer = Replacer(repository)
     for stored in every:
         progress.check()
         tags = change.applied(stored.snapshot.tags)
         if tags != stored.snapshot.tags or change.new is not None:
             changes = {"tags": list(tags), "original": first_id(stored)}
-            yield stored, replace_edited(repository, stored, changes)
+            yield stored, replacer.replace(stored, changes)

@@ -13,8 +13,9 @@ from becalm_engine.errors import DamagedError, UsageError
 
 _DOCUMENT_MARKER = b"\x02"
 _JSON_STARTS = (b"{", b"[")
-MAX_DOCUMENT_BYTES = 1 << 30
-"""No index, snapshot or lock grows beyond this; a stated size above it is an attack."""
+_STEP_BYTES = 16 * 1024 * 1024
+MAX_DOCUMENT_BYTES = 1 << 27
+"""Index files are full at some 10 MiB; beyond this is an attack. What is read of it may take 20 times as much."""
 
 
 class Compression(enum.Enum):
@@ -79,14 +80,21 @@ class Codec(threading.local):
         Raises:
             DamagedError: It is no zstd data, or longer.
         """
-        try:
-            reader = self.decompressor.stream_reader(packed, read_across_frames=True)
-            plaintext = reader.read(max_bytes + 1)
-        except (zstandard.ZstdError, MemoryError) as error:
-            raise DamagedError(f"not valid zstd data: {error}") from error
-        if len(plaintext) > max_bytes:
-            raise DamagedError(f"decompresses to more than {max_bytes} bytes")
-        return plaintext
+        reader = self.decompressor.stream_reader(packed, read_across_frames=True)
+        parts: list[bytes] = []
+        left = max_bytes + 1
+        while left:
+            # a buffer is made as long as what is asked for, whatever is there
+            asked = min(left, _STEP_BYTES)
+            try:
+                part = reader.read(asked)
+            except zstandard.ZstdError as error:
+                raise DamagedError(f"not valid zstd data: {error}") from error
+            parts.append(part)
+            left -= len(part)
+            if len(part) < asked:
+                return parts[0] if len(parts) == 1 else b"".join(parts)
+        raise DamagedError(f"decompresses to more than {max_bytes} bytes")
 
 
 def wrap_document(json_bytes: bytes, codec: Codec, *, version: int) -> bytes:

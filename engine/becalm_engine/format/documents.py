@@ -6,6 +6,9 @@ from typing import Any
 
 from becalm_engine.errors import DamagedError
 
+INT64, UINT32, UINT64 = (1 << 63) - 1, (1 << 32) - 1, (1 << 64) - 1
+"""Nobody writes larger numbers, and what reckons with them further on could not hold them."""
+
 
 def parse_object(text: bytes, what: str) -> dict[str, Any]:
     """Return the JSON object in `text`.
@@ -30,11 +33,13 @@ def text_of(document: Mapping[str, Any], key: str, what: str, default: str | Non
     return _sound(value)
 
 
-def number_of(document: Mapping[str, Any], key: str, what: str, default: int | None = None) -> int:
-    """Return a whole number that is not negative; `default` None makes it mandatory."""
+def number_of(
+    document: Mapping[str, Any], key: str, what: str, default: int | None = None, *, largest: int = UINT64
+) -> int:
+    """Return a whole number that is not negative, nor above `largest`; `default` None makes it mandatory."""
     value = document.get(key, default)
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise DamagedError(f"{what}: {key} is not a whole number")
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= largest:
+        raise DamagedError(f"{what}: {key} is not a whole number from 0 to {largest}")
     return value
 
 

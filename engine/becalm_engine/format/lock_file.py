@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from becalm_engine.errors import DamagedError
 from becalm_engine.format import gotime
-from becalm_engine.format.documents import number_of, parse_object, text_of
+from becalm_engine.format.documents import INT64, UINT32, number_of, parse_object, text_of
 from becalm_engine.format.gojson import string
 
 
@@ -56,7 +56,7 @@ def decode(text: bytes) -> Lock:
         exclusive,
         text_of(document, "hostname", "lock", ""),
         text_of(document, "username", "lock", ""),
-        number_of(document, "pid", "lock", 0),
-        number_of(document, "uid", "lock", 0),
-        number_of(document, "gid", "lock", 0),
+        number_of(document, "pid", "lock", 0, largest=INT64),
+        number_of(document, "uid", "lock", 0, largest=UINT32),
+        number_of(document, "gid", "lock", 0, largest=UINT32),
     )

@@ -7,7 +7,7 @@ from typing import Any
 
 from becalm_engine.errors import DamagedError
 from becalm_engine.format import gojson, gotime
-from becalm_engine.format.documents import number_of, parse_object, text_of, texts_of
+from becalm_engine.format.documents import UINT32, number_of, parse_object, text_of, texts_of
 from becalm_engine.ids import BlobID, FileID, parse_id
 
 
@@ -103,8 +103,8 @@ def decode(text: bytes) -> Snapshot:
         paths=texts_of(document, "paths", "snapshot"),
         hostname=text_of(document, "hostname", "snapshot", ""),
         username=text_of(document, "username", "snapshot", ""),
-        uid=number_of(document, "uid", "snapshot", 0),
-        gid=number_of(document, "gid", "snapshot", 0),
+        uid=number_of(document, "uid", "snapshot", 0, largest=UINT32),
+        gid=number_of(document, "gid", "snapshot", 0, largest=UINT32),
         excludes=texts_of(document, "excludes", "snapshot"),
         tags=texts_of(document, "tags", "snapshot"),
         parent=_optional_id(document, "parent"),

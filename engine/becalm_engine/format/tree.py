@@ -13,7 +13,7 @@ from typing import Any
 
 from becalm_engine.errors import DamagedError
 from becalm_engine.format import gotime
-from becalm_engine.format.documents import number_of, parse_object, text_of
+from becalm_engine.format.documents import INT64, UINT32, number_of, parse_object, text_of
 from becalm_engine.format.gojson import string
 from becalm_engine.format.names import quote, unquote
 from becalm_engine.ids import BlobID, parse_id
@@ -212,13 +212,13 @@ def _node(document: object) -> Node:
         _time(document, "mtime"),
         _time(document, "atime"),
         _time(document, "ctime"),
-        number_of(document, "uid", "tree", 0),
-        number_of(document, "gid", "tree", 0),
+        number_of(document, "uid", "tree", 0, largest=UINT32),
+        number_of(document, "gid", "tree", 0, largest=UINT32),
         text_of(document, "user", "tree", ""),
         text_of(document, "group", "tree", ""),
         number_of(document, "inode", "tree", 0),
         number_of(document, "device_id", "tree", 0),
-        number_of(document, "size", "tree", 0),
+        number_of(document, "size", "tree", 0, largest=INT64),
         number_of(document, "links", "tree", 0),
     )
     _read_rest(node, document)

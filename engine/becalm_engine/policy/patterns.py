@@ -13,9 +13,13 @@ _MEMBER = re.compile(r"\\?(.)(?:-\\?(.))?", re.DOTALL)
 
 
 class Patterns:
-    """An ordered list of patterns; the last one that fits a path decides."""
+    """An ordered list of patterns; the last one that fits a path decides.
+
+    `names_only`: what fits is decided by the last component alone, whatever is above it.
+    """
 
     def __init__(self, patterns: Sequence[str], *, ignore_case: bool = False) -> None:
+        self.names_only = not any("/" in pattern for pattern in patterns)
         flags = re.DOTALL | (re.IGNORECASE if ignore_case else 0)
         self._rules = [_rule(pattern, flags) for pattern in patterns]
 

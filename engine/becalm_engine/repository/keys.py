@@ -79,17 +79,32 @@ def _first_opened(
     damage: DamagedError | None = None
     for name in names:
         try:
-            key = key_file.unlock(key_file.decode(storage.load(FileKind.KEY, name)), password)
-            check(key)
-        except WrongPasswordError:
-            continue
+            key = _unlocked(storage, name, password)
+            if key is not None:
+                check(key)
+                return name, key
         except DamagedError as error:
             damage = error
-        else:
-            return name, key
     if damage is not None:
         raise damage
     return None
+
+
+def _unlocked(storage: Storage, name: str, password: str) -> Key | None:
+    """Return the master key of a key file, or None if the password is another's.
+
+    Raises:
+        DamagedError: The file is broken; then it may well be the right password.
+    """
+    text = storage.load(FileKind.KEY, name)
+    try:
+        return key_file.unlock(key_file.decode(text), password)
+    except DamagedError as error:
+        raise DamagedError(f"keys/{name}: {error}") from error
+    except WrongPasswordError:
+        if stored_id(text).hex() != name:
+            raise DamagedError(f"keys/{name} has other content than its name says") from None
+        return None
 
 
 def username() -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from becalm_engine.errors import SnapshotMissingError
+from becalm_engine.errors import DamagedError, SnapshotMissingError
 from becalm_engine.format import snapshot as snapshot_format
 from becalm_engine.format.snapshot import Snapshot
 from becalm_engine.repository.repository import Broken, Repository
@@ -85,6 +85,18 @@ def save_snapshot(repository: Repository, snapshot: Snapshot) -> StoredSnapshot:
     repository.guard()
     name = repository.save_document(FileKind.SNAPSHOT, snapshot_format.encode(snapshot))
     return StoredSnapshot(name, snapshot)
+
+
+def require_stored(repository: Repository, stored: StoredSnapshot) -> None:
+    """Read a snapshot back, before the one goes that it replaces.
+
+    Raises:
+        StorageError: It is not there, whatever the store said when it was written.
+        DamagedError: It cannot be read, or is another one.
+    """
+    text = repository.load_document(FileKind.SNAPSHOT, stored.name)
+    if snapshot_format.decode(text) != stored.snapshot:
+        raise DamagedError(f"snapshot {stored.name} was read back as another one; nothing was removed")
 
 
 def remove_snapshot(repository: Repository, stored: StoredSnapshot) -> None:

@@ -59,7 +59,8 @@ class Writer:
     """Adds blobs to a repository. `save` may be called from several threads.
 
     Leaving the block without an error uploads and indexes everything. Leaving it with one does the same as
-    far as it is possible, so that the next run finds what this one has uploaded.
+    far as it is possible, so that the next run finds what this one has uploaded. `indexes` are the index files
+    that were written.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class Writer:
         most_waiting: int = 0,
     ) -> None:
         self.added = Added()
+        self.indexes: list[str] = []
         self._claims = claims
         self._pack_bytes = pack_bytes
         self._repository = repository
@@ -253,4 +255,4 @@ class Writer:
             self._indexed_at = time.monotonic()
         if packs:
             self._repository.guard()  # whoever finds blobs in an index relies on them
-            self._repository.save_document(FileKind.INDEX, index_file.encode(packs))
+            self.indexes.append(self._repository.save_document(FileKind.INDEX, index_file.encode(packs)))

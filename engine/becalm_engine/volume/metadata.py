@@ -249,3 +249,5 @@ def _noted(kind: str, path: str, problems: Problems) -> Iterator[None]:
         yield
     except OSError as error:
         problems.add(kind, path, error)
+    except (ValueError, OverflowError) as error:  # a NUL in a name, a number that the system cannot take
+        problems.add(kind, path, OSError(errno.EINVAL, str(error)))

@@ -151,8 +151,19 @@ def create_file(folder: int, name: bytes) -> int:
 
 
 def create_special(folder: int, name: bytes, node: Node) -> None:
-    """Create a link, device or FIFO, replacing what has its name."""
+    """Create a link, device or FIFO, replacing what has its name.
+
+    Raises:
+        TargetError: The node has a value that no such file can have.
+    """
     remove(folder, name)
+    try:
+        _make_special(folder, name, node)
+    except (ValueError, OverflowError) as error:  # a NUL in a link's target, a device number out of range
+        raise TargetError(f"a {node.type} cannot be made: {error}") from error
+
+
+def _make_special(folder: int, name: bytes, node: Node) -> None:
     if node.type == SYMLINK:
         os.symlink(node.link_target, name, dir_fd=folder)
     elif node.type == FIFO:

@@ -148,3 +148,12 @@ def test_the_pack_of_an_id_is_told(world: World) -> None:
     assert lines[0] == "Object data with type 00000000 not found in the index"
     assert lines[1] == f"Object belongs to pack {location.pack.hex()}"
     assert f"<Blob (data) {blob.hex()[:8]}, offset 0, length" in lines[2]
+
+
+def test_the_same_directory_is_searched_below_every_name_that_decides(world: World, tree: BlobID) -> None:
+    root = plant(world, [folder(b"x", tree), folder(b"y", tree)])
+
+    assert find(world, root, "b/z") == [b"/x/b/z", b"/y/b/z"]
+    assert find(world, root, "y/b/z") == [b"/y/b/z"]
+    assert find(world, root, "y/a/deeper/other") == [b"/y/a/deeper/other"]
+    assert find(world, root, "y/**/other") == [b"/y/a/deeper/other", b"/y/b/deeper/other"]

@@ -6,7 +6,11 @@ from becalm_engine.commands.progress import Progress
 from becalm_engine.commands.tag import TagChange, tag
 from becalm_engine.errors import UsageError
 from becalm_engine.format import snapshot as snapshot_format
+from becalm_engine.format.snapshot import Snapshot
+from becalm_engine.ids import FileID
+from becalm_engine.repository import snapshots
 from becalm_engine.storage.base import FileKind
+from tests.engine.commands.planted import plant
 from tests.engine.commands.world import World
 
 
@@ -68,3 +72,15 @@ def test_the_zone_and_what_others_wrote_stays(world: World) -> None:
     assert b'"2026-01-02T03:04:05+01:00"' in stored
     assert b'"label":"l"' in stored
     assert snapshot_format.decode(stored).tags == ("t",)
+
+
+def test_of_two_snapshots_that_say_the_same_one_is_left(world: World) -> None:
+    tree = plant(world, [])
+    twin = Snapshot(10**18, tree, ("/x",), tags=("t",), original=FileID(bytes(32)))
+    for _ in range(2):
+        snapshots.save_snapshot(world.opened(), twin)
+
+    list(tag(world.opened(), world.snapshots(), TagChange(new=("t",)), Progress()))
+
+    [left] = world.snapshots()
+    assert left.snapshot == twin

@@ -34,15 +34,18 @@ PACK_BYTES = 4000
 
 @dataclass(frozen=True, slots=True)
 class Play:
-    """A command, and the repository before it. `may_go` are snapshots that it removes on purpose.
+    """A command, and the repository before it. `may_go` are snapshots that it removes or changes on purpose.
 
-    A repository that is damaged `before` is whole only once the command has come to its end.
+    A repository that is `damaged_before` is whole only once the command has come to its end; what of it
+    `is_readable` must stay so all the time. `repeats` says that another run writes further snapshots.
     """
 
     files: Files
     run: Callable[[Storage], object]
     may_go: frozenset[str] = frozenset()
     damaged_before: bool = False
+    is_readable: bool = True
+    repeats: bool = False
 
 
 def opened(storage: Storage) -> Repository:
@@ -128,19 +131,19 @@ def names(storage: MemoryStorage) -> list[str]:
 
 
 def init(source: Path) -> Play:
-    return Play({}, lambda storage: initialise(storage, PASSWORD, cost=CHEAP), damaged_before=True)
+    return Play({}, lambda storage: initialise(storage, PASSWORD, cost=CHEAP))
 
 
 def first_backup(source: Path) -> Play:
     storage = filled(source, 0)
     change(source, 0)
-    return Play(storage.files, lambda storage: back_up(storage, source, 0))
+    return Play(storage.files, lambda storage: back_up(storage, source, 0), repeats=True)
 
 
 def incremental_backup(source: Path) -> Play:
     storage = filled(source, 2)
     change(source, 2)
-    return Play(storage.files, lambda storage: back_up(storage, source, 2))
+    return Play(storage.files, lambda storage: back_up(storage, source, 2), repeats=True)
 
 
 def forgetting(source: Path) -> Play:
@@ -168,11 +171,16 @@ def mending_lost_index(source: Path) -> Play:
     first, second, *_ = [key for key in storage.files if key[0] is FileKind.INDEX]
     del storage.files[first]
     storage.files[second] = b"nonsense"
-    return Play(storage.files, lambda storage: mend_index(storage, read_all=False), damaged_before=True)
+    return Play(
+        storage.files,
+        lambda storage: mend_index(storage, read_all=False),
+        damaged_before=True,
+        is_readable=False,
+    )
 
 
 PLAYS = (
-    init, first_backup, incremental_backup, forgetting, pruning, mending_index, mending_lost_index,
+    first_backup, incremental_backup, forgetting, pruning, mending_index, mending_lost_index,
 )  # fmt: skip
 
 

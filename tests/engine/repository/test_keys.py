@@ -2,7 +2,7 @@ import os
 
 import pytest
 
-from becalm_engine.errors import WrongPasswordError
+from becalm_engine.errors import DamagedError, WrongPasswordError
 from becalm_engine.format import key_file
 from becalm_engine.format.crypto import Key
 from becalm_engine.ids import stored_id
@@ -80,3 +80,16 @@ def test_a_user_whom_only_the_password_file_knows_has_its_name(monkeypatch: pyte
     monkeypatch.setattr(os, "getuid", lambda: 0)
 
     assert keys.username() == "root"
+
+
+def test_a_changed_key_file_is_damage_and_no_wrong_password() -> None:
+    storage = MemoryStorage()
+    name = keys.make_key(storage, MASTER, "secret", CHEAP)
+    text = storage.load(FileKind.KEY, name)
+    at = text.index(b'"data":"') + 20
+    storage.save(
+        FileKind.KEY, name, text[:at] + (b"B" if text[at : at + 1] == b"A" else b"A") + text[at + 1 :]
+    )
+
+    with pytest.raises(DamagedError, match=f"keys/{name}"):
+        keys.find_key(storage, "secret")

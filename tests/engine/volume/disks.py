@@ -1,0 +1,43 @@
+"""A real disk file system for tests: the one at hand, or one in a file."""
+
+import os
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from becalm_engine.volume.clocks import file_system_of
+
+
+def kind_of(folder: Path) -> str:
+    """Return the type of the file system that a folder lies on."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        return file_system_of(handle)
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def disk(place: Path) -> Iterator[Path]:
+    """Give a folder on ext4 or xfs: below `place`, if that is one, or on an ext4 in a file."""
+    if kind_of(place) in ("ext4", "xfs"):
+        with tempfile.TemporaryDirectory(dir=place) as folder:
+            yield Path(folder)
+        return
+    image, mount = place / "image", place / "mount"
+    image.touch()
+    os.truncate(image, 64 << 20)
+    mount.mkdir()
+    try:
+        subprocess.run(["mkfs.ext4", "-q", "-F", image], check=True, capture_output=True)
+        subprocess.run(["mount", "-o", "loop", image, mount], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        pytest.skip(f"neither ext4 nor xfs is at hand, and none can be mounted from a file: {error}")
+    try:
+        yield mount
+    finally:
+        subprocess.run(["umount", mount], check=True)
