@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
+from becalm_engine.errors import StorageError
 from becalm_engine.ids import Buffer
 
 
@@ -20,6 +21,17 @@ class FileKind(enum.Enum):
     LOCK = "locks"
 
 
+_MIB = 1024 * 1024
+_LONGEST_BYTES = {
+    FileKind.CONFIG: _MIB,
+    FileKind.KEY: _MIB,
+    FileKind.LOCK: _MIB,
+    FileKind.SNAPSHOT: 256 * _MIB,
+    FileKind.INDEX: 1024 * _MIB,
+    FileKind.PACK: 4096 * _MIB,
+}
+"""No honest file of a kind is longer; it would have to fit into memory."""
+
 CONFIG_NAME = ""
 """There is one config, and it has no name of its own."""
 
@@ -30,6 +42,16 @@ class StoredFile:
 
     name: str
     size_bytes: int
+
+
+def refuse_too_long(kind: FileKind, shown: str, size_bytes: int) -> None:
+    """Refuse to load what cannot be what it should be.
+
+    Raises:
+        StorageError: It is longer than any file of its kind.
+    """
+    if size_bytes > _LONGEST_BYTES[kind]:
+        raise StorageError(f"{shown} has {size_bytes} bytes, far beyond any honest {kind.name.lower()} file")
 
 
 class Storage(Protocol):

@@ -20,7 +20,7 @@ from becalm_engine.errors import (
     StorageFullError,
 )
 from becalm_engine.ids import Buffer, is_name
-from becalm_engine.storage.base import FileKind, StoredFile
+from becalm_engine.storage.base import FileKind, StoredFile, refuse_too_long
 from becalm_engine.storage.limits import Limit, Limits
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -87,16 +87,16 @@ class LocalStorage:
 
     def load(self, kind: FileKind, name: str) -> bytes:
         path = self._path(kind, name)
-        with _translated(f"read {path}"):
+        with _translated(f"read {path}"), open(_opened(path), "rb") as file:
+            refuse_too_long(kind, str(path), os.fstat(file.fileno()).st_size)
             if not self._limits.download:
-                return path.read_bytes()
-            with path.open("rb") as file:
-                return self._limits.download.gathered(file.read, breakable=kind is FileKind.PACK)
+                return file.read()
+            return self._limits.download.gathered(file.read, breakable=kind is FileKind.PACK)
 
     def load_range(self, kind: FileKind, name: str, *, offset: int, length: int) -> bytes:
         path = self._path(kind, name)
         with _translated(f"read {path}"):
-            handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            handle = _opened(path)
             try:
                 part = self._read_at(handle, offset, length)
             finally:
@@ -149,6 +149,15 @@ class LocalStorage:
         if kind is FileKind.CONFIG:
             return folder
         return folder / name[:2] / name if kind is FileKind.PACK else folder / name
+
+
+def _opened(path: Path) -> int:
+    """Open a regular file to be read; anything else might never end, or never begin."""
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    if stat.S_ISREG(os.fstat(handle).st_mode):
+        return handle
+    os.close(handle)
+    raise StorageError(f"{path} is no regular file")
 
 
 def _publish(temporary: Path, path: Path, *, only_if_absent: bool) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from becalm_engine.errors import ObjectMissingError, RepositoryExistsError, StorageError
 from becalm_engine.ids import Buffer, is_name
-from becalm_engine.storage.base import FileKind, StoredFile
+from becalm_engine.storage.base import FileKind, StoredFile, refuse_too_long
 
 
 class MemoryStorage:
@@ -29,9 +29,11 @@ class MemoryStorage:
 
     def load(self, kind: FileKind, name: str) -> bytes:
         try:
-            return self.files[kind, name]
+            data = self.files[kind, name]
         except KeyError:
             raise ObjectMissingError(f"{kind.value}/{name} does not exist") from None
+        refuse_too_long(kind, f"{kind.value}/{name}", len(data))
+        return data
 
     def load_range(self, kind: FileKind, name: str, *, offset: int, length: int) -> bytes:
         part = self.load(kind, name)[offset : offset + length]

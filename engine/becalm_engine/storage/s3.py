@@ -18,7 +18,7 @@ from becalm_engine.errors import (
     StorageError,
 )
 from becalm_engine.ids import Buffer, is_name
-from becalm_engine.storage.base import FileKind, StoredFile
+from becalm_engine.storage.base import FileKind, StoredFile, refuse_too_long
 from becalm_engine.storage.limits import Limit, Limits
 from becalm_engine.storage.location import S3Location
 from becalm_engine.storage.options import StorageOptions
@@ -155,7 +155,9 @@ class S3Storage:
         key = self._key(kind, name)
         with self._translated(f"read {key}"):
             answer = self._client.get_object(Bucket=self._location.bucket, Key=key)
-            return self._received(answer["Body"], breakable=kind is FileKind.PACK)
+            with contextlib.closing(answer["Body"]):
+                refuse_too_long(kind, key, answer.get("ContentLength", 0))
+                return self._received(answer["Body"], breakable=kind is FileKind.PACK)
 
     def load_range(self, kind: FileKind, name: str, *, offset: int, length: int) -> bytes:
         key = self._key(kind, name)

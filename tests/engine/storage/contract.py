@@ -31,6 +31,12 @@ class StorageContract:
 
         assert storage.load(FileKind.PACK, NAME) == data
 
+    def test_what_is_too_long_to_be_what_it_should_be_is_not_loaded(self, storage: Storage) -> None:
+        storage.save(FileKind.LOCK, NAME, bytes(1024 * 1024 + 1))
+
+        with pytest.raises(StorageError, match="1048577 bytes"):
+            storage.load(FileKind.LOCK, NAME)
+
     def test_saving_the_same_again_is_no_error(self, storage: Storage) -> None:
         storage.save(FileKind.PACK, NAME, b"content")
         storage.save(FileKind.PACK, NAME, b"content")

@@ -1,6 +1,7 @@
 import errno
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -208,3 +209,23 @@ def test_a_repository_below_a_file_is_an_error_that_no_retry_mends(tmp_path: Pat
         storage.load(FileKind.CONFIG, CONFIG_NAME)
 
     assert not raised.value.retryable
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir], ids=["a pipe", "a folder"])
+def test_what_is_no_file_is_not_waited_for(
+    made: LocalStorage, folder: Path, make: Callable[[Path], None]
+) -> None:
+    make(folder / "locks" / NAME)
+
+    with pytest.raises(StorageError, match="no regular file"):
+        made.load(FileKind.LOCK, NAME)
+    with pytest.raises(StorageError, match="no regular file"):
+        made.load_range(FileKind.LOCK, NAME, offset=0, length=1)
+
+
+def test_a_terabyte_of_nothing_is_not_read(made: LocalStorage, folder: Path) -> None:
+    (folder / "config").touch()
+    os.truncate(folder / "config", 1 << 40)
+
+    with pytest.raises(StorageError, match="config file"):
+        made.load(FileKind.CONFIG, CONFIG_NAME)
