@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from becalm_engine.errors import DamagedError
 from becalm_engine.format import gotime
 from becalm_engine.format.documents import number_of, parse_object, text_of
 from becalm_engine.format.gojson import string
@@ -47,9 +48,12 @@ def decode(text: bytes) -> Lock:
         DamagedError: It is not one.
     """
     document = parse_object(text, "lock")
+    exclusive = document.get("exclusive")
+    if not isinstance(exclusive, bool):
+        raise DamagedError("lock: it does not say whether it is exclusive")
     return Lock(
         gotime.decode(document.get("time")),
-        document.get("exclusive") is True,
+        exclusive,
         text_of(document, "hostname", "lock", ""),
         text_of(document, "username", "lock", ""),
         number_of(document, "pid", "lock", 0),

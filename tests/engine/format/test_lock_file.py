@@ -50,6 +50,12 @@ def test_a_lock_without_a_time_is_damage() -> None:
         lock_file.decode(hostile.changed(VALID, {"time": None}))
 
 
+@pytest.mark.parametrize("exclusive", [None, 1, "true"])
+def test_a_lock_that_does_not_say_whether_it_is_exclusive_is_damage(exclusive: object) -> None:
+    with pytest.raises(DamagedError, match="exclusive"):
+        lock_file.decode(hostile.changed(VALID, {"exclusive": exclusive}))
+
+
 @given(strategies.replaced_fields("time", "exclusive", "hostname", "username", "pid", "uid", "gid"))
 def test_changed_fields_are_read_or_called_damage(changes: dict[str, object]) -> None:
     assert hostile.is_read_or_refused(lock_file.decode, hostile.changed(VALID, changes))
