@@ -6,10 +6,10 @@ import pytest
 from becalm_engine.errors import DamagedError
 from becalm_engine.format import config, index_file, key_file, lock_file, snapshot
 from becalm_engine.format.config import Config
+from becalm_engine.format.documents import number_of, parse_object, text_of, texts_of
 from becalm_engine.format.lock_file import Lock
 from becalm_engine.format.snapshot import Snapshot
 from becalm_engine.ids import BlobID
-from becalm_engine.format.documents import number_of, parse_object, text_of, texts_of
 
 
 @pytest.mark.parametrize("text", [b"", b"null", b"[]", b"5", b"{", b'{"a":\xff}', b"\x02{}", b'{"a":1}x'])
