@@ -19,8 +19,9 @@ the message and `retryable` in the report that `--report FILE` leaves: `error.ty
 _ENGINE = f"""## The engine: `becalm`
 
 A class is indented below the more general one that it is a case of. Beside these codes, a command ends
-with {ExitCode.OK:d} if all is well, and `backup` with {ExitCode.INCOMPLETE:d} if some source files could not be read:
-the snapshot is there without them, and which they are and why stands on standard error and in the report.
+with {ExitCode.OK:d} if all is well, and `backup` with {ExitCode.INCOMPLETE:d} if some files could not be read,
+or a source was not there: the snapshot is there without them, and which they are and why stands on standard error
+and in the report.
 """
 _OPERATOR = """## The operator: `becalm-operator`
 

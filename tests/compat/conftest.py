@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.compat.programs import VERSIONS, Program, becalm, restic
+from tests.engine.storage.s3_server import S3Server, serving
 from tests.engine.volume import sources
 from tests.engine.volume.picture import Entry, picture
 
@@ -79,3 +80,12 @@ def theirs(version: str, written: Path, place: Path) -> Program:
     copy = place / "repository"
     shutil.copytree(written, copy, copy_function=os.link)
     return restic(version, copy, place / "cache")
+
+
+@pytest.fixture
+def s3(place: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Server]:
+    """A real S3 server of the test's own, with its credentials in the environment."""
+    (place / "s3").mkdir()
+    with serving(place / "s3") as server:
+        server.log_in(monkeypatch)
+        yield server

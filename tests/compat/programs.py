@@ -49,11 +49,12 @@ class Program:
             [self.binary, *arguments], env=environment, cwd=cwd, capture_output=True, check=False
         )
 
-    def start(self, *arguments: str | Path) -> "subprocess.Popen[bytes]":
+    def start(self, *arguments: str | Path, stdin: int | None = None) -> "subprocess.Popen[bytes]":
         """Start a command and leave it running."""
         return subprocess.Popen(
             [self.binary, *arguments],
             env=self.all_environment(),
+            stdin=stdin,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )

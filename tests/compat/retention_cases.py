@@ -2,12 +2,12 @@
 
 import json
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 from becalm_engine.format.gotime import NANOS, from_datetime
-from becalm_engine.repository.repository import initialise, open_repository
+from becalm_engine.repository.repository import Repository, initialise, open_repository
 from becalm_engine.storage.base import FileKind
 from becalm_engine.storage.local import LocalStorage
 from tests.compat.programs import PASSWORD
@@ -51,14 +51,21 @@ def write_sets(folder: Path, count: int, source: random.Random) -> None:
         times = _times(source) - taken  # of snapshots of one time, neither program says which comes first
         taken |= times
         for nanos in times:
-            document = {
-                "time": _written(nanos, source.choice(_ZONES)),
-                "tree": "00" * 32,
-                "paths": source.choice((_PATHS[:1], _PATHS[:1], _PATHS, _PATHS[::-1], _PATHS[1:])),
-                "hostname": f"host-{number}",
-                "tags": source.sample(_TAGS, source.choice((0, 0, 1, 1, 2, 3))) or None,
-            }
-            repository.save_document(FileKind.SNAPSHOT, json.dumps(document).encode())
+            write_snapshot(
+                repository,
+                _written(nanos, source.choice(_ZONES)),
+                f"host-{number}",
+                source.choice((_PATHS[:1], _PATHS[:1], _PATHS, _PATHS[::-1], _PATHS[1:])),
+                source.sample(_TAGS, source.choice((0, 0, 1, 1, 2, 3))),
+            )
+
+
+def write_snapshot(
+    repository: Repository, time: str, host: str, paths: Sequence[str], tags: Sequence[str] = ()
+) -> None:
+    """Store a snapshot of a tree that is not there: nothing that only decides looks for it."""
+    document = {"time": time, "tree": "00" * 32, "paths": paths, "hostname": host, "tags": tags or None}
+    repository.save_document(FileKind.SNAPSHOT, json.dumps(document).encode())
 
 
 def policy(source: random.Random, *, unlimited: bool) -> list[str]:

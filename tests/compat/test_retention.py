@@ -5,6 +5,7 @@ import io
 import json
 import random
 from collections.abc import Sequence
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,11 @@ import pytest
 
 from becalm_engine.cli.entry import run_command
 from becalm_engine.repository import lock
+from becalm_engine.repository.repository import initialise, open_repository
+from becalm_engine.storage.local import LocalStorage
 from tests.compat import retention_cases
-from tests.compat.programs import Program, restic
+from tests.compat.programs import PASSWORD, Program, restic
+from tests.engine.repository.repositories import CHEAP
 
 pytestmark = [pytest.mark.restic, pytest.mark.slow]
 
@@ -98,6 +102,28 @@ def test_the_same_snapshots_stay_for_the_same_reasons(sets: Path, version: str, 
     theirs = restic(version, sets, place / "cache")
 
     compare(theirs, random.Random(version), POLICIES[version])
+
+
+def test_restic_counts_spans_in_its_own_summer_time_and_becalm_in_the_zone_of_the_snapshot(
+    place: Path,
+) -> None:
+    """The newest is of summer time, so two weeks before it is an hour later for whoever lived through the change."""
+    newest, between = "2026-04-05T12:00:00+02:00", "2026-03-22T11:30:00+01:00"
+    storage = LocalStorage(place / "sets")
+    initialise(storage, PASSWORD, cost=CHEAP)
+    repository = open_repository(storage, PASSWORD)
+    for time in (newest, between):
+        retention_cases.write_snapshot(repository, time, "host", ["/data"])
+    utc = restic("0.19", place / "sets", place / "cache")
+    zones = {**utc.environment, "TZ": "Europe/Berlin", "ZONEINFO": str(files("tzdata") / "zoneinfo")}
+    berlin = Program(utc.binary, utc.repository, zones)
+
+    kept = [
+        [len(answer["keep"]) for answer in decide(program, ["--keep-within=14d"]) or ()]
+        for decide, program in ((of_restic, utc), (of_becalm, utc), (of_becalm, berlin), (of_restic, berlin))
+    ]
+
+    assert kept == [[2], [2], [2], [1]]
 
 
 @pytest.mark.exhaustive

@@ -1,24 +1,15 @@
 """The same repository in an S3 bucket, for both programs."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.compat.conftest import Source
 from tests.compat.programs import becalm, restic
-from tests.engine.storage.s3_server import S3Server, serving
+from tests.engine.storage.s3_server import S3Server
 from tests.engine.volume.picture import differences, picture
 
 pytestmark = [pytest.mark.restic, pytest.mark.s3, pytest.mark.slow]
-
-
-@pytest.fixture
-def s3(place: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Server]:
-    (place / "s3").mkdir()
-    with serving(place / "s3") as server:
-        server.log_in(monkeypatch)
-        yield server
 
 
 def test_both_programs_work_on_one_bucket(s3: S3Server, small: Source, place: Path) -> None:

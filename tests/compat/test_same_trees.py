@@ -78,6 +78,18 @@ def test_every_name_is_written_alike_and_comes_back(names: Path, version: str, p
     assert names_below(place / "by-restic") == expected
 
 
+def test_a_long_file_is_cut_at_other_places(version: str, place: Path) -> None:
+    (place / "long").mkdir()
+    (place / "long" / "file").write_bytes(os.urandom(20 * sources.MIB))
+    ours = becalm(place / "repository")
+    root_of(ours, place / "long")
+
+    theirs = restic(version, place / "repository", place / "cache")
+    summary = list(theirs.lines("backup", "--force", place / "long"))[-1]
+
+    assert summary["data_added"] > 19 * sources.MIB
+
+
 def names_below(folder: Path) -> set[bytes]:
     [inside] = folder.rglob("names")
     with os.scandir(os.fsencode(inside)) as entries:

@@ -100,7 +100,8 @@ def _leave(report: Report, path: str, output: Output) -> None:
 def _heeding_signals(progress: Progress) -> Iterator[None]:
     """Ask the command to end at a sound state on the first signal, and end it at once on a second one.
 
-    SIGUSR1 asks how far it is.
+    SIGUSR1 asks how far it is. SIGHUP is passed over: restic sends it to the process of each lock of its own
+    host, to find out whether that process still lives, and passes it over itself.
     """
 
     def stop(_number: int, _frame: object) -> None:
@@ -111,9 +112,13 @@ def _heeding_signals(progress: Progress) -> Iterator[None]:
     def ask(_number: int, _frame: object) -> None:
         progress.asked.set()
 
+    def pass_over(_number: int, _frame: object) -> None:
+        """Do nothing; unlike SIG_IGN, a command that becalm starts does not inherit it."""
+
+    handlers = {signal.SIGINT: stop, signal.SIGTERM: stop, signal.SIGUSR1: ask, signal.SIGHUP: pass_over}
     before = {}
     try:
-        for number, handler in ((signal.SIGINT, stop), (signal.SIGTERM, stop), (signal.SIGUSR1, ask)):
+        for number, handler in handlers.items():
             before[number] = signal.signal(number, handler)
     except ValueError as error:  # not the main thread: an embedding program has its own handling
         raise UsageError("commands run in the main thread") from error

@@ -32,6 +32,7 @@ environment:
 signals:
   SIGINT, SIGTERM                                       end at a sound state; a second one ends at once
   SIGUSR1                                               print how far it is
+  SIGHUP                                                passed over: restic sends it to whoever holds a lock
 
 exit codes:
   0 done, 1 failed, 3 some files could not be read, 10 no repository, 11 locked, 12 wrong password,

@@ -175,6 +175,17 @@ def test_sigusr1_prints_one_line(repository: Path, waiting: "subprocess.Popen[by
 
 
 @pytest.mark.slow
+def test_sighup_ends_nothing(repository: Path, waiting: "subprocess.Popen[bytes]") -> None:
+    """restic sends it to whoever holds a lock, to see whether he lives."""
+    wait(lambda: any((repository / "locks").iterdir()))
+
+    waiting.send_signal(signal.SIGHUP)
+
+    waiting.communicate(b"the end", timeout=60)
+    assert waiting.returncode == 0
+
+
+@pytest.mark.slow
 def test_a_real_terminal_shows_how_far_it_is(repository: Path) -> None:
     ours, theirs = pty.openpty()
     process = start(repository, stdout=theirs, RESTIC_PROGRESS_FPS="50")

@@ -139,6 +139,15 @@ def test_patterns_fit_absolute_paths_also_where_a_source_is_relative(
     assert [path.name for path in (source.parent / "back").rglob("*") if path.is_file()] == ["one"]
 
 
+@pytest.mark.parametrize("pattern", ["source", "{source}", "{place}"])
+def test_a_pattern_that_fits_the_source_itself_or_a_folder_above_it_leaves_it_alone(
+    world: World, source: Path, pattern: str
+) -> None:
+    exclusion = Exclusion(Patterns([pattern.format(source=source, place=source.parent)]))
+
+    assert names_in(world, source, source, exclusion=exclusion) == ALL
+
+
 def test_two_sources_for_one_place_are_refused(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(source / "a")
     (source / "a" / "b").mkdir()
