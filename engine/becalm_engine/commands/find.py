@@ -90,8 +90,7 @@ class Finder:
         self._progress = progress
         self._patterns = Patterns(_positive(wanted.patterns), ignore_case=wanted.ignore_case)
         self._ways = _ways_to(wanted)
-        # what has no slash fits a last component, whatever is above it; paths take longer to make and to match
-        self._by_name = self._patterns.names_only
+        # what is relative fits by its last components, whatever is above them; paths take longer to make and to match
         self._deciding = _deciding(wanted)
         self._barren = _Barren()
 
@@ -109,7 +108,7 @@ class Finder:
             self._barren.leave(walk.depth)
             if walk.depth <= fitting_depth:
                 fitting_depth = 0
-            if not fitting_depth and self._patterns.match(self._subject(walk, node)):
+            if not fitting_depth and self._patterns.match(self._subject(walk)):
                 fitting_depth = walk.depth
             if fitting_depth and self._wanted.fits_time(node):
                 self._barren.hits += 1
@@ -118,8 +117,8 @@ class Finder:
                 walk.skip()
         self._barren.leave(1)
 
-    def _subject(self, walk: Walk, node: Node) -> str:
-        return os.fsdecode(b"/" + node.name if self._by_name else walk.path)
+    def _subject(self, walk: Walk) -> str:
+        return os.fsdecode(walk.path if self._deciding is None else walk.tail(self._deciding))
 
     def _opens(self, walk: Walk, node: Node, *, fits: bool) -> bool:
         """Say whether something may be found in a directory, and note that it is entered."""
@@ -127,16 +126,15 @@ class Finder:
         leads = fits or self._ways is None or self._ways.match(os.fsdecode(walk.path))
         if not leads:
             return False
-        return self._barren.enter(walk.depth, self._place(node, fits=fits), node.subtree)
+        return self._barren.enter(walk.depth, self._place(walk, node, fits=fits), node.subtree)
 
-    def _place(self, node: Node, *, fits: bool) -> bytes:
+    def _place(self, walk: Walk, node: Node, *, fits: bool) -> bytes:
         """Return what of a directory's path decides what is found in it."""
         if fits:
             return b"//fits"
         if self._deciding is None:
             return _digest(self._barren.place + node.name)
-        names = [*self._barren.place.split(b"/"), node.name]
-        return b"/".join(names[max(0, len(names) - self._deciding) :])
+        return walk.tail(self._deciding - 1) if self._deciding else b""
 
 
 def _positive(patterns: Sequence[str]) -> list[str]:

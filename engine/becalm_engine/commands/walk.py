@@ -43,6 +43,12 @@ class Walk:
             self._prefix = b"".join(b"/" + name for name in self._names)
         return self._prefix + b"/" + self._node.name if self._node else b"/"
 
+    def tail(self, count: int) -> bytes:
+        """Return the last components of the path, `count` of them above the node's own name (`/b/c`)."""
+        assert self._node is not None
+        above = self._names[max(0, len(self._names) - count) :]
+        return b"".join(b"/" + name for name in (*above, self._node.name))
+
     def skip(self) -> None:
         """Do not enter the directory that was yielded last."""
         self._skipped = True

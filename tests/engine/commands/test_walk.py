@@ -90,3 +90,12 @@ def test_a_path_is_found_by_its_name_and_by_the_name_that_is_shown(world: World)
     assert subtree_at(repository, root, "/\\xff/file")[0] is None
     with pytest.raises(SnapshotMissingError, match="'none' is not there"):
         subtree_at(repository, root, "/\\xff/none")
+
+
+def test_the_end_of_a_path_is_what_lies_right_above(world: World) -> None:
+    root = plant_deep(world, 2, [node(b"file")])
+    walk = Walk(world.opened(), root)
+
+    tails = [(walk.tail(0), walk.tail(1), walk.tail(9)) for _ in walk]
+
+    assert tails == [(b"/d", b"/d", b"/d"), (b"/d", b"/d/d", b"/d/d"), (b"/file", b"/d/file", b"/d/d/file")]
