@@ -47,7 +47,8 @@ class Formatter(argparse.RawDescriptionHelpFormatter):
 PAGES = {
     "init": Page(
         "Make a new repository, encrypted by a password. Without that password nothing in it can be "
-        "read, by anybody. An existing repository is never overwritten.",
+        "read, by anybody. An existing repository is never overwritten; one whose init was "
+        "broken off is completed, with the same password.",
         (
             "becalm init --repo /srv/backup",
             "becalm init --repo s3:https://s3.example.org/bucket/prefix -p password",

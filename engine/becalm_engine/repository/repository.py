@@ -15,6 +15,7 @@ from becalm_engine.errors import (
     RepositoryExistsError,
     RepositoryMissingError,
     StorageError,
+    WrongPasswordError,
 )
 from becalm_engine.format import config, index_file
 from becalm_engine.format.compression import Codec, Compression, unwrap_document, wrap_document
@@ -151,14 +152,14 @@ class Repository:
 def initialise(
     storage: Storage, password: str, *, version: int = 2, cost: ScryptCost = DEFAULT_COST
 ) -> Config:
-    """Make a new repository and its first key.
+    """Make a new repository and its first key; or complete one that was begun with the same password.
 
     Raises:
-        RepositoryExistsError: There is one already, or part of one.
+        RepositoryExistsError: There is one already, or part of one that the password does not open.
     """
     storage.create()
     _refuse_existing(storage)
-    master = Key.from_bytes(secrets.token_bytes(KEY_BYTES))
+    master = _begun(storage, password) or Key.from_bytes(secrets.token_bytes(KEY_BYTES))
     polynomial = config.random_polynomial(lambda: secrets.randbits(64))
     settings = Config(version, secrets.token_hex(32), polynomial)
     key_name = keys.make_key(storage, master, password, cost)
@@ -191,13 +192,34 @@ def _has_config(storage: Storage) -> bool:
 
 
 def _refuse_existing(storage: Storage) -> None:
-    """A config makes a repository; keys without one are the rest of something, not to be covered up."""
+    """A config makes a repository; data without one are the rest of something, not to be covered up."""
     if _has_config(storage):
         raise RepositoryExistsError(f"repository at {storage.location} already exists")
-    if any(True for _ in storage.list(FileKind.KEY)):
+    for kind in (FileKind.SNAPSHOT, FileKind.INDEX, FileKind.PACK):
+        if any(True for _ in storage.list(kind)):
+            raise RepositoryExistsError(
+                f"{storage.location} has {kind.value}, but no config: it was a repository whose config is lost. "
+                "Nothing was changed; put a copy of the config back, or choose another place"
+            )
+
+
+def _begun(storage: Storage, password: str) -> Key | None:
+    """Return the key of a repository that was begun with this password and has no config yet; None if none was.
+
+    Whoever goes on with it stores a key file of its own: one who is still at work may take his away again.
+    """
+    if not any(True for _ in storage.list(FileKind.KEY)):
+        return None
+    try:
+        return keys.find_key(storage, password)
+    except (WrongPasswordError, DamagedError) as error:
         raise RepositoryExistsError(
-            f"{storage.location} already has keys but no config: it was a repository, or another is being made"
-        )
+            f"{storage.location} has keys, but no config: an init was broken off, or another one is at work. "
+            f"Use the password that it was given ({error}); or if nobody needs it, delete {FileKind.KEY.value}/ "
+            "there and begin again"
+        ) from error
+    except (ObjectMissingError, RepositoryMissingError):
+        return None  # whoever was at work has taken his key away
 
 
 def open_repository(

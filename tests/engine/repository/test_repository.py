@@ -56,12 +56,62 @@ class TestInitialise:
 
         assert repository.storage.files == before
 
-    def test_keys_without_a_config_are_the_rest_of_something(self) -> None:
+    def test_an_init_that_was_broken_off_is_completed_by_the_same_password(self) -> None:
         repository = made()
         repository.storage.delete(FileKind.CONFIG, CONFIG_NAME)
 
-        with pytest.raises(RepositoryExistsError, match="keys but no config"):
-            initialise(repository.storage, PASSWORD, cost=CHEAP)
+        settings = initialise(repository.storage, PASSWORD, cost=CHEAP)
+
+        opened = open_repository(repository.storage, PASSWORD)
+        assert (opened.key, opened.config) == (repository.key, settings)
+
+    @pytest.mark.parametrize("broken", [True, False])
+    def test_with_another_password_it_is_refused_and_the_error_says_what_to_do(self, broken: bool) -> None:
+        storage = MemoryStorage()
+        made(storage)
+        storage.delete(FileKind.CONFIG, CONFIG_NAME)
+        if broken:
+            [key] = storage.files
+            storage.files[key] = storage.files[key][:100]
+        before = dict(storage.files)
+
+        with pytest.raises(RepositoryExistsError, match=r"keys, but no config.*password.*delete keys/"):
+            initialise(storage, PASSWORD if broken else "another", cost=CHEAP)
+
+        assert storage.files == before
+
+    @pytest.mark.parametrize("kind", [FileKind.PACK, FileKind.INDEX, FileKind.SNAPSHOT])
+    @pytest.mark.parametrize("keys", [True, False])
+    def test_data_without_a_config_are_not_covered_up(self, kind: FileKind, keys: bool) -> None:
+        storage = MemoryStorage()
+        if keys:
+            made(storage)
+            storage.delete(FileKind.CONFIG, CONFIG_NAME)
+        storage.save(kind, "ab" * 32, b"data")
+        before = dict(storage.files)
+
+        with pytest.raises(RepositoryExistsError, match=r"config is lost\. Nothing was changed"):
+            initialise(storage, PASSWORD, cost=CHEAP)
+
+        assert storage.files == before
+
+    def test_two_that_complete_it_at_once_leave_a_key_that_opens_it(self) -> None:
+        class Racing(MemoryStorage):
+            """Another init with the same password goes on with ours, and is done before us."""
+
+            def save(self, kind: FileKind, name: str, data: Buffer, *, only_if_absent: bool = False) -> None:
+                if kind is FileKind.CONFIG and not others:
+                    others.append(True)
+                    initialise(self, PASSWORD, cost=CHEAP)
+                super().save(kind, name, data, only_if_absent=only_if_absent)
+
+        others: list[bool] = []
+        storage = Racing()
+
+        with pytest.raises(RepositoryExistsError):
+            initialise(storage, PASSWORD, cost=CHEAP)
+
+        assert open_repository(storage, PASSWORD).config.version == 2
 
     def test_who_loses_the_race_leaves_the_winner_s_repository_as_it_is(self) -> None:
         winner = MemoryStorage()
