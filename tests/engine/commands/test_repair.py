@@ -171,12 +171,17 @@ def test_a_long_header_is_read_in_two_steps(
 # --- repair packs
 
 
-def packs_repaired(repository: Repository, *ids: str, kept: dict[str, bytes] | None = None) -> PackRepair:
+def packs_repaired(
+    repository: Repository,
+    *ids: str,
+    kept: dict[str, bytes] | None = None,
+    say: Callable[[str], None] = lambda _: None,
+) -> PackRepair:
     def keep(name: str, data: bytes) -> None:
         if kept is not None:
             kept[name] = data
 
-    return repair_packs(opened(repository), ids, keep_copy=keep, progress=Progress(), say=lambda _: None)
+    return repair_packs(opened(repository), ids, keep_copy=keep, progress=Progress(), say=say)
 
 
 def data_pack(repository: Repository) -> PackID:
@@ -201,6 +206,23 @@ def test_what_is_whole_in_a_damaged_pack_is_saved_and_the_pack_goes(
     assert all(load_blob(again, blob.id) for blob in others)
     assert pack.hex() not in packs(repository)
     assert kept == {pack.hex(): damaged}
+
+
+def test_which_blobs_will_be_lost_is_told_before_anything_is_written(
+    repository: Repository, storage: HidingStorage
+) -> None:
+    pack = data_pack(repository)
+    blob = reopened(repository).index.by_pack()[pack][0]
+    flip(storage, pack, blob.offset + 40)
+    before, when_told = dict(storage.files), list[bool]()
+
+    packs_repaired(
+        repository,
+        pack.hex(),
+        say=lambda text: when_told.append(storage.files == before) if blob.id.hex() in text else None,
+    )
+
+    assert when_told == [True]
 
 
 def test_a_pack_that_is_cut_short_gives_what_the_index_knows_of_it(
@@ -256,7 +278,12 @@ def test_an_id_that_names_no_pack_is_refused(repository: Repository) -> None:
 
 
 def snapshots_repaired(
-    repository: Repository, *, dry_run: bool = False, forget: bool = False, told: list[str] | None = None
+    repository: Repository,
+    *,
+    dry_run: bool = False,
+    forget: bool = False,
+    told: list[str] | None = None,
+    say: Callable[[str], None] | None = None,
 ) -> SnapshotRepair:
     again = reopened(repository)
     return repair_snapshots(
@@ -265,7 +292,7 @@ def snapshots_repaired(
         dry_run=dry_run,
         forget=forget,
         progress=Progress(),
-        say=(told if told is not None else []).append,
+        say=say or (told if told is not None else []).append,
     )
 
 
@@ -299,6 +326,18 @@ def hurt(storage: HidingStorage) -> Repository:
     snapshots.save_snapshot(repository, Snapshot(1, tree, ("/a",), tags=("nightly",)))
     snapshots.save_snapshot(repository, Snapshot(2, good, ("/b",)))
     return repository
+
+
+def test_which_files_will_be_lost_is_told_before_anything_is_written(
+    hurt: Repository, storage: HidingStorage
+) -> None:
+    before, when_told = dict(storage.files), list[bool]()
+
+    snapshots_repaired(hurt, forget=True, say=lambda _: when_told.append(storage.files == before))
+
+    assert len(when_told) > 3
+    assert all(when_told)
+    assert storage.files != before
 
 
 def test_what_is_lost_is_told_and_left_out(hurt: Repository) -> None:
