@@ -25,6 +25,7 @@ Result = TypeVar("Result")
 
 _TASKS_AHEAD = 2
 _LOOK_SECONDS = 0.2
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class Member(Protocol[Task_contra, Result_co]):
@@ -75,12 +76,15 @@ class Crew(Generic[Task, Result]):
 
     def _forked(self, make: MakeMember[Task, Result]) -> _Copy:
         ours, theirs = Pipe()
+        # a signal must not reach a copy that does not know yet what to do with it
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         pid = os.fork()
         if not pid:
             for other in self._copies:  # a copy that keeps these would never see its leader go
                 other.link.close()
             ours.close()
             _serve(theirs, make)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
         theirs.close()
         return _Copy(pid, ours)
 
@@ -184,8 +188,9 @@ class Crew(Generic[Task, Result]):
 def _serve(link: Connection, make: MakeMember[Task, Result]) -> NoReturn:
     """Be a member: the rest of this process. It must not go on with what its leader was about to do."""
     stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in _SIGNALS:
         signal.signal(number, lambda *_: stop.set())
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
     status = 0
     try:
         _work(link, make, stop)
