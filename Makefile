@@ -43,8 +43,8 @@ format: setup ## put the code into the project's format
 unit: toolchain ## everything below a cluster: pure parts, contract suites, a real S3 server
 	$(RUN) pytest tests --ignore tests/compat --ignore tests/chart
 
-fuzz: toolchain ## an hour of what `unit` does a sample of: damaged documents, faults at every call, hostile repositories
-	HYPOTHESIS_PROFILE=fuzz $(RUN) pytest tests/engine/fuzz tests/engine/format tests/engine/faults tests/engine/hostile
+fuzz: toolchain ## hours of what `unit` does a sample of: damaged documents, faults at every call, hostile repositories
+	HYPOTHESIS_PROFILE=fuzz $(RUN) pytest tests/engine/{fuzz,format,faults,hostile}
 
 compat: toolchain ## real restic reads, checks, restores and continues what we write, and the other way round
 	$(RUN) pytest tests/compat

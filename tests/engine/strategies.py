@@ -24,6 +24,7 @@ times = st.integers(FIRST_NANOS, LAST_NANOS)
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 uint32 = st.integers(0, 2**32 - 1)
 uint64 = st.integers(0, 2**64 - 1)
+sizes = st.integers(0, 2**63 - 1)
 names = st.binary(min_size=1, max_size=30)
 
 json_values = st.recursive(
@@ -58,7 +59,7 @@ def nodes(draw: st.DrawFn) -> Node:
         xattrs=tuple(draw(st.lists(st.tuples(texts, st.binary(max_size=10)), max_size=2))),
     )
     if kind == FILE:
-        node.size, node.content = draw(uint64), tuple(draw(st.lists(blob_ids, max_size=3)))
+        node.size, node.content = draw(sizes), tuple(draw(st.lists(blob_ids, max_size=3)))
     elif kind == DIR:
         node.subtree = draw(blob_ids)
     elif kind == SYMLINK:
