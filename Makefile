@@ -9,7 +9,7 @@ UV := $(BECALM_CACHE)/uv-$(UV_VERSION)/bin/uv
 RUN := $(UV) run --no-sync
 SYNCED := .venv/.synced
 
-.PHONY: help setup toolchain lint format unit fuzz compat chart e2e test demo demo-down bench generate \
+.PHONY: help setup toolchain lint format unit fuzz compat chart e2e coverage test demo demo-down bench generate \
         cluster-up cluster-down cluster-status image clean
 
 help: ## list the targets
@@ -54,6 +54,12 @@ chart: toolchain ## the Helm chart: lint, schemas, versions, permissions
 
 e2e: toolchain ## the operator, installed by its chart, on a real cluster
 	$(RUN) pytest e2e
+
+coverage: toolchain ## lines and branches of the engine's inner packages that its tests reach; below 95 % is a failure
+	$(RUN) coverage run -m pytest tests/engine
+	for package in format policy repository storage; do \
+	  $(RUN) coverage report --show-missing --skip-covered --fail-under=95 --include="*/becalm_engine/$$package/*"; \
+	done
 
 test: lint unit compat chart e2e ## everything that proves the project
 

@@ -12,7 +12,7 @@ from itertools import pairwise
 from typing import Any
 
 from becalm_engine.errors import DamagedError
-from becalm_engine.format import gotime
+from becalm_engine.format import gojson, gotime
 from becalm_engine.format.documents import INT64, UINT32, number_of, parse_object, text_of
 from becalm_engine.format.gojson import string
 from becalm_engine.format.names import quote, unquote
@@ -142,6 +142,7 @@ def encode_node(node: Node) -> str:
         head,
         _link_text(node.link_target) if node.link_target else "",
         encode_xattrs(node.xattrs),
+        _generic_text(node.generic_attributes) if node.generic_attributes else "",
         f',"device":{node.device}' if node.device else "",
         encode_content(node.content) if node.type == FILE else ',"content":null',
         f',"subtree":"{node.subtree.hex()}"' if node.subtree is not None else "",
@@ -156,6 +157,11 @@ def _link_text(target: bytes) -> str:
     except UnicodeDecodeError:
         shown = string(target.decode("utf-8", "surrogateescape"))
         return f',"linktarget":{shown},"linktarget_raw":"{base64.b64encode(target).decode()}"'
+
+
+def _generic_text(attributes: Mapping[str, Any]) -> str:
+    """Return the field that restic on Windows writes; Go sorts the keys of a map."""
+    return f',"generic_attributes":{gojson.document(dict(sorted(attributes.items()))).decode()}'
 
 
 def encode_xattrs(xattrs: Iterable[tuple[str, bytes]]) -> str:
@@ -236,7 +242,7 @@ def _read_rest(node: Node, document: Mapping[str, Any]) -> None:
         node.subtree = BlobID(parse_id(document.get("subtree")))
     elif node.type == SYMLINK:
         raw = document.get("linktarget_raw")
-        target = _encoded(text_of(document, "linktarget", "tree", ""))
+        target = text_of(document, "linktarget", "tree", "").encode()
         node.link_target = _bytes_of(raw) if raw else target
     node.device = number_of(document, "device", "tree", 0)
     if document.get("extended_attributes"):
@@ -261,13 +267,6 @@ def _bytes_of(value: object) -> bytes:
         return base64.b64decode(value if isinstance(value, str) else "!", validate=True)
     except (binascii.Error, ValueError) as error:
         raise DamagedError("tree: a value is not base64") from error
-
-
-def _encoded(text: str) -> bytes:
-    try:
-        return text.encode()
-    except UnicodeEncodeError:
-        raise DamagedError("tree: a link target has a lone surrogate") from None
 
 
 def faults_of_order(nodes: Iterable[Node]) -> list[str]:

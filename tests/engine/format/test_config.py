@@ -54,6 +54,22 @@ def test_json_beyond_reason_is_damage(text: bytes) -> None:
         config.decode(text)
 
 
+@pytest.mark.parametrize("repository_id", ["", "ab", "AB" * 32, "xy" * 32, "ab" * 33])
+def test_an_id_that_is_not_64_hex_digits_is_damage(repository_id: str) -> None:
+    with pytest.raises(DamagedError, match="64 hex digits"):
+        config.decode(hostile.changed(VALID, {"id": repository_id}))
+
+
+def test_a_source_of_randomness_that_gives_the_same_for_ever_is_no_endless_loop(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(config, "_TRIES", 5)
+    reducible = (1 << 53) + 1  # x + 1 divides it
+
+    with pytest.raises(DamagedError, match="randomness"):
+        config.random_polynomial(lambda: reducible)
+
+
 def test_restic_s_own_polynomials_are_irreducible() -> None:
     assert is_irreducible(0x3DA3358B4DC173)
 

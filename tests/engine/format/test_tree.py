@@ -144,6 +144,33 @@ def test_a_tree_without_nodes_is_empty(text: bytes) -> None:
 
 
 @pytest.mark.parametrize(
+    "text", [b'{"nodes":{}}', b'{"nodes":"a"}', b'{"nodes":[1]}', b'{"nodes":[null]}', b"[]"]
+)
+def test_what_is_no_list_of_objects_is_no_tree(text: bytes) -> None:
+    with pytest.raises(DamagedError):
+        decode_tree(text)
+
+
+def test_a_lone_surrogate_in_a_link_target_is_replaced_as_go_does() -> None:
+    text = json.dumps({"nodes": [{**DOCUMENT, "type": "symlink", "linktarget": "a\udc80b"}]}).encode()
+
+    (read,) = decode_tree(text)
+
+    assert read.link_target == "a\ufffdb".encode()
+
+
+def test_what_restic_on_windows_keeps_of_a_file_is_kept() -> None:
+    """A repaired directory is written anew, also on a machine that can do nothing with this."""
+    kept = b'"generic_attributes":{"windows.creation_time":"AQ==","windows.file_attributes":"Ag\\u0026"}'
+    written = encode_tree([encode_node(node(xattrs=(("a", b"b"),)))])
+    theirs = written.replace(b',"content"', b"," + kept + b',"content"')
+
+    (read,) = decode_tree(theirs)
+
+    assert encode_tree([encode_node(read)]) == theirs
+
+
+@pytest.mark.parametrize(
     "changes",
     [
         {"name": None},

@@ -37,3 +37,15 @@ def test_a_file_and_a_directory_of_one_id_are_two_blobs() -> None:
 
     assert counts.get(BlobKind.TREE, blob) is None
     assert counts.add(BlobKind.TREE, blob)
+
+
+def test_bytes_that_lie_across_two_records_are_no_record() -> None:
+    counts = BlobCounts()
+    first = BlobID(b"\0" * 32)
+    counts.add(BlobKind.TREE, first)
+    counts.put(BlobKind.TREE, first, BlobKind.TREE.value)
+    across = BlobID(first[1:] + bytes((BlobKind.TREE.value,)))  # then the number, which reads as a kind
+
+    assert counts.get(BlobKind.TREE, across) is None
+    assert counts.add(BlobKind.TREE, across)
+    assert counts.get(BlobKind.TREE, across) == 0

@@ -90,3 +90,21 @@ def test_what_the_store_does_not_list_was_not_written() -> None:
     index_files.require_listed(repository, [name])
     with pytest.raises(StorageError, match="does not list index"):
         index_files.require_listed(repository, [name, "ab" * 32])
+
+
+def test_entries_are_written_again_but_for_what_goes_and_read_once_each() -> None:
+    repository = made()
+    writer = IndexWriter(repository)
+    for name in ("first", "second"):
+        writer.add(pack(0), blobs(2))
+        writer.add(pack(1), blobs(1, first=5 if name == "first" else 6))
+        writer.flush()
+    old = list(writer.written)
+
+    again = IndexWriter(repository)
+    index_files.copy_entries(repository, old, again, gone={pack(1)})
+
+    assert len(old) == 2
+    [name] = again.written
+    assert index_files.entries_of(repository, name) == [(pack(0), blobs(2))]
+    assert list(index_files.entries_in(repository, old, {pack(1)})) == [(pack(1), blobs(1, first=5))]

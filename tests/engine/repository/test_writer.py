@@ -336,3 +336,54 @@ def test_what_was_uploaded_is_indexed_now_and_then(monkeypatch: pytest.MonkeyPat
 
     assert len(list(repository.storage.list(FileKind.INDEX))) > 1
     assert indexed(repository) == packs_of(repository)
+
+
+def test_small_packs_that_one_writer_hands_over_are_stored_by_another() -> None:
+    """Members of a crew each leave a rest; together these make packs worth storing."""
+    repository = made()
+    blobs = contents(6, size=200)
+    members = [Writer(repository, pack_bytes=5000) for _ in range(3)]
+    for number, content in enumerate(blobs):
+        members[number % 3].save(DATA, content)
+    given = [pack for member in members for pack in member.hand_over()]
+    for member in members:
+        member.flush()
+    assert packs_of(repository) == set()
+
+    with Writer(repository, pack_bytes=5000) as leader:
+        leader.take(given)
+
+    again = reopened(repository)
+    assert len(given) == 3
+    assert [load_blob(again, blob_id(content)) for content in blobs] == blobs
+    assert len(packs_of(repository)) == 1
+    assert leader.added == writer_module.Added()  # whoever saved them has counted them
+
+
+def test_a_rest_that_is_worth_a_pack_is_stored_by_who_has_it() -> None:
+    repository = made()
+
+    with Writer(repository, pack_bytes=5000) as writer:
+        for content in contents(2, size=1500):
+            writer.save(DATA, content)
+        assert writer.hand_over() == []
+
+    assert len(packs_of(repository)) > 0
+    assert len(reopened(repository).index) == 2
+
+
+def test_a_blob_is_put_again_whatever_the_repository_has() -> None:
+    repository = made()
+    save_all(repository, [b"x"])
+    again = reopened(repository)
+    [place] = again.index.find_all(blob_id(b"x"))
+    sealed = again.storage.load_range(
+        FileKind.PACK, place.pack.hex(), offset=place.blob.offset, length=place.blob.stored_bytes
+    )
+
+    with Writer(again.without_index()) as writer:
+        writer.put(blob_id(b"x"), DATA, b"x")
+        writer.put_sealed(place.blob, sealed)
+
+    assert len(reopened(repository).index.find_all(blob_id(b"x"))) == 3
+    assert writer.added.data_blobs == 2

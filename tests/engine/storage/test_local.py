@@ -201,6 +201,38 @@ def test_errors_of_the_system_become_ours_and_say_what_was_tried(
     assert type(raised.value) is kind
 
 
+@pytest.mark.parametrize("only_if_absent", [False, True])
+def test_a_folder_that_fails_to_sync_fails_the_save(
+    made: LocalStorage, monkeypatch: pytest.MonkeyPatch, only_if_absent: bool
+) -> None:
+    """The file is there, but a crash might lose its name: it must not count as stored."""
+    sync = os.fsync
+
+    def broken(handle: int) -> None:
+        if stat.S_ISDIR(os.fstat(handle).st_mode):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        sync(handle)
+
+    monkeypatch.setattr(os, "fsync", broken)
+
+    with pytest.raises(StorageError, match="Input/output error"):
+        made.save(FileKind.INDEX, "cd" * 32, b"index", only_if_absent=only_if_absent)
+
+
+def test_a_link_that_fails_for_another_reason_fails_the_save(
+    made: LocalStorage, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(_path: Path, _target: Path) -> None:
+        raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))
+
+    monkeypatch.setattr(Path, "hardlink_to", failing)
+
+    with pytest.raises(StorageFullError):
+        made.save(FileKind.INDEX, "cd" * 32, b"index", only_if_absent=True)
+
+    assert not (folder / "index" / ("cd" * 32)).exists()
+
+
 def test_a_repository_below_a_file_is_an_error_that_no_retry_mends(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     storage = LocalStorage(tmp_path / "file")
