@@ -7,8 +7,10 @@ Then come the contents (`contents`), links and special files. Metadata is last, 
 import contextlib
 import os
 from collections.abc import Callable, Sequence
+from itertools import chain
 
 from becalm_engine.commands.contents import Contents
+from becalm_engine.commands.file_table import FileTable
 from becalm_engine.commands.progress import Progress
 from becalm_engine.commands.restore_walk import Folder, Plan, RestoreWalk
 from becalm_engine.commands.restored import (
@@ -21,14 +23,13 @@ from becalm_engine.commands.restored import (
 )
 from becalm_engine.commands.whole import (
     Batch,
+    Batches,
     WholeMembers,
     Written,
-    batches_of,
-    is_whole,
     written_alone,
     written_by_crew,
 )
-from becalm_engine.errors import StoppedError, TargetError, TargetFullError
+from becalm_engine.errors import DamagedError, EngineError, StoppedError, TargetError, TargetFullError
 from becalm_engine.format.tree import Node
 from becalm_engine.ids import BlobID
 from becalm_engine.repository.repository import Repository
@@ -55,6 +56,7 @@ class Restorer:
         self._options = options
         self._progress = progress
         self._ledger = Ledger(progress, report, listen)
+        self._failed: set[int] = set()  # numbers of files that are written in one go
 
     @property
     def outcome(self) -> Outcome:
@@ -101,12 +103,13 @@ class Restorer:
                 contents.compare(file)
         missing = [file for file in plan.files if not file.complete]
         folders = sum(folder.restored and folder.place != () for folder in plan.folders)
-        self._progress.files_total = len(missing) + len(plan.special) + len(plan.links) + folders
-        self._progress.bytes_total = sum(file.node.size for file in missing)
+        files = len(missing) + len(plan.whole)
+        self._progress.files_total = files + len(plan.special) + len(plan.links) + folders
+        self._progress.bytes_total = sum(file.node.size for file in missing) + plan.whole.total_bytes
 
     def _tell(self, plan: Plan) -> None:
         """Say what would be done."""
-        for file in plan.files:
+        for file in chain(plan.files, plan.whole):
             self._done(file)
         for file in (*plan.special, *(name for name, _ in plan.links)):
             self._ledger.done(Action.RESTORED, file.path)
@@ -123,30 +126,30 @@ class Restorer:
         self._ledger.done(Action.UNCHANGED if file.complete else action, file.path, file.node.size)
 
     def _write(self, plan: Plan, contents: Contents) -> None:
-        whole = [file for file in plan.files if is_whole(file, sparse=self._options.sparse)]
-        others = [file for file in plan.files if not is_whole(file, sparse=self._options.sparse)]
-        for file in others:
+        for file in plan.files:
             self._progress.check()
             contents.prepare(file)
         contents.write()
-        for file in others:
+        for file in plan.files:
             self._progress.check()
             # What is not whole keeps the time of now, so that no rule of a later run takes it for done.
             if not file.failed and self._ledger.attempt(file.path, self._finish_file, file):
                 self._done(file)
-        self._write_whole(whole)
+        self._write_whole(plan.whole)
         self._tell_left_out()
 
-    def _write_whole(self, files: list[RestoredFile]) -> None:
-        batches, failed = batches_of(self._repository, files)
-        for number, error in failed:
-            self._ledger.failed_file(files[number], error)
-        if self._ledger.full:
-            for batch in batches:
-                for number in batch.numbers:
-                    self._ledger.leave_out(files[number])
-            return
-        members = WholeMembers(self._repository, self._target, files, batches, self._options.metadata)
+    def _write_whole(self, files: FileTable) -> None:
+        batches = Batches(self._repository)
+        for number, file in enumerate(files):
+            self._progress.check()
+            if self._ledger.full:
+                self._leave_out(number, file)
+                continue
+            try:
+                batches.add(number, file)
+            except DamagedError as error:
+                self._fail(number, file, error)
+        members = WholeMembers(self._repository, self._target, files, batches.all(), self._options.metadata)
         if self._options.processes > 1 and len(files) >= _MANY_FILES:
             writing = written_by_crew(self._options.processes, members, self._progress)
         else:
@@ -154,17 +157,24 @@ class Restorer:
         for some, written in writing:
             self._take(files, some, written)
 
-    def _take(self, files: list[RestoredFile], batches: Sequence[Batch], written: Written) -> None:
+    def _take(self, files: FileTable, batches: Sequence[Batch], written: Written) -> None:
         """Enter into the books what became of some batches."""
         self.outcome.problems.merge(written.problems)
         for number, error in written.failed:
-            self._ledger.failed_file(files[number], error)
+            self._fail(number, files[number], error)
         for number in written.left_out:
-            self._ledger.leave_out(files[number])
-        for batch in batches:
-            for number in batch.numbers:
-                if not files[number].failed:
-                    self._done(files[number])
+            self._leave_out(number, files[number])
+        for number in chain.from_iterable(batch.numbers for batch in batches):
+            if number not in self._failed:
+                self._done(files[number])
+
+    def _fail(self, number: int, file: RestoredFile, error: EngineError) -> None:
+        self._failed.add(number)
+        self._ledger.failed_file(file, error)
+
+    def _leave_out(self, number: int, file: RestoredFile) -> None:
+        self._failed.add(number)
+        self._ledger.leave_out(file)
 
     def _tell_left_out(self) -> None:
         """Say in one line how many files there was no room for."""
@@ -186,7 +196,8 @@ class Restorer:
                 self._ledger.attempt(folder.path or "/", self._finish_folder, folder)
 
     def _verify(self, plan: Plan, contents: Contents) -> None:
-        for file in plan.files:
+        whole = (file for number, file in enumerate(plan.whole) if number not in self._failed)
+        for file in chain(plan.files, whole):
             self._progress.check()
             if not file.failed:
                 self._ledger.attempt(file.path, contents.verify, file)

@@ -8,9 +8,11 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from becalm_engine.commands.file_table import FileTable
 from becalm_engine.commands.progress import Progress
 from becalm_engine.commands.restored import Action, Ledger, Path, RestoredFile, RestoreOptions
 from becalm_engine.commands.unfolding import UnfoldingGuard
+from becalm_engine.commands.whole import is_whole
 from becalm_engine.errors import EngineError, TargetError
 from becalm_engine.format.tree import CHARDEV, DEV, DIR, FIFO, FILE, SOCKET, SYMLINK, Node
 from becalm_engine.ids import BlobID
@@ -41,9 +43,13 @@ class Folder:
 
 @dataclass(slots=True)
 class Plan:
-    """What is left to do. Folders come after those in them; of a link, its first name is a file."""
+    """What is left to do. Folders come after those in them; of a link, its first name is a file.
+
+    `whole`: files that are made and written in one go.
+    """
 
     files: list[RestoredFile] = field(default_factory=list)
+    whole: FileTable = field(default_factory=FileTable)
     special: list[RestoredFile] = field(default_factory=list)
     links: list[tuple[RestoredFile, RestoredFile]] = field(default_factory=list)
     folders: list[Folder] = field(default_factory=list)
@@ -51,12 +57,13 @@ class Plan:
 
 @dataclass(slots=True)
 class _Level:
-    """One directory that is being walked. `touched`: something in it is wanted."""
+    """One directory that is being walked. `touched`: something in it is wanted. `is_empty`: nothing is there yet."""
 
     folder: Folder
     nodes: Iterator[Node]
     touched: bool
     names: set[bytes] = field(default_factory=set)
+    is_empty: bool = False
 
 
 class RestoreWalk:
@@ -103,7 +110,15 @@ class RestoreWalk:
             self._ledger.failed(folder.path or "/", error)
             return []
         self._guard.enter(tree, len(nodes))
-        return [_Level(folder, iter(nodes), folder.restored)]
+        return [_Level(folder, iter(nodes), folder.restored, is_empty=self._is_empty(folder))]
+
+    def _is_empty(self, folder: Folder) -> bool:
+        """Say whether nothing is there: then no file has to be looked for."""
+        try:
+            with self._target.folder(folder.place) as handle, os.scandir(handle) as entries:
+                return next(entries, None) is None
+        except OSError:
+            return False
 
     def _take(self, node: Node, level: _Level) -> list[_Level]:
         """Take in one entry; return a directory to be entered."""
@@ -125,7 +140,8 @@ class RestoreWalk:
             )
         if included:
             level.touched = True
-            self._ledger.attempt(path, self._file, RestoredFile(level.folder.place, node, path))
+            file = RestoredFile(level.folder.place, node, path)
+            self._ledger.attempt(path, self._file, file, level.is_empty)
         return []
 
     def _folder(self, node: Node, folder: Folder) -> list[_Level]:
@@ -143,13 +159,13 @@ class RestoreWalk:
             with self._target.folder(folder.place, make=True):
                 pass
 
-    def _file(self, file: RestoredFile) -> None:
+    def _file(self, file: RestoredFile, in_empty_folder: bool) -> None:  # noqa: FBT001  passed on by `attempt`
         node = file.node
         if node.type == SOCKET:
             return
         if node.type != FILE and node.type not in _SPECIAL:
             raise TargetError(f"a file of type {node.type!r} cannot be made")
-        verdict = judge(self._options.overwrite, node, self._found(file))
+        verdict = judge(self._options.overwrite, node, None if in_empty_folder else self._found(file))
         first = self._hard_links.setdefault((node.inode, node.device_id), file) if node.links > 1 else file
         if verdict is Verdict.KEEP:
             self._ledger.done(Action.UNCHANGED, file.path, node.size if first is file else 0)
@@ -160,7 +176,8 @@ class RestoreWalk:
         else:
             file.present = verdict in (Verdict.COMPARE, Verdict.TRUST)
             file.complete = verdict is Verdict.TRUST
-            self.plan.files.append(file)
+            whole = is_whole(file, sparse=self._options.sparse)
+            (self.plan.whole if whole else self.plan.files).append(file)
 
     def _found(self, file: RestoredFile) -> os.stat_result | None:
         try:

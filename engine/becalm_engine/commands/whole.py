@@ -6,11 +6,11 @@ They come in batches, range by range of the packs. One process does a batch afte
 import contextlib
 import os
 import threading
+from array import array
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import Any
 
 from becalm_engine.chunking import MIN_BYTES
@@ -20,7 +20,7 @@ from becalm_engine.crew import Crew
 from becalm_engine.errors import DamagedError, EngineError, TargetFullError
 from becalm_engine.format.pack import PackedBlob
 from becalm_engine.ids import BlobID, PackID
-from becalm_engine.repository.reader import PackRange, open_in_range, ranges_of, read_range
+from becalm_engine.repository.reader import PackRange, open_in_range, read_range
 from becalm_engine.repository.repository import Repository
 from becalm_engine.volume import target
 from becalm_engine.volume.metadata import Problems, Restored, set_metadata
@@ -31,6 +31,10 @@ _BATCH_BYTES = 8 * 1024 * 1024
 _BATCHES = 4
 """How many make a task: while one is written, the next ones are read."""
 _MOST_READS_AHEAD = 4
+_FAR_BYTES = 2 * 1024 * 1024
+"""What lies between is read, too, if it is less: a request costs more."""
+_NUMBER_BITS = 32
+_NUMBER_MASK = (1 << _NUMBER_BITS) - 1
 
 Failure = tuple[int, EngineError]
 """The number of a file, and why it is not whole."""
@@ -47,75 +51,84 @@ class Written:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Files that are written together: a range of a pack, and for each of its blobs the files that consist of it.
+    """Files that are written together, by their numbers: their blobs are neighbours in a pack, and come in its order.
 
-    Without a range, the files are empty.
+    Without a pack, the files are empty.
     """
 
-    wanted: PackRange | None
-    files: tuple[tuple[int, ...], ...]
-
-    @property
-    def numbers(self) -> Iterator[int]:
-        """The numbers of the files."""
-        return (number for together in self.files for number in together)
+    pack: PackID | None
+    numbers: "array[int]"
 
 
 def is_whole(file: RestoredFile, *, sparse: bool) -> bool:
-    """Say whether a file is made anew and written in one go: it has one blob at most, and no holes."""
-    if file.present or file.complete or len(file.node.content) > 1:
+    """Say whether a file is made anew and written in one go: it has one name, one blob at most, and no holes."""
+    if file.present or file.complete or len(file.node.content) > 1 or file.node.links > 1:
         return False
     return not (sparse and file.node.size >= MIN_BYTES)
 
 
-def batches_of(repository: Repository, files: Sequence[RestoredFile]) -> tuple[list[Batch], list[Failure]]:
-    """Arrange files into batches. Those that fail are ones whose blob is missing or of another length."""
-    failed: list[Failure] = []
-    empty: list[int] = []
-    users: dict[BlobID, list[int]] = {}
-    packs: dict[PackID, dict[BlobID, PackedBlob]] = {}
-    for number, file in enumerate(files):
-        try:
-            _arrange(repository, number, file, empty, users, packs)
-        except DamagedError as error:
-            failed.append((number, error))
-    batches = [Batch(None, (some,)) for some in _pieces(empty)]
-    for pack, blobs in packs.items():
-        batches += [
-            Batch(wanted, tuple(tuple(users[blob.id]) for blob in wanted.blobs))
-            for wanted in ranges_of(pack, blobs.values(), most_bytes=_BATCH_BYTES)
-        ]
-    return batches, failed
+class Batches:
+    """Arranges files into batches as they are found. Of each it keeps one number: its place, and which file it is."""
+
+    def __init__(self, repository: Repository) -> None:
+        self._index = repository.index
+        self._empty = array("Q")
+        self._packs: dict[PackID, array[int]] = {}
+
+    def add(self, number: int, file: RestoredFile) -> None:
+        """Take in a file.
+
+        Raises:
+            DamagedError: Its blob is missing, or of another length.
+        """
+        blob = next(iter(file.node.content), None)
+        location = None if blob is None else self._index.find(blob)
+        if blob is not None and location is None:
+            raise DamagedError(f"blob {blob.hex()} is in no index")
+        size = location.blob.content_bytes if location else 0
+        if size != file.node.size:
+            raise DamagedError(f"the snapshot states {file.node.size} bytes, but its content has {size}")
+        if location is None:
+            self._empty.append(number)
+        else:
+            places = self._packs.setdefault(location.pack, array("Q"))
+            places.append(location.blob.offset << _NUMBER_BITS | number)
+
+    def all(self) -> list[Batch]:
+        """Return the batches."""
+        batches = [Batch(None, some) for some in _pieces(self._empty)]
+        for pack, places in self._packs.items():
+            batches += [Batch(pack, numbers) for numbers in _stretches(sorted(places))]
+        return batches
 
 
-def _arrange(
-    repository: Repository,
-    number: int,
-    file: RestoredFile,
-    empty: list[int],
-    users: dict[BlobID, list[int]],
-    packs: dict[PackID, dict[BlobID, PackedBlob]],
-) -> None:
-    blob = next(iter(file.node.content), None)
-    if blob is None:
-        if file.node.size:
-            raise DamagedError(f"the snapshot states {file.node.size} bytes, but no content")
-        empty.append(number)
-        return
-    location = repository.index.find(blob)
-    if location is None:
-        raise DamagedError(f"blob {blob.hex()} is in no index")
-    size = location.blob.content_bytes
-    if size != file.node.size:
-        raise DamagedError(f"the snapshot states {file.node.size} bytes, but its content has {size}")
-    users.setdefault(blob, []).append(number)
-    packs.setdefault(location.pack, {})[blob] = location.blob
+def _pieces(numbers: "array[int]") -> "Iterator[array[int]]":
+    for at in range(0, len(numbers), _BATCH_FILES):
+        yield numbers[at : at + _BATCH_FILES]
 
 
-def _pieces(numbers: Iterable[int]) -> Iterator[tuple[int, ...]]:
-    left = iter(numbers)
-    while piece := tuple(islice(left, _BATCH_FILES)):
-        yield piece
+def _stretches(places: Iterable[int]) -> "Iterator[array[int]]":
+    """Yield the numbers of files whose blobs are read in one go: near each other, and not too much together."""
+    numbers, start, last = array("Q"), 0, 0
+    for place in places:
+        offset, number = place >> _NUMBER_BITS, place & _NUMBER_MASK
+        if numbers and (offset - start >= _BATCH_BYTES or offset - last > _FAR_BYTES):
+            yield numbers
+            numbers = array("Q")
+        start = start if numbers else offset
+        last = offset
+        numbers.append(number)
+    if numbers:
+        yield numbers
+
+
+@dataclass(frozen=True, slots=True)
+class _OpenBatch:
+    """A batch that is about to be written: the range to read, the blobs in it, and a file for each."""
+
+    wanted: PackRange | None
+    blobs: list[PackedBlob]
+    files: list[tuple[int, RestoredFile]]
 
 
 class WholeWriter:
@@ -146,35 +159,54 @@ class WholeWriter:
     def write(self, batches: Iterable[Batch]) -> Written:
         """Write the files of some batches."""
         written = Written()
-        for batch, stored in _reading_ahead(self._repository, batches):
+        opened = (self._opened(batch) for batch in batches)
+        for batch, stored in _reading_ahead(self._repository, opened):
             self._progress.check()
             if batch.wanted is None:
-                self._write_files(batch.files[0], b"", written)
+                self._write_files(batch.files, b"", written)
             elif isinstance(stored, EngineError):
-                written.failed += [(number, stored) for number in batch.numbers]
+                written.failed += [(number, stored) for number, _ in batch.files]
             else:
-                self._write_range(batch.wanted, batch.files, stored, written)
+                self._write_range(batch, batch.wanted, stored, written)
         return written
 
+    def _opened(self, batch: Batch) -> _OpenBatch:
+        files = [(number, self._files[number]) for number in batch.numbers]
+        if batch.pack is None:
+            return _OpenBatch(None, [], files)
+        blobs = [self._place_in(batch.pack, file.node.content[0]) for _, file in files]
+        last = blobs[-1]
+        length = last.offset + last.stored_bytes - blobs[0].offset
+        return _OpenBatch(PackRange(batch.pack, blobs[0].offset, length, ()), blobs, files)
+
+    def _place_in(self, pack: PackID, blob: BlobID) -> PackedBlob:
+        places = self._repository.index.find_all(blob)
+        return next(place.blob for place in places if place.pack == pack)
+
     def _write_range(
-        self, wanted: PackRange, files: tuple[tuple[int, ...], ...], stored: memoryview, written: Written
+        self, batch: _OpenBatch, wanted: PackRange, stored: memoryview, written: Written
     ) -> None:
-        for packed, numbers in zip(wanted.blobs, files, strict=True):
+        known, content = None, b""
+        for packed, file in zip(batch.blobs, batch.files, strict=True):
             self._progress.check()
             try:
-                content = open_in_range(self._repository, wanted, stored, packed)
+                if packed != known:  # files of the same content come one after the other
+                    content = open_in_range(self._repository, wanted, stored, packed)
+                    known = packed
             except EngineError as error:
-                written.failed += [(number, error) for number in numbers]
+                written.failed.append((file[0], error))
             else:
-                self._write_files(numbers, content, written)
+                self._write_files([file], content, written)
 
-    def _write_files(self, numbers: Iterable[int], content: bytes, written: Written) -> None:
-        for number in numbers:
+    def _write_files(
+        self, files: Iterable[tuple[int, RestoredFile]], content: bytes, written: Written
+    ) -> None:
+        for number, file in files:
             if self._full:
                 written.left_out.append(number)
                 continue
             try:
-                self._write_file(self._files[number], content, written.problems)
+                self._write_file(file, content, written.problems)
             except OSError as error:
                 failure = target_error(error)
                 self._full = isinstance(failure, TargetFullError)
@@ -203,10 +235,10 @@ class WholeWriter:
 
 
 def _reading_ahead(
-    repository: Repository, batches: Iterable[Batch]
-) -> Iterator[tuple[Batch, memoryview | EngineError]]:
+    repository: Repository, batches: Iterable[_OpenBatch]
+) -> Iterator[tuple[_OpenBatch, memoryview | EngineError]]:
     """Yield batches with what their ranges hold, reading the next ones meanwhile."""
-    ahead: deque[tuple[Batch, Future[memoryview]]] = deque()
+    ahead: deque[tuple[_OpenBatch, Future[memoryview]]] = deque()
     most = min(_MOST_READS_AHEAD, repository.storage.connections)
     with ThreadPoolExecutor(most, thread_name_prefix="read") as pool:
         for batch in batches:
@@ -221,7 +253,7 @@ def _read(repository: Repository, wanted: PackRange | None) -> memoryview:
     return read_range(repository, wanted) if wanted else memoryview(b"")
 
 
-def _settled(batch: Batch, reading: "Future[memoryview]") -> tuple[Batch, memoryview | EngineError]:
+def _settled(batch: _OpenBatch, reading: "Future[memoryview]") -> tuple[_OpenBatch, memoryview | EngineError]:
     try:
         return batch, reading.result()
     except EngineError as error:
