@@ -60,6 +60,15 @@ def _run(shop: Shop, name: str) -> None:
     )
 
 
+def _await_members(shop: Shop, members: int) -> None:
+    shop.kubectl.until(
+        f"press is to have {members} members",
+        lambda: shop.kubectl.get("widget", "press"),
+        lambda found: found is not None and found["spec"]["size"]["members"] == members,
+        seconds=120,
+    )
+
+
 def _spec(shop: Shop, kind: str, name: str) -> Document:
     found = shop.kubectl.get(kind, name)
     assert found is not None
@@ -124,6 +133,11 @@ def test_a_kind_with_a_scale_subresource_is_stopped_by_its_own_field(make_shop: 
     document = backup("pressed", shop.workloads)
     document["spec"]["workloads"].append({"apiVersion": "example.org/v1", "kind": "Widget", "name": "press"})
     shop.kubectl.apply(document)
+    for members in (0, 3):
+        _await_members(shop, members)
+    # nobody looks after widgets here; whoever does says how many there are
+    up = '{"status":{"members":3}}'
+    shop.kubectl("patch", "widget", "press", "--subresource=status", "--type=merge", "--patch", up)
     status = shop.await_end("backup", "pressed")
 
     assert status["phase"] == "Succeeded", status

@@ -67,7 +67,9 @@ class Workloads:
         workloads += [sight.autoscaler_view(one) for one in autoscalers]
         by_name = {str(workload.reference): workload for workload in workloads}
         owners = {name: workload.owner for name, workload in by_name.items()}
-        owners |= {f"job/{sight.name_of(job)}": views.owner_of(job) for job in jobs}
+        controllers = {f"job/{sight.name_of(job)}": views.owner_of(job) for job in jobs}
+        # a Job of ours belongs to a Backup or the like, which is no workload
+        owners |= {job: owner for job, owner in controllers.items() if owner in by_name}
         return Seen(by_name, owners, frozenset(kind.resource for kind in kinds))
 
     async def with_record(self, namespace: str) -> tuple[list[tuple[str, Workload]], list[ClusterError]]:
