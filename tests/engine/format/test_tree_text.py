@@ -91,3 +91,13 @@ def test_every_node_of_a_tree_is_found_whatever_it_holds(nodes: list[Node]) -> N
 )
 def test_a_tree_that_is_laid_out_otherwise_has_nothing_to_be_found(text: bytes) -> None:
     assert texts_by_name(text) == {}
+
+
+@pytest.mark.parametrize(
+    "rest", [b',{"name":"b"},]}\n', b',{"name":"b"}{"name":"c"}]}\n', b'],"later":[{"name":"b"}]}\n']
+)
+def test_a_tree_with_attributes_that_is_laid_out_otherwise_has_nothing_either(rest: bytes) -> None:
+    start = b'{"nodes":[{"name":"a","extended_attributes":[{"name":"x","value":""},{"name":"y","value":""}]}'
+
+    assert texts_by_name(start + rest) == {}
+    assert list(texts_by_name(start + b',{"name":"b","type":"fifo"}]}\n')) == ['"a"', '"b"']

@@ -300,6 +300,20 @@ def test_unlock_removes_what_nobody_can_hold_any_more() -> None:
     assert lock_names(repository) == {living, elsewhere}
 
 
+def test_unlock_leaves_the_lock_of_a_process_that_may_not_be_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It lives, as somebody else."""
+    repository = made()
+    theirs = write_lock(repository, hostname=socket.gethostname(), pid=4711)
+
+    def forbidden(_pid: int, _number: int) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "kill", forbidden)
+
+    assert unlock(repository, everything=False) == 0
+    assert lock_names(repository) == {theirs}
+
+
 def test_unlock_of_everything_removes_even_what_is_broken() -> None:
     repository = made()
     write_lock(repository)
