@@ -99,7 +99,7 @@ class TreeCheck:
             location = index.find(blob)
             if location is None:
                 return f"blob {blob.hex()} is missing"
-            if not index.holds(BlobKind.DATA, blob):
+            if location.blob.kind is not BlobKind.DATA and not index.holds(BlobKind.DATA, blob):
                 return f"blob {blob.hex()} is not a data blob"
             if self._findings.lost.is_lost(index, BlobKind.DATA, blob):
                 return f"blob {blob.hex()} is damaged"

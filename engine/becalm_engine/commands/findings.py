@@ -13,14 +13,18 @@ class BadBlobs:
 
     def __init__(self) -> None:
         self._counts = BlobCounts()
+        self._are_there = False
 
     def add(self, blob: PackedBlob) -> None:
         """Note one bad copy."""
+        self._are_there = True
         self._counts.add(blob.kind, blob.id)
         self._counts.put(blob.kind, blob.id, min(MOST, (self._counts.get(blob.kind, blob.id) or 0) + 1))
 
     def is_lost(self, index: BlobIndex, kind: BlobKind, blob: BlobID) -> bool:
         """Say whether no whole copy of a blob is known."""
+        if not self._are_there:
+            return False
         bad = self._counts.get(kind, blob)
         return bool(bad) and bad == min(MOST, sum(place.blob.kind is kind for place in index.find_all(blob)))
 

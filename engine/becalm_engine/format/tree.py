@@ -13,7 +13,7 @@ from typing import Any
 
 from becalm_engine.errors import DamagedError
 from becalm_engine.format import gojson, gotime
-from becalm_engine.format.documents import INT64, UINT32, number_of, parse_object, text_of
+from becalm_engine.format.documents import INT64, UINT32, UINT64, number_of, parse_object, text_of
 from becalm_engine.format.gojson import string
 from becalm_engine.format.names import quote, unquote
 from becalm_engine.ids import BlobID, parse_id
@@ -29,6 +29,12 @@ _GO_TYPE_BITS = {
 }  # fmt: skip
 _GO_SPECIAL_BITS = ((stat.S_ISUID, 1 << 23), (stat.S_ISGID, 1 << 22), (stat.S_ISVTX, 1 << 20))
 _PERMISSION_BITS = 0o777
+_NUMBERS = {
+    "mode": UINT64, "uid": UINT32, "gid": UINT32, "inode": UINT64, "device_id": UINT64, "size": INT64,
+    "links": UINT64, "device": UINT64,
+}  # fmt: skip
+"""The numbers of a node, and how large each may be."""
+_INTEGERS = {int}
 
 
 @dataclass(slots=True)
@@ -210,25 +216,41 @@ def _node(document: object) -> Node:
     kind = document.get("type")
     if not isinstance(kind, str) or kind not in _TYPES:
         raise DamagedError(f"tree: unknown node type {kind!r:.40}")
-    flags = number_of(document, "mode", "tree", 0)
+    mode, uid, gid, inode, device_id, size, links, device = _numbers(document)
+    mtime, atime, ctime = document.get("mtime"), document.get("atime"), document.get("ctime")
+    modified = _time(mtime)
     node = Node(
         unquote(text_of(document, "name", "tree")),
         kind,
-        unix_mode(flags),
-        _time(document, "mtime"),
-        _time(document, "atime"),
-        _time(document, "ctime"),
-        number_of(document, "uid", "tree", 0, largest=UINT32),
-        number_of(document, "gid", "tree", 0, largest=UINT32),
+        unix_mode(mode),
+        modified,
+        modified if atime == mtime else _time(atime),
+        modified if ctime == mtime else _time(ctime),
+        uid,
+        gid,
         text_of(document, "user", "tree", ""),
         text_of(document, "group", "tree", ""),
-        number_of(document, "inode", "tree", 0),
-        number_of(document, "device_id", "tree", 0),
-        number_of(document, "size", "tree", 0, largest=INT64),
-        number_of(document, "links", "tree", 0),
+        inode,
+        device_id,
+        size,
+        links,
     )
+    node.device = device
     _read_rest(node, document)
     return node
+
+
+def _numbers(document: Mapping[str, Any]) -> tuple[int, ...]:
+    """Return the numbers of a node. All are asked for at once: trees have millions of nodes, and few are wrong."""
+    get = document.get
+    numbers = tuple([get(name, 0) for name in _NUMBERS])
+    if set(map(type, numbers)) == _INTEGERS and all(map(_at_most, numbers, _NUMBERS.values())):
+        return numbers
+    return tuple(number_of(document, name, "tree", 0, largest=most) for name, most in _NUMBERS.items())
+
+
+def _at_most(number: int, most: int) -> bool:
+    return 0 <= number <= most
 
 
 def _read_rest(node: Node, document: Mapping[str, Any]) -> None:
@@ -244,15 +266,13 @@ def _read_rest(node: Node, document: Mapping[str, Any]) -> None:
         raw = document.get("linktarget_raw")
         target = text_of(document, "linktarget", "tree", "").encode()
         node.link_target = _bytes_of(raw) if raw else target
-    node.device = number_of(document, "device", "tree", 0)
     if document.get("extended_attributes"):
         node.xattrs = _xattrs(document["extended_attributes"])
     if isinstance(document.get("generic_attributes"), dict):
         node.generic_attributes = document["generic_attributes"]
 
 
-def _time(document: Mapping[str, Any], key: str) -> int:
-    value = document.get(key)
+def _time(value: object) -> int:
     return 0 if value is None else gotime.decode(value)
 
 
