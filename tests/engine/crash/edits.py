@@ -78,7 +78,7 @@ def rewriting(source: Path) -> Play:
 
 
 def rewriting_and_forgetting(source: Path) -> Play:
-    storage = filled(source, 3)
+    storage = filled(source, 2)
     return Play(storage.files, lambda storage: rewrite(storage, forget=True))
 
 

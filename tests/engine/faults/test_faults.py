@@ -53,8 +53,8 @@ COMMANDS = (
     plays.first_backup, plays.incremental_backup, plays.forgetting, plays.pruning, plays.mending_index,
     edits.copying, edits.tagging, edits.rewriting_and_forgetting, edits.committing,
 )  # fmt: skip
-STRIDE = 1 if os.environ.get("HYPOTHESIS_PROFILE") == "fuzz" else 5
-"""In a normal run each command meets a fault at every fifth of its calls."""
+STRIDE = 1 if os.environ.get("HYPOTHESIS_PROFILE") == "fuzz" else 8
+"""In a normal run each command meets a fault at every eighth of its calls."""
 
 each_command = pytest.mark.parametrize("make", COMMANDS, ids=lambda make: make.__name__)
 

@@ -18,7 +18,7 @@ from tests.engine.hostile.forge import Forge, lay_out
 from tests.engine.hostile.sandbox import MEMORY_BYTES, Ended, Sandbox, Zygote, zygote
 from tests.engine.repository.repositories import CHEAP, PASSWORD
 
-EVERY = 4
+EVERY = 6
 KNOWN = {0, 1, 3, 10, 11, 12, 130}
 READING = tuple(
     tuple(line.split())
