@@ -141,7 +141,7 @@ def _read_by_crew(
 ) -> Iterator[ReadPack]:
     @contextlib.contextmanager
     def member(stop: threading.Event, _tell: Callable[[Any], None]) -> Iterator[_Member]:
-        connections = max(2, repository.storage.connections // processes)
+        connections = max(1, repository.storage.connections // processes)
         yield _Member(repository.forked(stop), packs, Progress(stop=stop), connections)
 
     tasks = [chosen[at : at + _FEW_PACKS] for at in range(0, len(chosen), _FEW_PACKS)]
