@@ -72,8 +72,12 @@ def read_packs(
     say: Callable[[str], None],
     *,
     processes: int = 1,
+    begun: Callable[[], None] = lambda: None,
 ) -> None:
-    """Read packs, several at once and by several processes, and look at every byte of them."""
+    """Read packs, several at once and by several processes, and look at every byte of them.
+
+    `begun` is called once other processes do that, and this one has nothing to do but to wait.
+    """
     broken = set(findings.broken_packs)
     sized = [(pack, expected_size(blobs)) for pack, blobs in packs.items() if pack.hex() not in broken]
     chosen = subset.choose(sized, random.SystemRandom())
@@ -83,10 +87,11 @@ def read_packs(
 
     connections = max(2, repository.storage.connections)
     if processes > 1 and len(chosen) > _FEW_PACKS:
-        results = _read_by_crew(repository, packs, chosen, progress, processes)
+        results = _read_by_crew(repository, packs, chosen, progress, processes, begun)
     else:
         results = _read_side_by_side(repository, packs, chosen, progress, connections)
     for pack, faults, bad in results:
+        progress.check()
         progress.files_done += 1
         progress.bytes_done += size_of[pack]
         if faults:
@@ -137,7 +142,12 @@ class _Member:
 
 
 def _read_by_crew(
-    repository: Repository, packs: Packs, chosen: Sequence[PackID], progress: Progress, processes: int
+    repository: Repository,
+    packs: Packs,
+    chosen: Sequence[PackID],
+    progress: Progress,
+    processes: int,
+    begun: Callable[[], None],
 ) -> Iterator[ReadPack]:
     @contextlib.contextmanager
     def member(stop: threading.Event, _tell: Callable[[Any], None]) -> Iterator[_Member]:
@@ -146,6 +156,7 @@ def _read_by_crew(
 
     tasks = [chosen[at : at + _FEW_PACKS] for at in range(0, len(chosen), _FEW_PACKS)]
     with Crew(processes, member, check=progress.check) as crew:
+        begun()
         for _, read in crew.map(tasks):
             yield from read
 

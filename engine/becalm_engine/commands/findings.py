@@ -9,11 +9,14 @@ from becalm_engine.repository.blob_index import BlobIndex
 
 
 class BadBlobs:
-    """Counts the copies of blobs that are not whole: a blob is lost if none is left."""
+    """Counts the copies of blobs that are not whole: a blob is lost if none is left. True if there are any."""
 
     def __init__(self) -> None:
         self._counts = BlobCounts()
         self._are_there = False
+
+    def __bool__(self) -> bool:
+        return self._are_there
 
     def add(self, blob: PackedBlob) -> None:
         """Note one bad copy."""
