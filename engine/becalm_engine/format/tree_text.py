@@ -40,7 +40,7 @@ def texts_by_name(text: bytes) -> dict[str, str]:
     if not (body.startswith(_FIRST) and body.endswith("}" + _END)):
         return {}
     try:
-        nodes = _node_texts(text) if _NESTED in body else _split(body)
+        nodes = _node_texts(text) if body.find(_NESTED, len(_FIRST)) > 0 else _split(body)
     except DamagedError:
         return {}
     return {_name_text(node): node for node in nodes}

@@ -17,6 +17,8 @@ from becalm_engine.ids import BlobID, PackID
 _RECORD = struct.Struct("<32sIIII")
 _RECORD_BYTES = _RECORD.size
 _TREE_BIT = 1 << 31
+_KIND_BYTE, _KIND_MASK = 43, 0x80
+"""Where the kind's bit lies in a record."""
 
 
 class Location(NamedTuple):
@@ -72,9 +74,12 @@ class BlobIndex:
 
     def holds(self, kind: BlobKind, blob: BlobID) -> bool:
         """Say whether a blob is there as what it is needed for: a file may be the text of a directory."""
-        found = self.find(blob)
-        if found is None or found.blob.kind is kind:
-            return found is not None
+        found = self._find(blob)
+        if found is None:
+            return False
+        bucket, at = found
+        if bool(bucket[at + _KIND_BYTE] & _KIND_MASK) is (kind is BlobKind.TREE):
+            return True
         return any(place.blob.kind is kind for place in self.find_all(blob))
 
     def find_all(self, blob: BlobID) -> list[Location]:
