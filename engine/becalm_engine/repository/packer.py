@@ -7,6 +7,7 @@ A pack is one buffer in which places are reserved in turn and filled at once by 
 again and again: fresh memory costs more than what is done with it.
 """
 
+import mmap
 import secrets
 from collections.abc import Callable, Sequence
 
@@ -31,7 +32,7 @@ _HEADER_BYTES = header_bytes(_MOST_BLOBS)
 class OpenPack:
     """A pack that still takes blobs, and what its header will say of them."""
 
-    def __init__(self, buffer: bytearray) -> None:
+    def __init__(self, buffer: mmap.mmap) -> None:
         self.buffer = buffer
         self.blobs: list[PackedBlob] = []
         self.size_bytes = 0
@@ -85,17 +86,19 @@ class Packer:
         self._pack_bytes = pack_bytes
         self._choose = choose or _Chance()
         self._buffer_bytes = pack_bytes + _LARGE_BYTES + _HEADER_BYTES
-        self._buffers: list[bytearray] = []
+        self._buffers: list[mmap.mmap] = []
         self._open: list[OpenPack | None] = [None] * _OPEN_PACKS
 
     def reserve(self, blob: BlobID, stored_bytes: int, plain_bytes: int) -> tuple[OpenPack, memoryview]:
         """Return a place for a sealed blob, and its pack. Once the place is filled, `filled` wants to know."""
         if stored_bytes > _LARGE_BYTES:
-            pack = OpenPack(bytearray(stored_bytes + header_bytes(1)))
+            pack = OpenPack(_new_buffer(stored_bytes + header_bytes(1)))
             pack.is_full = True
             return pack, pack.reserve(blob, self._kind, stored_bytes, plain_bytes)
         at = self._choose(_OPEN_PACKS)
-        pack = self._open[at] or OpenPack(self._buffers.pop() if self._buffers else self._new_buffer())
+        pack = self._open[at] or OpenPack(
+            self._buffers.pop() if self._buffers else _new_buffer(self._buffer_bytes)
+        )
         place = pack.reserve(blob, self._kind, stored_bytes, plain_bytes)
         pack.is_full = pack.size_bytes >= self._pack_bytes or len(pack.blobs) >= _MOST_BLOBS
         self._open[at] = None if pack.is_full else pack
@@ -119,12 +122,14 @@ class Packer:
         if len(pack.buffer) == self._buffer_bytes:
             self._buffers.append(pack.buffer)
 
-    def _new_buffer(self) -> bytearray:
-        return bytearray(self._buffer_bytes)
-
     def _fit_together(self, smaller: OpenPack, larger: OpenPack) -> bool:
         size = smaller.size_bytes + larger.size_bytes
         return size <= 1.5 * self._pack_bytes and larger.takes(smaller.size_bytes, len(smaller.blobs))
+
+
+def _new_buffer(size: int) -> mmap.mmap:
+    """Return memory that takes room only where it is used: packs end long before the largest blob would."""
+    return mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
 
 
 def _merged(smaller: OpenPack, larger: OpenPack) -> OpenPack:
