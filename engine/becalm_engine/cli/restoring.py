@@ -41,7 +41,8 @@ def restore(session: Session, output: Output, progress: Progress) -> Report:
             raise UsageError(
                 f"{subfolder} is a {node.type if node else 'file'}; restore its folder with --include"
             )
-        restorer = Restorer(repository, wanted, progress=progress, report=teller.error, listen=teller.became)
+        listen = teller.became if teller.listing else None
+        restorer = Restorer(repository, wanted, progress=progress, report=teller.error, listen=listen)
         output.say(f"restoring {nodes.snapshot_line(stored)} to {arguments.target}")
         started = time.monotonic()
         root = target.open_target(arguments.target)
@@ -89,8 +90,6 @@ class _Teller:
     listing: bool
 
     def became(self, action: Action, path: str, size: int | None) -> None:
-        if not self.listing:
-            return
         item = f"{self.target}{path}" if action is Action.DELETED else path
         if self.output.json:
             document = {"message_type": "verbose_status", "action": action, "item": item, "size": size or 0}

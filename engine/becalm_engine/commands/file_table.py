@@ -11,14 +11,21 @@ from typing import overload
 
 from becalm_engine.commands.restored import Path, RestoredFile
 from becalm_engine.format.tree import FILE, Node
-from becalm_engine.ids import BlobID
+from becalm_engine.ids import ID_BYTES, BlobID
+
+_NO_BLOB = bytes(ID_BYTES)
 
 
 class FileTable(Sequence[RestoredFile]):
-    """A sequence of files that is only added to. What it gives are copies: to change them changes nothing in it."""
+    """A sequence of files that is only added to. What it gives are copies: to change them changes nothing in it.
+
+    What is asked of every file, its size and its blob, can be had without the rest.
+    """
 
     def __init__(self) -> None:
         self.total_bytes = 0
+        self.sizes = array("Q")
+        self._blobs = bytearray()
         self._records = bytearray()
         self._ends = array("Q")
         self._folders: list[tuple[Path, str]] = []
@@ -38,11 +45,13 @@ class FileTable(Sequence[RestoredFile]):
                 node.name,
                 (node.mode, node.mtime, node.atime, node.ctime, node.uid, node.gid),
                 (node.user, node.group),
-                (node.size, node.links),
-                b"".join(node.content),
+                node.links,
+                len(node.content),
                 node.xattrs,
             )
         )
+        self._blobs += node.content[0] if node.content else _NO_BLOB
+        self.sizes.append(node.size)
         self._ends.append(len(self._records))
         self.total_bytes += node.size
 
@@ -64,14 +73,18 @@ class FileTable(Sequence[RestoredFile]):
         number %= len(self)
         start = self._ends[number - 1] if number else 0
         record = marshal.loads(memoryview(self._records)[start : self._ends[number]])  # noqa: S302  written above
-        at, shown, name, numbers, owner, sizes, content, xattrs = record
+        at, shown, name, numbers, owner, links, count, xattrs = record
         folder, above = self._folders[at]
         node = Node(name, FILE, *numbers, *owner)
-        node.size, node.links = sizes
-        node.content = (BlobID(content),) if content else ()
+        node.size, node.links = self.sizes[number], links
+        node.content = (self._blob(number),) if count else ()
         node.xattrs = xattrs
         return RestoredFile(folder, node, above + shown)
 
-    def content_of(self, number: int) -> BlobID | None:
+    def blob_of(self, number: int) -> BlobID | None:
         """Return the blob of a file, or None if it is empty."""
-        return next(iter(self[number].node.content), None)
+        blob = self._blob(number)
+        return blob if blob != _NO_BLOB else next(iter(self[number].node.content), None)
+
+    def _blob(self, number: int) -> BlobID:
+        return BlobID(bytes(self._blobs[number * ID_BYTES : (number + 1) * ID_BYTES]))

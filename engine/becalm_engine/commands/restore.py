@@ -50,7 +50,7 @@ class Restorer:
         *,
         progress: Progress,
         report: Callable[[str, str], None],
-        listen: Listener = lambda *_: None,
+        listen: Listener | None = None,
     ) -> None:
         self._repository = repository
         self._options = options
@@ -140,15 +140,15 @@ class Restorer:
 
     def _write_whole(self, files: FileTable) -> None:
         batches = Batches(self._repository)
-        for number, file in enumerate(files):
+        for number in range(len(files)):
             self._progress.check()
             if self._ledger.full:
-                self._leave_out(number, file)
+                self._leave_out(number, files[number])
                 continue
             try:
-                batches.add(number, file)
+                batches.add(number, files.blob_of(number), files.sizes[number])
             except DamagedError as error:
-                self._fail(number, file, error)
+                self._fail(number, files[number], error)
         members = WholeMembers(self._repository, self._target, files, batches.all(), self._options.metadata)
         if self._options.processes > 1 and len(files) >= _MANY_FILES:
             writing = written_by_crew(self._options.processes, members, self._progress)
@@ -164,9 +164,12 @@ class Restorer:
             self._fail(number, files[number], error)
         for number in written.left_out:
             self._leave_out(number, files[number])
-        for number in chain.from_iterable(batch.numbers for batch in batches):
-            if number not in self._failed:
+        done = [number for batch in batches for number in batch.numbers if number not in self._failed]
+        if self._ledger.is_heard:
+            for number in done:
                 self._done(files[number])
+        else:
+            self._ledger.restored(len(done), sum(files.sizes[number] for number in done))
 
     def _fail(self, number: int, file: RestoredFile, error: EngineError) -> None:
         self._failed.add(number)

@@ -83,6 +83,10 @@ Listener = Callable[[Action, str, int | None], None]
 """Told what became of each path, and its size in bytes if it is a file with content of its own."""
 
 
+def _nobody(_action: Action, _path: str, _size: int | None) -> None:
+    """Does not listen."""
+
+
 class Ledger:
     """Keeps the books of one restore: every file ends up here once, done or failed.
 
@@ -90,14 +94,14 @@ class Ledger:
     """
 
     def __init__(
-        self, progress: Progress, report: Callable[[str, str], None], listen: Listener = lambda *_: None
+        self, progress: Progress, report: Callable[[str, str], None], listen: Listener | None = None
     ) -> None:
         self.outcome = Outcome()
         self.full = False
         self.left_out: list[RestoredFile] = []
         self._progress = progress
         self._report = report
-        self._listen = listen
+        self._listen = listen or _nobody
         self._failing = threading.Lock()
 
     def done(self, action: Action, path: str, size: int | None = None) -> None:
@@ -113,6 +117,17 @@ class Ledger:
             outcome.bytes_restored += length
             self._progress.files_done += 1
         self._listen(action, path, size)
+
+    @property
+    def is_heard(self) -> bool:
+        """Whether anybody wants to know of each path."""
+        return self._listen is not _nobody
+
+    def restored(self, count: int, size_bytes: int) -> None:
+        """Note that so many files were restored, of whose paths nobody wants to hear."""
+        self.outcome.files_restored += count
+        self.outcome.bytes_restored += size_bytes
+        self._progress.files_done += count
 
     def attempt(
         self, path: str, action: Callable[[Unpack[_Arguments]], None], *arguments: *_Arguments

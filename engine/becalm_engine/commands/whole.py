@@ -75,19 +75,18 @@ class Batches:
         self._empty = array("Q")
         self._packs: dict[PackID, array[int]] = {}
 
-    def add(self, number: int, file: RestoredFile) -> None:
-        """Take in a file.
+    def add(self, number: int, blob: BlobID | None, size_bytes: int) -> None:
+        """Take in a file of one blob or none.
 
         Raises:
             DamagedError: Its blob is missing, or of another length.
         """
-        blob = next(iter(file.node.content), None)
         location = None if blob is None else self._index.find(blob)
         if blob is not None and location is None:
             raise DamagedError(f"blob {blob.hex()} is in no index")
         size = location.blob.content_bytes if location else 0
-        if size != file.node.size:
-            raise DamagedError(f"the snapshot states {file.node.size} bytes, but its content has {size}")
+        if size != size_bytes:
+            raise DamagedError(f"the snapshot states {size_bytes} bytes, but its content has {size}")
         if location is None:
             self._empty.append(number)
         else:
