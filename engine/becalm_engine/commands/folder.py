@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from becalm_engine.commands.files import Content, FileStore, settled
 from becalm_engine.commands.progress import Progress
 from becalm_engine.commands.sources import Exclusion
-from becalm_engine.errors import DamagedError, EngineError
+from becalm_engine.errors import DamagedError, EngineError, UsageError
 from becalm_engine.format.pack import BlobKind
 from becalm_engine.format.tree import (
     DIR,
@@ -28,7 +28,7 @@ from becalm_engine.format.tree import (
 from becalm_engine.format.tree_text import texts_by_name
 from becalm_engine.ids import BlobID, blob_id, parse_id
 from becalm_engine.policy.parent import ChangeRules, is_settled, is_unchanged
-from becalm_engine.repository.reader import load_blob
+from becalm_engine.repository.reader import MAX_BLOB_BYTES, load_blob
 from becalm_engine.repository.repository import Repository
 from becalm_engine.repository.writer import Writer
 from becalm_engine.volume.metadata import file_head, node_of, read_xattrs
@@ -175,8 +175,17 @@ class FolderStore:
         return self._before(tree)[0]
 
     def save_tree(self, texts: list[str], before: BlobID | None = None, text_before: bytes = b"") -> BlobID:
-        """Store the tree of nodes that are texts; one that is as before is there already."""
+        """Store the tree of nodes that are texts; one that is as before is there already.
+
+        Raises:
+            UsageError: The directory has so many entries that its tree could not be read back.
+        """
         content = encode_tree(texts)
+        if len(content) > MAX_BLOB_BYTES:
+            raise UsageError(
+                f"a directory has {len(texts)} entries, and no restore could read a tree of {len(content)} bytes; "
+                "exclude it, or spread its files over several"
+            )
         if before is not None and content == text_before:
             return before
         tree = blob_id(content)

@@ -456,3 +456,12 @@ def test_a_file_that_is_the_text_of_a_directory_is_stored_as_both(world: World, 
     kinds = [found.blob.kind for found in world.opened().index.find_all(blob)]
     assert sorted(kinds) == [BlobKind.DATA, BlobKind.TREE]
     assert world.check().errors == []
+
+
+def test_a_directory_that_no_restore_could_read_is_refused(
+    world: World, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("becalm_engine.commands.folder.MAX_BLOB_BYTES", 100)
+
+    with pytest.raises(UsageError, match="no restore could read a tree"):
+        world.capture(source)
