@@ -1,21 +1,16 @@
 """`python -m docgen`: writes the pages about both packages, or with `--check` says which are stale."""
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from becalm_operator.crdgen.checkout import settle
+from becalm_operator.crdgen.checkout import run
 from docgen import errors
 
 
 def main(words: Sequence[str]) -> int:
     """Write the pages, or compare them; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m docgen", description=__doc__)
-    parser.add_argument("--check", action="store_true", help="write nothing; fail if a page is stale")
-    parser.add_argument("--root", type=Path, default=Path.cwd(), help="the checkout")
-    arguments = parser.parse_args(words)
-    return settle(files(arguments.root), only_check=arguments.check)
+    return run(words, prog="python -m docgen", description=__doc__, files=files)
 
 
 def files(root: Path) -> dict[Path, str]:

@@ -119,10 +119,7 @@ class Crew(Generic[Task, Result]):
         """Give a task to the member that has the fewest."""
         copy = min(self._copies, key=lambda one: one.tasks)
         copy.tasks += 1
-        try:
-            copy.link.send((number, task))
-        except OSError:
-            raise self._lost(copy) from None
+        self._send(copy, (number, task))
 
     def next(self) -> tuple[int, Result]:
         """Wait for a result; return the number of its task, and the result.
@@ -139,7 +136,7 @@ class Crew(Generic[Task, Result]):
     def last(self) -> Iterator[Any]:
         """Tell all members that there are no more tasks, and yield what each has left to tell."""
         for copy in self._copies:
-            copy.link.send(None)
+            self._send(copy, None)
         for copy in self._copies:
             while (message := self._received([copy]))[0] != "last":
                 pass
@@ -147,13 +144,18 @@ class Crew(Generic[Task, Result]):
 
     def map(self, tasks: Iterable[Task]) -> Iterator[tuple[int, Result]]:
         """Yield the results of numbered tasks as they come."""
-        left = enumerate(tasks)
-        for number, task in left:
+        for number, task in enumerate(tasks):
             self.submit(number, task)
             while not self.has_room:
                 yield self.next()
         while self.is_busy:
             yield self.next()
+
+    def _send(self, copy: _Copy, message: tuple[int, Task] | None) -> None:
+        try:
+            copy.link.send(message)
+        except OSError:
+            raise self._lost(copy) from None
 
     def _received(self, copies: list[_Copy]) -> tuple[str, int, Any]:
         links = {copy.link: copy for copy in copies}

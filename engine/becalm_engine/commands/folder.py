@@ -237,19 +237,20 @@ class FolderStore:
             return
         if node.type == SOCKET:
             return
+        text = encode_node(node)
         if node.type == DIR:
             before = _node(visit.before.get(json_name(name)))
             visit.stored.folders.append(
                 Subfolder(
                     len(visit.stored.texts),
                     name,
-                    encode_node(node)[:-1],
+                    text[:-1],
                     before.subtree if before and before.type == DIR else None,
                     is_mount_point=self._rules.exclusion.one_file_system
                     and found.st_dev != os.fstat(visit.handle).st_dev,
                 )
             )
-        visit.stored.texts.append(encode_node(node))
+        visit.stored.texts.append(text)
 
     def _file(self, visit: _Visit, name: bytes, found: os.stat_result) -> None:
         key, tally = json_name(name), visit.stored.tally

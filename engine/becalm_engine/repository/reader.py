@@ -90,14 +90,12 @@ class PackRange:
     blobs: tuple[PackedBlob, ...]
 
 
-def ranges_of(
-    pack: PackID, blobs: Iterable[PackedBlob], *, most_bytes: int = _MOST_RANGE_BYTES
-) -> list[PackRange]:
+def ranges_of(pack: PackID, blobs: Iterable[PackedBlob]) -> list[PackRange]:
     """Plan how to read blobs of a pack: small gaps are read too, since a request costs more."""
     ranges: list[PackRange] = []
     group: list[PackedBlob] = []
     for blob in sorted(blobs, key=lambda b: b.offset):
-        if group and not _joins(group, blob, most_bytes):
+        if group and not _joins(group, blob):
             ranges.append(_range(pack, group))
             group = []
         group.append(blob)
@@ -106,10 +104,10 @@ def ranges_of(
     return ranges
 
 
-def _joins(group: Sequence[PackedBlob], blob: PackedBlob, most_bytes: int) -> bool:
+def _joins(group: Sequence[PackedBlob], blob: PackedBlob) -> bool:
     gap = blob.offset - (group[-1].offset + group[-1].stored_bytes)
     length = blob.offset + blob.stored_bytes - group[0].offset
-    return gap <= _MOST_GAP_BYTES and length <= most_bytes
+    return gap <= _MOST_GAP_BYTES and length <= _MOST_RANGE_BYTES
 
 
 def _range(pack: PackID, group: Sequence[PackedBlob]) -> PackRange:
@@ -131,14 +129,6 @@ def read_range(repository: Repository, wanted: PackRange) -> memoryview:
         return memoryview(b"")
 
 
-def open_range(
-    repository: Repository, wanted: PackRange, stored: memoryview
-) -> Iterator[tuple[PackedBlob, bytes]]:
-    """Yield the blobs of a range with their content."""
-    for packed in wanted.blobs:
-        yield packed, open_in_range(repository, wanted, stored, packed)
-
-
 def open_in_range(repository: Repository, wanted: PackRange, stored: memoryview, packed: PackedBlob) -> bytes:
     """Return the content of one blob of a range, verified; a damaged one is sought in other packs.
 
@@ -154,5 +144,7 @@ def open_in_range(repository: Repository, wanted: PackRange, stored: memoryview,
 
 
 def load_range(repository: Repository, wanted: PackRange) -> Iterator[tuple[PackedBlob, bytes]]:
-    """Yield the blobs of a range with their content: `read_range` and `open_range`."""
-    yield from open_range(repository, wanted, read_range(repository, wanted))
+    """Yield the blobs of a range with their content, verified; a damaged one is sought in other packs."""
+    stored = read_range(repository, wanted)
+    for packed in wanted.blobs:
+        yield packed, open_in_range(repository, wanted, stored, packed)

@@ -67,14 +67,15 @@ class Repository:
 
     def dry(self) -> "Repository":
         """Return the same repository with the index that is loaded, into which nothing is written."""
-        copy = Repository(DryStorage(self.storage), self.key, self.config, self.compression)
-        copy.index = self.index
-        copy.key_name = self.key_name
-        return copy
+        return self._over(DryStorage(self.storage))
 
     def forked(self, stop: threading.Event) -> "Repository":
         """Return what a forked copy of this process is to use; the index is the one that was loaded before."""
-        copy = Repository(self.storage.forked(stop), self.key, self.config, self.compression)
+        return self._over(self.storage.forked(stop))
+
+    def _over(self, storage: Storage) -> "Repository":
+        """Return the same repository and its index, reached in another way. It holds no lock."""
+        copy = Repository(storage, self.key, self.config, self.compression)
         copy.index = self.index
         copy.key_name = self.key_name
         return copy

@@ -1,13 +1,12 @@
 """`python -m becalm_operator.crdgen`: writes what is generated, or with `--check` says what is stale."""
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import yaml
 
-from becalm_operator.crdgen.checkout import settle
+from becalm_operator.crdgen.checkout import run
 from becalm_operator.crdgen.definitions import Definition, definitions
 from becalm_operator.crdgen.reference import reference
 
@@ -22,11 +21,7 @@ _CHART_KEEP = """  {{- if .Values.crds.keep }}
 
 def main(words: Sequence[str]) -> int:
     """Write the files, or compare them; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m becalm_operator.crdgen", description=__doc__)
-    parser.add_argument("--check", action="store_true", help="write nothing; fail if a file is stale")
-    parser.add_argument("--root", type=Path, default=Path.cwd(), help="the checkout")
-    arguments = parser.parse_args(words)
-    return settle(files(arguments.root), only_check=arguments.check)
+    return run(words, prog="python -m becalm_operator.crdgen", description=__doc__, files=files)
 
 
 def files(root: Path) -> dict[Path, str]:

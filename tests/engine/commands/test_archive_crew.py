@@ -8,22 +8,17 @@ from typing import Any
 
 import pytest
 
-from becalm_engine.commands import backup as backup_command
 from becalm_engine.commands import folder as folder_module
-from becalm_engine.commands.backup import BackupOptions, Captured
-from becalm_engine.commands.check import check
+from becalm_engine.commands.backup import Captured
 from becalm_engine.commands.folder import FolderStore, FolderTask, StoredFolder
 from becalm_engine.commands.progress import Progress
-from becalm_engine.commands.walk import subtree_at
 from becalm_engine.errors import StoppedError, StorageFullError, WorkerLostError
 from becalm_engine.format.pack import BlobKind
 from becalm_engine.ids import BlobID, Buffer
-from becalm_engine.repository import snapshots
-from becalm_engine.repository.repository import Repository, open_repository
 from becalm_engine.storage.base import FileKind
 from becalm_engine.storage.local import LocalStorage
 from becalm_engine.volume import scan
-from tests.engine.repository.repositories import PASSWORD, made
+from tests.engine.commands.world import World
 from tests.engine.volume import sources
 
 PACK_BYTES = 200_000
@@ -44,118 +39,82 @@ def source(place: Path) -> Path:
 
 
 @pytest.fixture
-def storage(tmp_path: Path) -> LocalStorage:
-    storage = LocalStorage(tmp_path / "repository")
-    storage.create()
-    made(storage)
-    return storage
+def world(tmp_path: Path) -> World:
+    """A repository in a folder: processes share no memory."""
+    return World(LocalStorage(tmp_path / "repository"))
 
 
-def opened(storage: LocalStorage) -> Repository:
-    repository = open_repository(storage, PASSWORD)
-    repository.load_index()
-    return repository
-
-
-def captured(
-    storage: LocalStorage,
-    source: Path,
-    *,
-    processes: int = 3,
-    progress: Progress | None = None,
-    told: list[str] | None = None,
-    **options: Any,
-) -> Captured:
+def captured(world: World, source: Path, *, processes: int = 3, **options: Any) -> Captured:
     """Capture the source, by several processes unless told otherwise."""
-    settings = BackupOptions(
-        (str(source),), hostname="node", processes=processes, pack_bytes=PACK_BYTES, **options
-    )
-    return backup_command.capture(
-        opened(storage),
-        settings,
-        progress=progress or Progress(),
-        report=lambda path, *_: told.append(path) if told is not None else None,
-    )
+    return world.capture(source, processes=processes, pack_bytes=PACK_BYTES, **options)
 
 
-def tree_of(storage: LocalStorage, captured: Captured, source: Path) -> BlobID:
+def tree_of(world: World, captured: Captured, source: Path) -> BlobID:
     """Return the tree of the source itself: the folders above it are everybody's."""
-    tree, _ = subtree_at(opened(storage), captured.tree, str(source))
-    assert tree is not None
-    return tree
+    return world.tree_at(captured, source)[0]
 
 
-def data_in(storage: LocalStorage) -> list[BlobID]:
-    return [place.blob.id for place in opened(storage).index if place.blob.kind is BlobKind.DATA]
+def data_in(world: World) -> list[BlobID]:
+    return [place.blob.id for place in world.opened().index if place.blob.kind is BlobKind.DATA]
 
 
-def faults(storage: LocalStorage) -> list[str]:
-    repository = open_repository(storage, PASSWORD)
-    return check(repository, read_data=True, progress=Progress(), say=lambda _: None).errors
-
-
-def test_it_is_the_tree_that_one_process_stores(storage: LocalStorage, source: Path) -> None:
+def test_it_is_the_tree_that_one_process_stores(world: World, source: Path) -> None:
     progress = Progress()
 
-    together = captured(storage, source, progress=progress)
+    together = captured(world, source, progress=progress)
 
-    alone = captured(storage, source, processes=1, force=True)
-    assert tree_of(storage, together, source) == tree_of(storage, alone, source)
+    alone = captured(world, source, processes=1, force=True)
+    assert tree_of(world, together, source) == tree_of(world, alone, source)
     assert alone.report.data_blobs == 0
     assert together.report.files_new == alone.report.files_new == progress.files_done
     assert together.report.bytes_processed == alone.report.bytes_processed == progress.bytes_done
     assert together.report.dirs_new == alone.report.dirs_new
-    assert faults(storage) == []
+    assert world.check().errors == []
 
 
-def test_what_was_added_is_counted_once(storage: LocalStorage, source: Path) -> None:
-    report = captured(storage, source).report
+def test_what_was_added_is_counted_once(world: World, source: Path) -> None:
+    report = captured(world, source).report
 
-    blobs = [location.blob for location in opened(storage).index]
+    blobs = [location.blob for location in world.opened().index]
     assert report.data_blobs == sum(blob.kind is BlobKind.DATA for blob in blobs)
     assert report.tree_blobs == sum(blob.kind is BlobKind.TREE for blob in blobs)
     assert report.bytes_added_packed == sum(blob.stored_bytes for blob in blobs)
 
 
-def test_files_that_are_equal_are_stored_once(storage: LocalStorage, source: Path) -> None:
+def test_files_that_are_equal_are_stored_once(world: World, source: Path) -> None:
     for number in range(40):
         for name in range(30):
             (source / f"d{number % 4}" / f"e{number}" / f"f{name}").write_text(f"always the same {name}")
 
-    captured(storage, source)
+    captured(world, source)
 
-    data = data_in(storage)
+    data = data_in(world)
     assert len(data) == len(set(data))
 
 
-def test_small_packs_of_several_become_one(storage: LocalStorage, source: Path) -> None:
-    captured(storage, source)
+def test_small_packs_of_several_become_one(world: World, source: Path) -> None:
+    captured(world, source)
     (source / "d0" / "e0" / "new").write_text("one")
     (source / "d1" / "e1" / "new").write_text("two")
-    before = len(opened(storage).index.packs())
+    before = len(world.opened().index.packs())
 
-    captured(storage, source, force=True)
+    captured(world, source, force=True)
 
-    assert len(opened(storage).index.packs()) == before + 2  # data and trees
-    assert len(list(storage.list(FileKind.INDEX))) <= 5
+    assert len(world.opened().index.packs()) == before + 2  # data and trees
+    assert len(list(world.storage.list(FileKind.INDEX))) <= 5
 
 
-def test_what_has_not_changed_is_not_read(storage: LocalStorage, source: Path) -> None:
-    first = captured(storage, source)
-    snapshots.save_snapshot(
-        opened(storage), backup_command.snapshot_of(first, BackupOptions((str(source),)), "becalm test")
-    )
+def test_what_has_not_changed_is_not_read(world: World, source: Path) -> None:
+    first = world.backup(source, processes=3, pack_bytes=PACK_BYTES)
 
-    second = captured(storage, source)
+    second = captured(world, source)
 
-    assert tree_of(storage, second, source) == tree_of(storage, first, source)
+    assert tree_of(world, second, source) == tree_of(world, first, source)
     assert second.report.files_unmodified == first.report.files_new
     assert second.report.data_blobs == 0
 
 
-def test_what_cannot_be_read_is_told(
-    storage: LocalStorage, source: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_cannot_be_read_is_told(world: World, source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     opened_file = scan.open_file
 
     def refuse(path: bytes, folder: int | None = None) -> tuple[int, int]:
@@ -164,16 +123,15 @@ def test_what_cannot_be_read_is_told(
         return opened_file(path, folder)
 
     monkeypatch.setattr(folder_module, "open_file", refuse)
-    told: list[str] = []
 
-    report = captured(storage, source, told=told).report
+    report = captured(world, source).report
 
-    assert len(told) == report.unreadable_count == 40
+    assert len(world.told) == report.unreadable_count == 40
     assert report.exit_code == 3
 
 
 def test_a_member_that_is_killed_fails_the_run_and_the_next_one_completes_it(
-    storage: LocalStorage, source: Path, monkeypatch: pytest.MonkeyPatch
+    world: World, source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     leader, store = os.getpid(), FolderStore.store
 
@@ -186,13 +144,13 @@ def test_a_member_that_is_killed_fails_the_run_and_the_next_one_completes_it(
     with monkeypatch.context() as patched:
         patched.setattr(FolderStore, "store", dies)
         with pytest.raises(WorkerLostError):
-            captured(storage, source)
+            captured(world, source)
 
-    assert captured(storage, source).report.files_new > 1000
-    assert faults(storage) == []
+    assert captured(world, source).report.files_new > 1000
+    assert world.check().errors == []
 
 
-def test_a_run_that_is_to_stop_keeps_what_was_uploaded(storage: LocalStorage, source: Path) -> None:
+def test_a_run_that_is_to_stop_keeps_what_was_uploaded(world: World, source: Path) -> None:
     class Hasty(Progress):
         """Wants to stop once anything is done."""
 
@@ -201,16 +159,16 @@ def test_a_run_that_is_to_stop_keeps_what_was_uploaded(storage: LocalStorage, so
                 raise StoppedError("interrupted")
 
     with pytest.raises(StoppedError):
-        captured(storage, source, progress=Hasty())
+        captured(world, source, progress=Hasty())
 
-    kept = data_in(storage)
+    kept = data_in(world)
     assert kept
-    assert faults(storage) == []
-    assert captured(storage, source).report.data_blobs == len(data_in(storage)) - len(kept)
+    assert world.check().errors == []
+    assert captured(world, source).report.data_blobs == len(data_in(world)) - len(kept)
 
 
 def test_a_store_that_fails_fails_the_run(
-    storage: LocalStorage, source: Path, monkeypatch: pytest.MonkeyPatch
+    world: World, source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     save = LocalStorage.save
 
@@ -224,14 +182,14 @@ def test_a_store_that_fails_fails_the_run(
     monkeypatch.setattr(LocalStorage, "save", full)
 
     with pytest.raises(StorageFullError, match="no room left"):
-        captured(storage, source)
+        captured(world, source)
 
 
 def test_a_few_files_are_not_worth_processes(
-    storage: LocalStorage, place: Path, monkeypatch: pytest.MonkeyPatch
+    world: World, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (place / "few").mkdir()
     (place / "few" / "one").write_text("1")
     monkeypatch.delattr(os, "fork")
 
-    assert captured(storage, place / "few").report.files_new == 1
+    assert captured(world, place / "few").report.files_new == 1

@@ -1,5 +1,6 @@
 """Files of one blob are written in batches; several processes must do what one does."""
 
+import copy
 import os
 import random
 import shutil
@@ -11,20 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from becalm_engine.commands import backup as backup_command
-from becalm_engine.commands.backup import BackupOptions
-from becalm_engine.commands.progress import Progress
 from becalm_engine.commands.restored import Outcome
-from becalm_engine.commands.walk import subtree_at
 from becalm_engine.errors import WorkerLostError
 from becalm_engine.format.tree import Node
 from becalm_engine.ids import BlobID
-from becalm_engine.repository.repository import Repository, open_repository
 from becalm_engine.storage.base import FileKind
 from becalm_engine.storage.local import LocalStorage
 from becalm_engine.volume import target
-from tests.engine.commands.world import restore
-from tests.engine.repository.repositories import PASSWORD, made
+from tests.engine.commands.world import World
 from tests.engine.volume import sources
 from tests.engine.volume.picture import differences, picture
 
@@ -36,7 +31,7 @@ class Stored:
     """A folder, and the tree of it in a repository."""
 
     source: Path
-    storage: LocalStorage
+    world: World
     tree: BlobID
     node: Node | None
 
@@ -47,16 +42,9 @@ def stored() -> Iterator[Stored]:
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder, "source")
         write(source)
-        storage = LocalStorage(Path(folder, "repository"))
-        storage.create()
-        made(storage)
-        options = BackupOptions((str(source),), hostname="node", pack_bytes=100_000)
-        captured = backup_command.capture(
-            opened(storage), options, progress=Progress(), report=lambda *_: None
-        )
-        tree, node = subtree_at(opened(storage), captured.tree, str(source))
-        assert tree is not None
-        yield Stored(source, storage, tree, node)
+        world = World(LocalStorage(Path(folder, "repository")))
+        captured = world.capture(source, pack_bytes=100_000)
+        yield Stored(source, world, *world.tree_at(captured, source))
 
 
 def write(folder: Path) -> None:
@@ -69,14 +57,8 @@ def write(folder: Path) -> None:
     sources.write_odd(folder / "odd")
 
 
-def opened(storage: LocalStorage) -> Repository:
-    repository = open_repository(storage, PASSWORD)
-    repository.load_index()
-    return repository
-
-
-def restored(stored: Stored, into: Path, processes: int = 3, storage: LocalStorage | None = None) -> Outcome:
-    return restore(opened(storage or stored.storage), stored.tree, into, stored.node, processes=processes)
+def restored(stored: Stored, into: Path, processes: int = 3, world: World | None = None) -> Outcome:
+    return (world or stored.world).restore(stored.tree, into, stored.node, processes=processes)
 
 
 @pytest.mark.parametrize("processes", [1, 3])
@@ -101,13 +83,14 @@ def test_one_process_and_several_keep_the_same_books(stored: Stored, place: Path
 def test_a_pack_that_is_gone_costs_its_files_and_no_others(
     stored: Stored, place: Path, processes: int
 ) -> None:
-    shutil.copytree(stored.storage.location, place / "repository")
-    storage = LocalStorage(place / "repository")
-    packs = opened(storage).index.by_pack()
+    shutil.copytree(stored.world.storage.location, place / "repository")
+    world = copy.copy(stored.world)
+    world.storage = LocalStorage(place / "repository")
+    packs = world.opened().index.by_pack()
     lost = next(pack for pack, blobs in packs.items() if len(blobs) > 50 and blobs[0].kind.name == "DATA")
-    storage.delete(FileKind.PACK, lost.hex())
+    world.storage.delete(FileKind.PACK, lost.hex())
 
-    outcome = restored(stored, place / "back", processes, storage)
+    outcome = restored(stored, place / "back", processes, world)
 
     assert len(packs[lost]) <= len(outcome.failed) < FILES
     before, after = picture(stored.source), picture(place / "back")

@@ -1,4 +1,4 @@
-"""A repository in memory, and the commands on it as separate processes would run them."""
+"""A repository, in memory unless told otherwise, and the commands on it as separate processes would run them."""
 
 import os
 import time
@@ -19,6 +19,7 @@ from becalm_engine.ids import BlobID
 from becalm_engine.repository import snapshots
 from becalm_engine.repository.repository import Repository, open_repository
 from becalm_engine.repository.snapshots import StoredSnapshot
+from becalm_engine.storage.base import Storage
 from becalm_engine.storage.memory import MemoryStorage
 from becalm_engine.volume import target
 from tests.engine.repository.repositories import PASSWORD, made
@@ -27,7 +28,7 @@ from tests.engine.repository.repositories import PASSWORD, made
 class World:
     """Each call opens the repository anew. `told` collects what was reported of files."""
 
-    def __init__(self, storage: MemoryStorage | None = None) -> None:
+    def __init__(self, storage: Storage | None = None) -> None:
         self.storage = made(storage or MemoryStorage()).storage
         self.told: list[tuple[str, ...]] = []
 
@@ -73,10 +74,12 @@ class World:
         tree, node = self.tree_at(captured, path)
         return self.restore(tree, into, node, **options)
 
-    def check(self, *, read_data: bool = True, **how: Any) -> Findings:
+    def check(self, *, read_data: bool = True, progress: Progress | None = None, **how: Any) -> Findings:
         """Check the repository."""
         repository = open_repository(self.storage, PASSWORD)
-        return check(repository, read_data=read_data, progress=Progress(), say=lambda _: None, **how)
+        return check(
+            repository, read_data=read_data, progress=progress or Progress(), say=lambda _: None, **how
+        )
 
 
 def restore(

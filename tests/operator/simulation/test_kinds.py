@@ -288,19 +288,25 @@ def test_gitops_that_leaves_the_count_alone_is_no_matter() -> None:
     assert run.status.phase is Phase.SUCCEEDED
 
 
+async def _with_movers(workload: WorkloadReference) -> tuple[Shop, Operator]:
+    """Return a shop whose movers run, and the operator that began them."""
+    shop = await Shop.open()
+    shop.script("mover", Script(ticks=30))
+    await shop.back_up(workloads=[workload])
+    operator = Operator(shop.state, shop.cluster)
+    while not any(job.phase == "running" and job.role == "mover" for job in shop.state.jobs.values()):
+        await operator.work()
+        tick(shop.state)
+    return shop, operator
+
+
 def _interrupted(
     deed: Callable[[Shop], Awaitable[object]], workload: WorkloadReference = WEB
 ) -> tuple[Shop, Backup]:
     """Return a shop in which somebody does something while the movers run."""
 
     async def play() -> tuple[Shop, Backup]:
-        shop = await Shop.open()
-        shop.script("mover", Script(ticks=30))
-        await shop.back_up(workloads=[workload])
-        operator = Operator(shop.state, shop.cluster)
-        while not any(job.phase == "running" and job.role == "mover" for job in shop.state.jobs.values()):
-            await operator.work()
-            tick(shop.state)
+        shop, _ = await _with_movers(workload)
         await deed(shop)
         return shop, await followed(shop)
 
@@ -344,13 +350,7 @@ def test_a_record_that_somebody_takes_off_keeps_nothing_down() -> None:
         shop.state.touched(stored, spec=False)
 
     async def play() -> tuple[Shop, Backup]:
-        shop = await Shop.open()
-        shop.script("mover", Script(ticks=30))
-        await shop.back_up(workloads=[DB])
-        operator = Operator(shop.state, shop.cluster)
-        while not any(job.phase == "running" and job.role == "mover" for job in shop.state.jobs.values()):
-            await operator.work()
-            tick(shop.state)
+        shop, operator = await _with_movers(DB)
         await forget(shop)
         for _ in range(_MOST_TICKS):
             await operator.work()
