@@ -159,11 +159,12 @@ class _Run:
             return self._archive(Alone(self._folders), root, parent)
 
     def _store_by_crew(self, root: Folder, parent: BlobID | None) -> BlobID:
+        self._writer.claims = claims = Claims(slots_for(root))
         members = ArchiveMembers(
             self._repository,
             self._chunker,
             self._options.folder_rules,
-            Claims(slots_for(root)),
+            claims,
             self._options.pack_bytes,
             self._options.workers,
             most_waiting=max(1, self._repository.storage.connections // (2 * self._options.processes)),

@@ -6,6 +6,7 @@ does no harm; that one waits for what nobody stores cannot happen, since a claim
 
 import mmap
 
+from becalm_engine.format.pack import BlobKind
 from becalm_engine.ids import ID_BYTES, BlobID
 
 _EMPTY = bytes(ID_BYTES)
@@ -19,8 +20,10 @@ class Claims:
         self._slots = slots
         self._memory = mmap.mmap(-1, slots * ID_BYTES)
 
-    def claim(self, blob: BlobID) -> bool:
+    def claim(self, kind: BlobKind, blob: BlobID) -> bool:
         """Say whether the caller is to store a blob: true for the first one that asks."""
+        if kind is BlobKind.TREE:  # a file may have the content, and so the id, of a tree
+            blob = BlobID(blob[::-1])
         slot = int.from_bytes(blob[:8], "little")
         for probe in range(_MOST_PROBES):
             at = (slot + probe) % self._slots * ID_BYTES

@@ -60,7 +60,7 @@ class Writer:
 
     Leaving the block without an error uploads and indexes everything. Leaving it with one does the same as
     far as it is possible, so that the next run finds what this one has uploaded. `indexes` are the index files
-    that were written.
+    that were written. `claims` are set before other processes share them.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class Writer:
     ) -> None:
         self.added = Added()
         self.indexes: list[str] = []
-        self._claims = claims
+        self.claims = claims
         self._pack_bytes = pack_bytes
         self._repository = repository
         self._changing = threading.Lock()
@@ -108,7 +108,7 @@ class Writer:
             if (kind, blob) in self._pending or self._repository.index.holds(kind, blob):
                 return False
             self._pending.add((kind, blob))
-        if kind is BlobKind.DATA and self._claims is not None and not self._claims.claim(blob):
+        if self.claims is not None and not self.claims.claim(kind, blob):
             return False
         self._pack(blob, kind, content)
         return True
