@@ -35,6 +35,10 @@ class Workload:
     replicas: int = 1
     stop_seconds: float = 0
     ready_seconds: float = 0
+    command: tuple[str, ...] = ()
+    """What it runs instead; it has to make /tmp/ready."""
+    port: int = 0
+    """Where it listens, behind a Service of its name."""
 
     @property
     def claim(self) -> str:
@@ -64,11 +68,17 @@ class Workload:
         if self.kind == "StatefulSet":
             spec["serviceName"] = self.name
             spec["volumeClaimTemplates"] = [{"metadata": {"name": "data"}, "spec": _claim_spec()}]
-            return [workload]
+            return [*self._service(), workload]
         spec["template"]["spec"]["volumes"] = [
             {"name": "data", "persistentVolumeClaim": {"claimName": self.claim}}
         ]
-        return [claim(self.claim), workload]
+        return [claim(self.claim), *self._service(), workload]
+
+    def _service(self) -> list[Document]:
+        if not self.port:
+            return []
+        spec = {"selector": {"app": self.name}, "ports": [{"port": self.port}]}
+        return [{"apiVersion": "v1", "kind": "Service", "metadata": {"name": self.name}, "spec": spec}]
 
     def _pod(self) -> Document:
         script = _MADE_ONCE + _WRITES_ON % {"stop": self.stop_seconds, "ready": self.ready_seconds}
@@ -76,7 +86,7 @@ class Workload:
             "name": "app",
             "image": IMAGE,
             "imagePullPolicy": "Never",
-            "command": ["sh", "-c", script],
+            "command": list(self.command or ("sh", "-c", script)),
             "volumeMounts": [{"name": "data", "mountPath": "/data"}],
             "readinessProbe": {"exec": {"command": ["test", "-e", "/tmp/ready"]}, "periodSeconds": 1},
         }
