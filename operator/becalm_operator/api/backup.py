@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 
 from becalm_operator.api.base import Duration, LocalReference, Metadata, Model, Name, Pattern, Time
 from becalm_operator.api.conditions import Condition
+from becalm_operator.api.downtime import DowntimeParts, Forecast
 from becalm_operator.api.switches import NATIVE, resource_name
 
 
@@ -239,6 +240,12 @@ class RunStatus(Model):
     """From the first workload's stop to the last one's being Ready again."""
     downtime: str = ""
     """The same for people."""
+    downtime_parts: DowntimeParts | None = None
+    """What it was spent on."""
+    drained_at: Time | None = None
+    """When no pod held the claims any more."""
+    resumed_at: Time | None = None
+    """When the workloads began to be started again."""
     workloads: tuple[WorkloadStatus, ...] = ()
     """The workloads that the run stops."""
     repository_id: Annotated[str, Field(alias="repositoryID")] = ""
@@ -254,6 +261,8 @@ class BackupStatus(RunStatus):
     """How much all of them hold."""
     size: str = ""
     """The same for people."""
+    forecast: Forecast | None = None
+    """How much downtime was expected before anything was stopped."""
 
 
 class Backup(Model):

@@ -90,7 +90,7 @@ class ApiServer:
             self._schedule_of(run),
             self._source_of(run),
         )
-        raw, others = await asyncio.gather(self._pods(namespace), self._other_runs(run))
+        raw, runs = await asyncio.gather(self._pods(namespace), self._other_runs(run))
         seen, jobs = await asyncio.gather(
             self._workloads.look(namespace, claims), self._jobs.states(namespace, found, raw, now)
         )
@@ -105,7 +105,8 @@ class ApiServer:
             pods=pods,
             claims=claims,
             jobs=jobs,
-            others=tuple(_other(other, workloads) for other in others),
+            others=tuple(_other(other, workloads) for other in runs if not other.status.phase.finished),
+            former=tuple(one for one in runs if isinstance(one, Backup) and one.status.phase.finished),
             schedule=schedule,
             source=source,
         )
@@ -164,7 +165,7 @@ class ApiServer:
             self._objects.list(Backup, namespace), self._objects.list(Restore, namespace)
         )
         runs: list[Backup | Restore] = [*backups, *restores]
-        return [one for one in runs if one.metadata.uid != run.metadata.uid and not one.status.phase.finished]
+        return [one for one in runs if one.metadata.uid != run.metadata.uid]
 
     async def _schedule_of(self, run: Backup | Restore) -> BackupSchedule | None:
         name = run.metadata.labels.get(names.SCHEDULE_LABEL) if isinstance(run, Backup) else None

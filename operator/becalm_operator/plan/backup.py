@@ -21,7 +21,7 @@ from becalm_operator.api.record import Holder
 from becalm_operator.manifests import jobs
 from becalm_operator.manifests.jobs import COMMIT, FORGET, MOVER, Owner
 from becalm_operator.manifests.names import job_name
-from becalm_operator.plan import preflight, quantities, quiesce, run
+from becalm_operator.plan import downtime, preflight, quantities, quiesce, run
 from becalm_operator.plan.outcome import Failure, cannot_start, failure_of, report_of
 from becalm_operator.plan.quiesce import Run
 from becalm_operator.plan.run import SOON, WAITING, WATCHING, changed, ended, entered, failing
@@ -75,8 +75,10 @@ def _preflight(backup: Backup, status: BackupStatus, this: Run, owner: Owner, wo
     if waiting:
         return waiting
     volumes = tuple(VolumeStatus(claim=claim, node=preflight.node_of(world, claim)) for claim in claims)
-    planned = changed(status, workloads=workloads, volumes=volumes)
-    return Plan(entered(planned, Phase.PREPARING, world.now), again_seconds=SOON)
+    expected = downtime.forecast(backup, world.former)
+    planned = changed(status, workloads=workloads, volumes=volumes, forecast=expected)
+    events = (downtime.forecast_event(expected),) if expected else ()
+    return Plan(entered(planned, Phase.PREPARING, world.now), events=events, again_seconds=SOON)
 
 
 def _preparing(backup: Backup, status: BackupStatus, this: Run, owner: Owner, world: World) -> BackupPlan:

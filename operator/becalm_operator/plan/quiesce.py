@@ -237,13 +237,6 @@ def _is_ready(workload: Workload) -> bool:
     return workload.settled and workload.ready >= workload.replicas
 
 
-def downtime_seconds(workloads: Iterable[WorkloadStatus]) -> int | None:
-    """Return the time from the first stop to the last workload's being Ready again."""
-    stops = [state.stopped_at for state in workloads if state.stopped_at]
-    starts = [state.started_at for state in workloads if state.started_at]
-    return int((max(starts) - min(stops)).total_seconds()) if stops and starts else None
-
-
 def is_quiesced(status: RunStatus) -> bool:
     """Say whether any workload is down for this run."""
     return any(state.stopped_at and not state.started_at for state in status.workloads)

@@ -11,7 +11,7 @@ from becalm_operator.api.conditions import Reason
 from becalm_operator.api.names import RELEASED_ANNOTATION
 from becalm_operator.manifests.jobs import ACCESS, Owner, access_job
 from becalm_operator.manifests.names import job_name
-from becalm_operator.plan import conditions, preflight, quantities, quiesce
+from becalm_operator.plan import conditions, downtime, preflight, quiesce
 from becalm_operator.plan.outcome import Failure, cannot_start, failure_of, report_of
 from becalm_operator.plan.preflight import RefusalError
 from becalm_operator.plan.quiesce import Run
@@ -56,7 +56,7 @@ def changed(status: S, **fields: Any) -> S:
 
 def entered(status: S, phase: Phase, now: datetime, message: str = "") -> S:
     """Return a status that has entered a phase."""
-    return changed(status, phase=phase, phase_time=to_utc(now), message=message)
+    return changed(downtime.noted(status, phase, now), phase=phase, phase_time=to_utc(now), message=message)
 
 
 def reported(status: S, metadata: Metadata, now: datetime) -> S:
@@ -79,13 +79,7 @@ def failing(status: S, failure: Failure, now: datetime) -> S:
 
 def ended(status: S, phase: Phase, now: datetime, message: str) -> S:
     """Return a status that is finished."""
-    seconds = quiesce.downtime_seconds(status.workloads)
-    return changed(
-        entered(status, phase, now, message),
-        completion_time=to_utc(now),
-        downtime_seconds=seconds,
-        downtime="" if seconds is None else quantities.duration_text(seconds),
-    )
+    return changed(downtime.summed_up(entered(status, phase, now, message)), completion_time=to_utc(now))
 
 
 def parked(status: S, message: str) -> S:
@@ -320,5 +314,5 @@ def completed(
 def ending_event(kind: str, status: RunStatus) -> Event:
     """Return what is told when a run ends."""
     if status.phase is Phase.SUCCEEDED:
-        return Event("Succeeded", f"{kind} succeeded; downtime {status.downtime or 'none'}")
+        return Event("Succeeded", f"{kind} succeeded; downtime {downtime.text(kind, status)}")
     return Event(status.reason or "Failed", f"{kind} failed: {status.message}", "Warning")

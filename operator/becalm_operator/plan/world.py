@@ -114,6 +114,8 @@ class World:
     claims: Mapping[str, Claim] = field(default_factory=dict)
     jobs: Mapping[str, JobState] = field(default_factory=dict)
     others: tuple[OtherRun, ...] = ()
+    former: tuple[Backup, ...] = ()
+    """The Backups of the namespace that have ended and still exist."""
     schedule: BackupSchedule | None = None
     source: Backup | None = None
     """For a Restore: the Backup it names."""

@@ -196,11 +196,11 @@ class ObjectsContract:
         other = await scene.cluster.write_status(other, BackupStatus(phase=Phase.QUIESCING))
         started = (await scene.world(backup)).others
         await scene.cluster.write_status(other, BackupStatus(phase=Phase.SUCCEEDED))
-        ended = (await scene.world(backup)).others
+        last = await scene.world(backup)
 
         assert [(o.name, o.uid, o.started) for o in pending] == [("other", other.metadata.uid, False)]
         assert [(o.started, o.workloads) for o in started] == [(True, frozenset({"deployment/web"}))]
-        assert ended == ()
+        assert (last.others, [one.metadata.name for one in last.former]) == ((), ["other"])
 
     async def test_events_can_be_made(self, scene: Scene) -> None:
         await scene.lab.make_deployment("web", replicas=1)

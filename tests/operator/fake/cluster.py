@@ -81,6 +81,7 @@ class FakeCluster:
             claims=self._claims(namespace),
             jobs=self._jobs(run.metadata.uid),
             others=tuple(_other(other, workloads) for other in self._other_runs(run)),
+            former=tuple(b for b in backups_in(self.state, namespace) if b.status.phase.finished),
             schedule=await self.load(BackupSchedule, namespace, label),
             source=await self.load(Backup, namespace, source),
         )

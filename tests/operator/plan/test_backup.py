@@ -21,6 +21,7 @@ from tests.operator.plan.worlds import (
     WEB,
     a_backup,
     a_condition,
+    a_former,
     a_job,
     a_pod,
     a_record,
@@ -137,6 +138,14 @@ def test_the_repository_is_opened_before_anything_stops() -> None:
     assert (plan.status.phase, jobs_made(plan)) == (Phase.PREFLIGHT, [ACCESS])
     waiting = preflight(jobs=[a_job(ACCESS, active=True)])
     assert (waiting.status.phase, waiting.actions) == (Phase.PREFLIGHT, [])
+
+
+def test_what_to_expect_is_told_before_anything_stops() -> None:
+    plan = preflight(jobs=[opened()], former=(a_former("b1", 8), a_former("b2", 12)))
+
+    assert [event.reason for event in plan.events] == ["Forecast"]
+    assert plan.status.forecast is not None
+    assert plan.status.forecast.longest_seconds == 12
 
 
 def test_what_is_planned_stands_in_status_before_anything_stops() -> None:

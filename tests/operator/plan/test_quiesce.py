@@ -343,17 +343,6 @@ def test_a_workload_that_is_gone_counts_as_started() -> None:
     assert resume(a_world(web()), stopped()).done
 
 
-def test_downtime_is_from_the_first_stop_to_the_last_start() -> None:
-    states = (
-        planned(web_stopped=NOW)[0].model_copy(update={"started_at": later(seconds=50)}),
-        planned(db_stopped=later(seconds=5))[1].model_copy(update={"started_at": later(seconds=40)}),
-    )
-
-    assert quiesce.downtime_seconds(states) == 50
-    assert quiesce.downtime_seconds(planned()) is None
-    assert quiesce.downtime_seconds(stopped()) is None
-
-
 def test_a_run_is_quiesced_while_any_workload_is_down() -> None:
     assert not quiesce.is_quiesced(RunStatus(workloads=planned()))
     assert quiesce.is_quiesced(RunStatus(workloads=planned(db_stopped=NOW)))

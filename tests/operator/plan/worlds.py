@@ -187,6 +187,12 @@ def an_other(
     return OtherRun(name, f"uid-{name}", started, created, frozenset(claims), frozenset())
 
 
+def a_former(name: str, seconds: int, *, ended: datetime = NOW, **more: Any) -> Backup:
+    """Return a Backup that has succeeded."""
+    status = {"completion_time": ended, "downtime_seconds": seconds, **more}
+    return a_backup(Phase.SUCCEEDED, meta=a_metadata(name), **status)
+
+
 # --- states of a run
 
 
