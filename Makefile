@@ -8,6 +8,7 @@ UV_VERSION := 0.13.9
 UV := $(BECALM_CACHE)/uv-$(UV_VERSION)/bin/uv
 RUN := $(UV) run --no-sync
 SYNCED := .venv/.synced
+PARALLEL := -n $(shell nproc) --dist loadscope
 
 .PHONY: help setup toolchain lint format unit fuzz compat chart e2e coverage test demo demo-down bench generate \
         cluster-up cluster-down cluster-status image clean
@@ -41,13 +42,13 @@ format: setup ## put the code into the project's format
 	$(RUN) ruff format .
 
 unit: toolchain ## everything below a cluster: pure parts, contract suites, a real S3 server
-	$(RUN) pytest tests --ignore tests/compat --ignore tests/chart
+	$(RUN) pytest $(PARALLEL) tests --ignore tests/compat --ignore tests/chart
 
 fuzz: toolchain ## hours of what `unit` does a sample of: damaged documents, faults at every call, hostile repositories
 	HYPOTHESIS_PROFILE=fuzz $(RUN) pytest tests/engine/{fuzz,format,faults,hostile}
 
 compat: toolchain ## real restic reads, checks, restores and continues what we write, and the other way round
-	$(RUN) pytest tests/compat
+	$(RUN) pytest $(PARALLEL) tests/compat
 
 chart: toolchain ## the Helm chart: lint, schemas, versions, permissions
 	$(RUN) pytest tests/chart

@@ -11,6 +11,11 @@ from typing import Any
 
 from e2e.paths import places
 
+from becalm_engine.repository.keys import find_named_key, make_key
+from becalm_engine.storage.base import FileKind
+from becalm_engine.storage.local import LocalStorage
+from tests.engine.repository.repositories import CHEAP
+
 PASSWORD = "tests have no secrets"
 VERSIONS = ("0.14", "0.18", "0.19")
 
@@ -30,6 +35,14 @@ class Program:
     def version(self) -> str:
         """The version in the binary's name."""
         return self.binary.name.removeprefix("restic-")
+
+    def init(self, *flags: str) -> None:
+        """Make the repository, and change its key for one that opens at once: the rest is soon done."""
+        self.run("init", *flags)
+        storage = LocalStorage(Path(self.repository))
+        name, master = find_named_key(storage, PASSWORD)
+        make_key(storage, master, PASSWORD, CHEAP)
+        storage.delete(FileKind.KEY, name)
 
     def run(self, *arguments: str | Path, status: int = 0, cwd: Path | None = None) -> str:
         """Run a command, expect its exit status, and return what it printed."""

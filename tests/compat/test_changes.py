@@ -26,7 +26,7 @@ def theirs(place: Path, folder: Path) -> Program:
     """A repository that restic wrote in another zone than becalm's: times in it are not UTC."""
     program = restic("0.19", place / "repository", place / "cache")
     abroad = Program(program.binary, program.repository, {**program.environment, "TZ": "Asia/Kolkata"})
-    program.run("init")
+    program.init()
     abroad.run("backup", "--host=node", "--tag=a,b", folder)
     abroad.run("backup", "--host=other", folder / "odd")
     return program
@@ -91,7 +91,7 @@ def test_a_copy_is_whole_and_both_programs_know_it_again(theirs: Program, place:
     into = place / "into"
     source = {"RESTIC_FROM_REPOSITORY": theirs.repository, "RESTIC_FROM_PASSWORD": "tests have no secrets"}
     first = restic("0.19", into, place / "into-cache")
-    first.run("init")
+    first.init()
     newest = Program(first.binary, first.repository, {**first.environment, **source})
     ours = Program(becalm(into).binary, str(into), source)
     copier, other = (ours, newest) if writer == "becalm" else (newest, ours)

@@ -42,7 +42,7 @@ def fill(program: Program, small: Source, waste: Path) -> None:
 def unpruned(scratch: Path, small: Source, waste: Path) -> Path:
     """A repository of becalm with one snapshot that is to go and one that stays."""
     ours = becalm(scratch / "unpruned")
-    ours.run("init")
+    ours.init()
     fill(ours, small, waste)
     return scratch / "unpruned"
 

@@ -39,7 +39,7 @@ def theirs(request: pytest.FixtureRequest, scratch: Path, folder: Path) -> Progr
     place = scratch / f"same-{request.param}"
     program = restic("0.19", place, scratch / f"same-{request.param}-cache")
     writer = becalm(place) if request.param == "becalm" else program
-    writer.run("init")
+    writer.init()
     writer.run("backup", "--host=node", "--tag=a,b", folder)
     changed = folder / "odd" / "contents"
     (changed / "added").mkdir(exist_ok=True)
@@ -196,7 +196,7 @@ def test_names_that_could_steer_a_terminal_are_quoted_and_json_is_the_same(
     scratch: Path, place: Path, folder: Path
 ) -> None:
     theirs = restic("0.19", place / "repository", place / "cache")
-    theirs.run("init")
+    theirs.init()
     theirs.run("backup", scratch / "same-names")
 
     ours = becalm(theirs.repository).run("ls", "-q", "latest")
@@ -213,7 +213,7 @@ def several(scratch: Path) -> Program:
     """A repository of snapshots with hosts, tags and paths of all widths."""
     place = scratch / "several"
     ours = becalm(place)
-    ours.run("init")
+    ours.init()
     for name in ("one", "größe", "日本語"):
         (place.parent / "several-sources" / name).mkdir(parents=True)
         (place.parent / "several-sources" / name / "file").write_text(name * 1000)

@@ -39,7 +39,7 @@ def root_of(program: Program, folder: Path, *flags: str) -> str:
 
     The path is relative: of an absolute one the tree would hold the folders above, too, which others change.
     """
-    program.run("init")
+    program.init()
     program.run("backup", *flags, folder.name, cwd=folder.parent)
     [snapshot] = program.json("snapshots")
     return str(snapshot["tree"])

@@ -302,7 +302,7 @@ def test_a_full_disk_names_the_file_and_counts_those_that_were_not_tried(
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root mounts a file system")
 def test_a_file_system_without_room_fails_what_does_not_fit(world: World, place: Path) -> None:
     (place / "source").mkdir()
-    (place / "source" / "large").write_bytes(os.urandom(3_000_000))
+    (place / "source" / "large").write_bytes(os.urandom(20_000_000))  # more than a blob can be
     (place / "source" / "small").write_text("small")
     captured = world.backup(place / "source")
     (place / "back").mkdir()
@@ -318,7 +318,7 @@ def test_a_file_system_without_room_fails_what_does_not_fit(world: World, place:
         subprocess.run(["umount", place / "back"], check=True)
 
     assert [failed.split(":")[0] for failed in outcome.failed] == ["/large"]
-    assert "no room for its 3000000 bytes: No space left on device" in outcome.failed[0]
+    assert "no room for its 20000000 bytes: No space left on device" in outcome.failed[0]
     assert kept == ("small", 0)
 
 
