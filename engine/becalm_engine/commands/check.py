@@ -1,18 +1,17 @@
 """`becalm check`: looks at everything that a restore would need, and says what is damaged."""
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Self
+from collections.abc import Callable
 
 from becalm_engine.commands.check_packs import check_listed, read_packs
 from becalm_engine.commands.check_trees import TreeCheck
 from becalm_engine.commands.findings import Findings
 from becalm_engine.commands.progress import Progress
 from becalm_engine.errors import EngineError
+from becalm_engine.format.pack import BlobKind
 from becalm_engine.policy.subset import EVERYTHING, Subset
 from becalm_engine.repository import snapshots
 from becalm_engine.repository.repository import Broken, Repository
-from becalm_engine.repository.snapshots import Filter, StoredSnapshot
+from becalm_engine.repository.snapshots import Filter
 from becalm_engine.storage.base import FileKind
 
 
@@ -37,58 +36,23 @@ def check(
     say("check packs")
     packs = repository.index.by_pack()
     check_listed(repository, packs, findings)
-    reading = EVERYTHING if read_data else subset
-    with _Beside(lambda found: _check_trees(repository, every, found, progress)) as trees:
-        if reading is not None:
-            begun = trees.begin if not findings.lost else lambda: None
-            read_packs(repository, packs, reading, findings, progress, say, processes=processes, begun=begun)
-        say("check snapshots, trees and files")
-        found = trees.outcome() if not findings.lost else None
-    if found is None:
-        _check_trees(repository, every, findings, progress)
-    else:
-        findings.errors += found.errors
-        findings.damaged_snapshots += found.damaged_snapshots
-    return findings
-
-
-def _check_trees(
-    repository: Repository, every: Sequence[StoredSnapshot], findings: Findings, progress: Progress
-) -> None:
+    all_sound = read_packs(
+        repository,
+        packs,
+        EVERYTHING if read_data else subset,
+        findings,
+        progress,
+        say,
+        trees=wanted in (None, Filter()),  # of a few snapshots, what they hold is less
+        processes=processes,
+    )
+    say("check snapshots, trees and files")
     trees = TreeCheck(repository, findings, progress)
     for stored in every:
-        if not trees.is_sound(stored):
+        known = all_sound and repository.index.holds(BlobKind.TREE, stored.snapshot.tree)
+        if not known and not trees.is_sound(stored):
             findings.damaged_snapshots.append(stored.name)
-
-
-class _Beside:
-    """Work that a thread may begin while other processes read packs.
-
-    It does not know yet which blobs are damaged, so what it finds counts only if none is.
-    """
-
-    def __init__(self, work: Callable[[Findings], None]) -> None:
-        self._work = work
-        self._findings = Findings()
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="trees")
-        self._under_way: Future[None] | None = None
-
-    def begin(self) -> None:
-        """Begin."""
-        self._under_way = self._pool.submit(self._work, self._findings)
-
-    def outcome(self) -> Findings | None:
-        """Wait, and return what was found, or None if nothing was begun."""
-        if self._under_way is None:
-            return None
-        self._under_way.result()
-        return self._findings
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._pool.shutdown(wait=True)
+    return findings
 
 
 def _told(findings: Findings, kind: FileKind) -> Broken:

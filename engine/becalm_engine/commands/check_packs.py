@@ -10,114 +10,216 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
+from becalm_engine.commands.check_trees import is_sound_tree
 from becalm_engine.commands.findings import Findings
 from becalm_engine.commands.progress import Progress
 from becalm_engine.crew import Crew
 from becalm_engine.errors import DamagedError, EngineError
-from becalm_engine.format.pack import LENGTH_BYTES, PackedBlob, decode_header, expected_size, header_range
+from becalm_engine.format.pack import LENGTH_BYTES, BlobKind, PackedBlob, decode_header, header_range
 from becalm_engine.ids import PackID, stored_id
 from becalm_engine.policy.subset import Subset
-from becalm_engine.repository.reader import open_blob
+from becalm_engine.repository.blob_index import PackFacts
+from becalm_engine.repository.reader import load_range, open_blob, ranges_of
 from becalm_engine.repository.repository import Repository
 from becalm_engine.storage.base import FileKind
 
 Packs = Mapping[PackID, list[PackedBlob]]
 
-ReadPack = tuple[PackID, list[str], list[PackedBlob]]
-"""A pack that was read: what is wrong with it, and which of its blobs are not whole."""
-
 _FEW_PACKS = 4
+
+
+class Task(NamedTuple):
+    """A pack to look at: every byte of it, or just its trees."""
+
+    pack: PackID
+    whole: bool
+
+
+class Seen(NamedTuple):
+    """What a look at a pack gave: what is wrong with it, which blobs are not whole, and if all its trees are sound."""
+
+    task: Task
+    faults: list[str]
+    bad: list[PackedBlob]
+    trees_are_sound: bool
 
 
 def check_listed(repository: Repository, packs: Packs, findings: Findings) -> None:
     """Compare the packs of the index with those that are there."""
     sizes = {stored.name: stored.size_bytes for stored in repository.storage.list(FileKind.PACK)}
-    for pack, blobs in packs.items():
-        fault = _fault_of_listing(blobs, sizes.pop(pack.hex(), None))
+    for pack in packs:
+        fault = _fault_of_listing(repository.index.facts_of(pack), sizes.pop(pack.hex(), None))
         if fault:
             findings.errors.append(f"pack {pack.hex()} {fault}")
             findings.broken_packs.append(pack.hex())
-            for blob in blobs:
+            for blob in packs[pack]:
                 findings.lost.add(blob)
     if sizes:
         findings.unlisted_packs = len(sizes)
         findings.hints.append(f"{len(sizes)} packs are in no index; the next prune removes them")
 
 
-def _fault_of_listing(blobs: list[PackedBlob], size: int | None) -> str:
+def _fault_of_listing(facts: PackFacts, size: int | None) -> str:
     if size is None:
         return "is in the index, but does not exist"
-    if size != expected_size(blobs):
-        return f"has {size} bytes, but its index says {expected_size(blobs)}"
-    return "" if _contiguous(blobs) else "has an index whose blobs do not lie end to end"
-
-
-def _contiguous(blobs: Iterable[PackedBlob]) -> bool:
-    end = 0
-    for blob in blobs:
-        if blob.offset != end:
-            return False
-        end += blob.stored_bytes
-    return True
+    if size != facts.size_bytes:
+        return f"has {size} bytes, but its index says {facts.size_bytes}"
+    return "" if facts.is_contiguous else "has an index whose blobs do not lie end to end"
 
 
 def read_packs(
     repository: Repository,
     packs: Packs,
-    subset: Subset,
+    subset: Subset | None,
     findings: Findings,
     progress: Progress,
     say: Callable[[str], None],
     *,
+    trees: bool,
     processes: int = 1,
-    begun: Callable[[], None] = lambda: None,
-) -> None:
+) -> bool:
     """Read packs, several at once and by several processes, and look at every byte of them.
 
-    `begun` is called once other processes do that, and this one has nothing to do but to wait.
+    With `trees`, all trees are looked at, whether their packs are chosen or not. Returns whether all of them were,
+    and nothing at all is wrong: then every snapshot whose root is among them is sound.
     """
-    broken = set(findings.broken_packs)
-    sized = [(pack, expected_size(blobs)) for pack, blobs in packs.items() if pack.hex() not in broken]
-    chosen = subset.choose(sized, random.SystemRandom())
-    say(f"read {len(chosen)} of {len(sized)} packs" if len(chosen) < len(sized) else "read all data")
-    size_of = dict(sized)
-    progress.files_total, progress.bytes_total = len(chosen), sum(size_of[pack] for pack in chosen)
-
-    connections = max(2, repository.storage.connections)
-    if processes > 1 and len(chosen) > _FEW_PACKS:
-        results = _read_by_crew(repository, packs, chosen, progress, processes, begun)
-    else:
-        results = _read_side_by_side(repository, packs, chosen, progress, connections)
-    for pack, faults, bad in results:
+    tasks = [Task(pack, whole=True) for pack in _chosen(repository, packs, subset, findings, say)]
+    progress.files_total = len(tasks)
+    progress.bytes_total = sum(repository.index.facts_of(task.pack).size_bytes for task in tasks)
+    trees = trees and not findings.broken_packs
+    if trees:
+        tasks = _with_all_trees(repository, packs, tasks)
+    look = _Look(repository, packs, progress, trees=trees)
+    for seen in _seen(look, tasks, processes):
         progress.check()
-        progress.files_done += 1
-        progress.bytes_done += size_of[pack]
-        if faults:
-            findings.broken_packs.append(pack.hex())
-            findings.errors += [f"pack {pack.hex()}: {fault}" for fault in faults]
-        for blob in bad:
-            findings.lost.add(blob)
+        if seen.task.whole:
+            progress.files_done += 1
+            progress.bytes_done += repository.index.facts_of(seen.task.pack).size_bytes
+        trees &= seen.trees_are_sound
+        _note(seen, findings)
+    return trees and not findings.broken_packs
 
 
-def _read_side_by_side(
+def _chosen(
     repository: Repository,
     packs: Packs,
-    chosen: Iterable[PackID],
-    progress: Progress,
-    connections: int,
-) -> Iterator[ReadPack]:
-    """Yield what reading each pack gave; threads are a few packs ahead."""
+    subset: Subset | None,
+    findings: Findings,
+    say: Callable[[str], None],
+) -> list[PackID]:
+    if subset is None:
+        return []
+    broken = set(findings.broken_packs)
+    sized = [(pack, repository.index.facts_of(pack).size_bytes) for pack in packs if pack.hex() not in broken]
+    chosen = subset.choose(sized, random.SystemRandom())
+    say(f"read {len(chosen)} of {len(sized)} packs" if len(chosen) < len(sized) else "read all data")
+    return list(chosen)
 
-    def read(pack: PackID) -> ReadPack:
-        progress.check()
-        return (pack, *_faults_of_pack(repository, pack, packs[pack]))
 
-    under_way: deque[Future[ReadPack]] = deque()
+def _with_all_trees(repository: Repository, packs: Packs, tasks: Sequence[Task]) -> list[Task]:
+    """Return the tasks with those for the trees in other packs. Trees come first: they are the most work."""
+    chosen = {task.pack for task in tasks}
+    others = [Task(pack, whole=False) for pack in packs if pack not in chosen]
+    return sorted(
+        (task for task in (*tasks, *others) if task.whole or repository.index.facts_of(task.pack).has_trees),
+        key=lambda task: not repository.index.facts_of(task.pack).has_trees,
+    )
+
+
+def _note(seen: Seen, findings: Findings) -> None:
+    if seen.faults:
+        pack = seen.task.pack.hex()
+        findings.broken_packs.append(pack)
+        findings.errors += [f"pack {pack}: {fault}" for fault in seen.faults]
+    for blob in seen.bad:
+        findings.lost.add(blob)
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What looks at packs. `trees`: at the trees in them, too."""
+
+    repository: Repository
+    packs: Packs
+    progress: Progress
+    trees: bool
+
+    def at(self, task: Task) -> Seen:
+        """Look at one pack."""
+        self.progress.check()
+        return self._at_whole(task) if task.whole else self._at_trees(task)
+
+    def _at_whole(self, task: Task) -> Seen:
+        """Read a pack. One that is wrong is read again once: it may have been the way here."""
+        seen = self._read(task)
+        return self._read(task) if seen.faults else seen
+
+    def _read(self, task: Task) -> Seen:
+        pack = task.pack
+        try:
+            data = self.repository.storage.load(FileKind.PACK, pack.hex())
+        except EngineError as error:
+            return Seen(task, [str(error)], self.packs[pack], trees_are_sound=False)
+        faults, blobs = self._faults_of_whole(pack, data)
+        bad, sound = [], True
+        view = memoryview(data)
+        for blob in blobs:
+            try:
+                content = open_blob(
+                    self.repository, blob, view[blob.offset : blob.offset + blob.stored_bytes]
+                )
+            except DamagedError as error:
+                faults.append(str(error))
+                bad.append(blob)
+            else:
+                if self.trees and blob.kind is BlobKind.TREE:
+                    sound = sound and is_sound_tree(self.repository, content)
+        return Seen(task, faults, bad, sound)
+
+    def _faults_of_whole(self, pack: PackID, data: bytes) -> tuple[list[str], list[PackedBlob]]:
+        """Say what is wrong with a pack as a whole, and return the blobs that the index has in it."""
+        if stored_id(data) != pack:
+            return ["its content has another hash than its name"], self.packs[pack]
+        try:
+            span = header_range(pack_bytes=len(data), tail=data[-LENGTH_BYTES:])
+            listed = decode_header(self.repository.envelope.unseal(data[span.start : span.stop]))
+        except DamagedError as error:
+            return [str(error)], self.packs[pack]
+        if self.repository.index.lists(pack, listed):
+            return [], listed
+        return ["its header lists other blobs than the index"], self.packs[pack]
+
+    def _at_trees(self, task: Task) -> Seen:
+        """Look at the trees of a pack, until one is not sound. Why it is not, somebody else finds out."""
+        trees = [blob for blob in self.packs[task.pack] if blob.kind is BlobKind.TREE]
+        try:
+            for wanted in ranges_of(task.pack, trees):
+                for _, content in load_range(self.repository, wanted):
+                    self.progress.check()
+                    if not is_sound_tree(self.repository, content):
+                        return Seen(task, [], [], trees_are_sound=False)
+        except EngineError as error:
+            if error.retryable:
+                raise
+            return Seen(task, [], [], trees_are_sound=False)
+        return Seen(task, [], [], trees_are_sound=True)
+
+
+def _seen(look: _Look, tasks: Sequence[Task], processes: int) -> Iterator[Seen]:
+    connections = max(2, look.repository.storage.connections)
+    if processes > 1 and len(tasks) > _FEW_PACKS:
+        return _seen_by_crew(look, tasks, processes)
+    return _seen_side_by_side(look, tasks, connections)
+
+
+def _seen_side_by_side(look: _Look, tasks: Iterable[Task], connections: int) -> Iterator[Seen]:
+    """Yield what looking at each pack gave; threads are a few packs ahead."""
+    under_way: deque[Future[Seen]] = deque()
     with ThreadPoolExecutor(connections, thread_name_prefix="check") as pool:
-        for pack in chosen:
-            under_way.append(pool.submit(read, pack))
+        for task in tasks:
+            under_way.append(pool.submit(look.at, task))
             if len(under_way) > 2 * connections:
                 yield under_way.popleft().result()
         for future in under_way:
@@ -126,85 +228,30 @@ def _read_side_by_side(
 
 @dataclass(frozen=True, slots=True)
 class _Member:
-    """What one of several processes reads with."""
+    """One of several processes that look at packs."""
 
-    repository: Repository
-    packs: Packs
-    progress: Progress
+    look: _Look
     connections: int
 
-    def work(self, task: Sequence[PackID]) -> list[ReadPack]:
-        """Read some packs."""
-        return list(_read_side_by_side(self.repository, self.packs, task, self.progress, self.connections))
+    def work(self, tasks: Sequence[Task]) -> list[Seen]:
+        """Look at some packs."""
+        return list(_seen_side_by_side(self.look, tasks, self.connections))
 
     def last(self) -> None:
         """Nothing is left to tell."""
 
 
-def _read_by_crew(
-    repository: Repository,
-    packs: Packs,
-    chosen: Sequence[PackID],
-    progress: Progress,
-    processes: int,
-    begun: Callable[[], None],
-) -> Iterator[ReadPack]:
+def _seen_by_crew(look: _Look, tasks: Sequence[Task], processes: int) -> Iterator[Seen]:
+    connections = max(1, look.repository.storage.connections // processes)
+
     @contextlib.contextmanager
     def member(stop: threading.Event, _tell: Callable[[Any], None]) -> Iterator[_Member]:
-        connections = max(1, repository.storage.connections // processes)
-        yield _Member(repository.forked(stop), packs, Progress(stop=stop), connections)
+        forked = _Look(look.repository.forked(stop), look.packs, Progress(stop=stop), look.trees)
+        yield _Member(forked, connections)
 
-    tasks = [chosen[at : at + _FEW_PACKS] for at in range(0, len(chosen), _FEW_PACKS)]
-    with Crew(processes, member, check=progress.check) as crew:
-        begun()
-        for _, read in crew.map(tasks):
-            yield from read
-
-
-def _faults_of_pack(
-    repository: Repository, pack: PackID, blobs: list[PackedBlob]
-) -> tuple[list[str], list[PackedBlob]]:
-    """Say what is wrong with one pack, and which blobs of it are not whole.
-
-    A wrong pack is read again once: it may have been the way here.
-    """
-    faults: list[str] = []
-    bad: list[PackedBlob] = []
-    for _ in range(2):
-        try:
-            data = repository.storage.load(FileKind.PACK, pack.hex())
-        except EngineError as error:
-            faults, bad = [str(error)], blobs
-            continue
-        faults, bad = _faults_of_whole(repository, pack, blobs, data), []
-        for blob, fault in _bad_blobs(repository, blobs, data):
-            faults.append(fault)
-            bad.append(blob)
-        if not faults:
-            break
-    return faults, bad
-
-
-def _faults_of_whole(repository: Repository, pack: PackID, blobs: list[PackedBlob], data: bytes) -> list[str]:
-    if stored_id(data) != pack:
-        return ["its content has another hash than its name"]
-    try:
-        span = header_range(pack_bytes=len(data), tail=data[-LENGTH_BYTES:])
-        listed = decode_header(repository.envelope.unseal(data[span.start : span.stop]))
-    except DamagedError as error:
-        return [str(error)]
-    if sorted(listed, key=lambda blob: blob.offset) != blobs:
-        return ["its header lists other blobs than the index"]
-    return []
-
-
-def _bad_blobs(
-    repository: Repository, blobs: list[PackedBlob], data: bytes
-) -> Iterator[tuple[PackedBlob, str]]:
-    """Yield the blobs that do not open, or not to what their id and their length say, each with the reason."""
-    view = memoryview(data)
-    for blob in blobs:
-        try:
-            open_blob(repository, blob, view[blob.offset : blob.offset + blob.stored_bytes])
-        except DamagedError as error:
-            yield blob, str(error)
+    # as many at a time as are read ahead of each other; no more, so that all members end at about one time
+    step = min(connections, _FEW_PACKS)
+    pieces = [tasks[at : at + step] for at in range(0, len(tasks), step)]
+    with Crew(processes, member, check=look.progress.check) as crew:
+        for _, some in crew.map(pieces):
+            yield from some

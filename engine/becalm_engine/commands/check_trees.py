@@ -3,12 +3,12 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from becalm_engine.commands.findings import Findings
+from becalm_engine.commands.findings import BadBlobs, Findings
 from becalm_engine.commands.progress import Progress
-from becalm_engine.errors import EngineError
+from becalm_engine.errors import DamagedError, EngineError
 from becalm_engine.format.names import quote
 from becalm_engine.format.pack import BlobKind
-from becalm_engine.format.tree import DIR, FILE, Node, faults_of_order
+from becalm_engine.format.tree import DIR, FILE, Node, decode_tree, faults_of_order
 from becalm_engine.ids import BlobID
 from becalm_engine.policy.blob_counts import BlobCounts
 from becalm_engine.repository.reader import load_tree
@@ -71,7 +71,9 @@ class TreeCheck:
                 raise
             self._tell(str(error))
             return True  # the level knows, and tells its parent when it is left
-        for fault in self._faults(tree, nodes):
+        if not self._repository.index.holds(BlobKind.TREE, tree):
+            self._tell(f"blob {tree.hex()} is not a tree blob")
+        for fault in _faults(self._repository, nodes, self._findings.lost):
             self._tell(fault)
         level.folders = iter(
             [(node.name, node.subtree) for node in nodes if node.type == DIR and node.subtree is not None]
@@ -83,25 +85,40 @@ class TreeCheck:
         path = "/".join(quote(level.name) for level in self._levels) or "/"
         self._findings.errors.append(f"snapshot {self._snapshot}: {path}: {fault}")
 
-    def _faults(self, tree: BlobID, nodes: list[Node]) -> Iterator[str]:
-        if not self._repository.index.holds(BlobKind.TREE, tree):
-            yield f"blob {tree.hex()} is not a tree blob"
-        yield from faults_of_order(nodes)
-        for node in nodes:
-            if node.name in (b"", b".", b"..") or b"/" in node.name or b"\0" in node.name:
-                yield f"an entry is named {node.name!r}"
-            if node.type == FILE and (fault := self._fault_of_file(node)):
-                yield f"file {quote(node.name)!r}: {fault}"
 
-    def _fault_of_file(self, node: Node) -> str:
-        index, size = self._repository.index, 0
-        for blob in node.content:
-            location = index.find(blob)
-            if location is None:
-                return f"blob {blob.hex()} is missing"
-            if location.blob.kind is not BlobKind.DATA and not index.holds(BlobKind.DATA, blob):
-                return f"blob {blob.hex()} is not a data blob"
-            if self._findings.lost.is_lost(index, BlobKind.DATA, blob):
-                return f"blob {blob.hex()} is damaged"
-            size += location.blob.content_bytes
-        return "" if size == node.size else f"states {node.size} bytes, but its blobs have {size}"
+def is_sound_tree(repository: Repository, content: bytes) -> bool:
+    """Say whether a tree can be read and has no faults, and all that it refers to is there as what it is needed for.
+
+    If that is so of every tree, it is so of all that any of them holds, and nobody need walk from one to the next.
+    """
+    try:
+        nodes = decode_tree(content)
+    except DamagedError:
+        return False
+    return all(
+        repository.index.holds(BlobKind.TREE, node.subtree) for node in nodes if node.subtree is not None
+    ) and not any(_faults(repository, nodes, BadBlobs()))
+
+
+def _faults(repository: Repository, nodes: list[Node], lost: BadBlobs) -> Iterator[str]:
+    """Yield what is wrong with the entries of a directory; what is in its directories is not looked at."""
+    yield from faults_of_order(nodes)
+    for node in nodes:
+        if node.name in (b"", b".", b"..") or b"/" in node.name or b"\0" in node.name:
+            yield f"an entry is named {node.name!r}"
+        if node.type == FILE and (fault := _fault_of_file(repository, node, lost)):
+            yield f"file {quote(node.name)!r}: {fault}"
+
+
+def _fault_of_file(repository: Repository, node: Node, lost: BadBlobs) -> str:
+    index, size = repository.index, 0
+    for blob in node.content:
+        location = index.find(blob)
+        if location is None:
+            return f"blob {blob.hex()} is missing"
+        if location.blob.kind is not BlobKind.DATA and not index.holds(BlobKind.DATA, blob):
+            return f"blob {blob.hex()} is not a data blob"
+        if lost.is_lost(index, BlobKind.DATA, blob):
+            return f"blob {blob.hex()} is damaged"
+        size += location.blob.content_bytes
+    return "" if size == node.size else f"states {node.size} bytes, but its blobs have {size}"

@@ -122,5 +122,16 @@ def header_bytes(count: int) -> int:
 
 def expected_size(blobs: Sequence[PackedBlob]) -> int:
     """Return how long a pack of these blobs must be."""
-    header = sum(header_entry_bytes(compressed=bool(blob.plain_bytes)) for blob in blobs)
-    return sum(blob.stored_bytes for blob in blobs) + header + OVERHEAD_BYTES + LENGTH_BYTES
+    compressed = sum([1 for blob in blobs if blob.plain_bytes])
+    header = compressed * _COMPRESSED_ENTRY.size + (len(blobs) - compressed) * _PLAIN_ENTRY.size
+    return sum([blob.stored_bytes for blob in blobs]) + header + OVERHEAD_BYTES + LENGTH_BYTES
+
+
+def are_contiguous(blobs: Iterable[PackedBlob]) -> bool:
+    """Say whether blobs lie end to end, from the start of their pack."""
+    end = 0
+    for blob in blobs:
+        if blob.offset != end:
+            return False
+        end += blob.stored_bytes
+    return True

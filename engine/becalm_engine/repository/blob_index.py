@@ -8,10 +8,11 @@ So nothing is sorted when an index is loaded, and a new blob costs an append.
 
 import struct
 from array import array
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import accumulate
 from typing import NamedTuple
 
-from becalm_engine.format.pack import BlobKind, PackedBlob
+from becalm_engine.format.pack import BlobKind, PackedBlob, are_contiguous, expected_size
 from becalm_engine.ids import BlobID, PackID
 
 _RECORD = struct.Struct("<32sIIII")
@@ -28,13 +29,23 @@ class Location(NamedTuple):
     blob: PackedBlob
 
 
+class PackFacts(NamedTuple):
+    """What is asked of a whole pack: where its last blob ends, how many there are, and how long the file must be."""
+
+    end: int
+    blob_count: int
+    size_bytes: int
+    is_contiguous: bool
+    has_trees: bool
+
+
 class BlobIndex:
     """Looks blobs up. Adding from several threads needs the caller's lock; looking up does not."""
 
     def __init__(self) -> None:
         self._buckets: dict[bytes, bytearray] = {}
         self._packs: list[PackID] = []
-        self._ends: list[int] = []
+        self._facts: list[PackFacts] = []
         self._pack_numbers: dict[PackID, int] = {}
         self._count = 0
 
@@ -44,28 +55,42 @@ class BlobIndex:
     def __contains__(self, blob: BlobID) -> bool:
         return self._find(blob) is not None
 
-    def add(self, pack: PackID, blobs: Iterable[PackedBlob]) -> None:
+    def add(self, pack: PackID, blobs: Sequence[PackedBlob]) -> None:
         """Add a whole pack. A pack that is known already is not added again."""
         if pack in self._pack_numbers:
             return
         number = self._pack_numbers[pack] = len(self._packs)
         self._packs.append(pack)
-        end = 0
+        self._facts.append(_facts_of(blobs))
+        buckets = self._buckets
         for blob in blobs:
-            end = max(end, blob.offset + blob.stored_bytes)
-            length = blob.stored_bytes | (_TREE_BIT if blob.kind is BlobKind.TREE else 0)
-            record = _RECORD.pack(blob.id, number, blob.offset, length, blob.plain_bytes)
-            bucket = self._buckets.get(record[:2])
+            record = _record(number, blob)
+            bucket = buckets.get(record[:2])
             if bucket is None:
-                self._buckets[record[:2]] = bytearray(record)
+                buckets[record[:2]] = bytearray(record)
             else:
                 bucket += record
-            self._count += 1
-        self._ends.append(end)
+        self._count += len(blobs)
 
-    def end_of(self, pack: PackID) -> int:
-        """Return where the last blob of a pack ends."""
-        return self._ends[self._pack_numbers[pack]]
+    def facts_of(self, pack: PackID) -> PackFacts:
+        """Return what is known of a whole pack.
+
+        Raises:
+            KeyError: It is not in the index.
+        """
+        return self._facts[self._pack_numbers[pack]]
+
+    def lists(self, pack: PackID, blobs: Sequence[PackedBlob]) -> bool:
+        """Say whether these are the blobs of a pack. No two of them may begin at one place."""
+        number = self._pack_numbers.get(pack)
+        if number is None or self._facts[number].blob_count != len(blobs):
+            return False
+        return all(self._has(_record(number, blob)) for blob in blobs)
+
+    def _has(self, record: bytes) -> bool:
+        bucket = self._buckets.get(record[:2], b"")
+        at = bucket.find(record)
+        return at >= 0 and (at % _RECORD_BYTES == 0 or next(_matches(bucket, record), None) is not None)
 
     def find(self, blob: BlobID) -> Location | None:
         """Return where a blob lies, or None."""
@@ -136,36 +161,59 @@ class BlobIndex:
         return Location(self._packs[number], blob)
 
 
-def _matches(bucket: bytes | bytearray, blob: BlobID) -> Iterator[int]:
-    """Yield where records of a blob begin; the same bytes across two records are no match."""
-    at = bucket.find(blob)
+def _record(number: int, blob: PackedBlob) -> bytes:
+    name, kind, offset, length, plain = blob
+    return _RECORD.pack(name, number, offset, length | _TREE_BIT if kind else length, plain)
+
+
+def _facts_of(blobs: Sequence[PackedBlob]) -> PackFacts:
+    end = max((blob.offset + blob.stored_bytes for blob in blobs), default=0)
+    in_order = are_contiguous(blobs) or are_contiguous(sorted(blobs, key=lambda blob: blob.offset))
+    has_trees = any(blob.kind is BlobKind.TREE for blob in blobs)
+    return PackFacts(end, len(blobs), expected_size(blobs), in_order, has_trees)
+
+
+def _matches(bucket: bytes | bytearray, start: bytes) -> Iterator[int]:
+    """Yield where records begin that start so; the same bytes across two records are no match."""
+    at = bucket.find(start)
     while at >= 0:
         if at % _RECORD_BYTES == 0:
             yield at
-        at = bucket.find(blob, at + 1)
+        at = bucket.find(start, at + 1)
 
 
 class ByPack(Mapping[PackID, list[PackedBlob]]):
-    """The blobs of every pack, by offset: 8 bytes a blob beside the index, and objects only for one pack at a time."""
+    """The blobs of every pack, by offset: 8 bytes a blob beside the index, and objects only for one pack at a time.
+
+    Nothing is arranged before the first pack is asked for.
+    """
 
     def __init__(self, index: BlobIndex) -> None:
         self._index = index
         self._packs = index.packs()
-        ends = array("Q", bytes(8 * (len(self._packs) + 1)))
-        for number, _ in index.numbered():
-            ends[number + 1] += 1
-        for number in range(len(self._packs)):
-            ends[number + 1] += ends[number]
-        self._starts = array("Q", ends)
-        self._places = array("Q", bytes(8 * len(index)))
-        for number, place in index.numbered():
-            self._places[ends[number]] = place
-            ends[number] += 1
+        self._arranged: tuple[array[int], array[int]] | None = None
 
     def __getitem__(self, pack: PackID) -> list[PackedBlob]:
         number = self._index.number_of(pack)
-        places = self._places[self._starts[number] : self._starts[number + 1]]
-        return sorted(map(self._index.at, places), key=lambda blob: blob.offset)
+        if number >= len(self._packs):
+            raise KeyError(pack)
+        if self._arranged is None:
+            self._arranged = self._arrange()
+        starts, places = self._arranged
+        found = places[starts[number] : starts[number + 1]]
+        return sorted(map(self._index.at, found), key=lambda blob: blob.offset)
+
+    def _arrange(self) -> "tuple[array[int], array[int]]":
+        """Return where the blobs of each pack begin in a list of places, and that list."""
+        starts = array(
+            "Q", accumulate((self._index.facts_of(pack).blob_count for pack in self._packs), initial=0)
+        )
+        places, ends = array("Q", bytes(8 * starts[-1])), array("Q", starts)
+        for number, place in self._index.numbered():
+            if number < len(self._packs):  # others were added since
+                places[ends[number]] = place
+                ends[number] += 1
+        return starts, places
 
     def __iter__(self) -> Iterator[PackID]:
         return iter(self._packs)

@@ -42,7 +42,7 @@ def load_blob(repository: Repository, blob: BlobID) -> bytes:
 def _stored(repository: Repository, location: Location) -> bytes:
     pack, blob = location.pack, location.blob
     if blob.kind is BlobKind.TREE:
-        end = repository.index.end_of(pack)
+        end = repository.index.facts_of(pack).end
         return repository.windows.load(pack, offset=blob.offset, length=blob.stored_bytes, end=end)
     return repository.storage.load_range(
         FileKind.PACK, pack.hex(), offset=blob.offset, length=blob.stored_bytes

@@ -8,8 +8,14 @@ import pytest
 
 from becalm_engine.commands.progress import Progress
 from becalm_engine.errors import StoppedError
+from becalm_engine.format.pack import BlobKind
+from becalm_engine.format.snapshot import Snapshot
+from becalm_engine.ids import BlobID
+from becalm_engine.repository.snapshots import Filter, save_snapshot
+from becalm_engine.repository.writer import Writer
 from becalm_engine.storage.base import FileKind
 from becalm_engine.storage.local import LocalStorage
+from tests.engine.commands.planted import node, plant
 from tests.engine.commands.world import World
 
 
@@ -51,6 +57,29 @@ def test_the_same_is_found(world: World, damage: Callable[[Path], None], count: 
     assert together.damaged_snapshots == alone.damaged_snapshots
     assert bool(together.errors) == bool(count)
     assert progress.files_done == progress.files_total
+
+
+@pytest.mark.parametrize("read_data", [True, False])
+def test_trees_are_looked_at_by_all_and_told_as_by_one(world: World, *, read_data: bool) -> None:
+    missing = node(b"f", size=5, content=(BlobID(bytes(32)),))
+    trees = [plant(world, [node(b"%d" % number), *([missing] if number == 4 else [])]) for number in range(6)]
+    for number, tree in enumerate(trees):
+        save_snapshot(world.opened(), Snapshot(number, tree, ("/x",)))
+
+    together = world.check(processes=3, read_data=read_data)
+
+    alone = world.check(read_data=read_data, wanted=Filter(paths=("/x",)))
+    assert len(together.damaged_snapshots) == 1
+    assert "is missing" in together.errors[0]
+    assert (together.errors, together.damaged_snapshots) == (alone.errors, alone.damaged_snapshots)
+
+
+def test_a_tree_that_no_snapshot_has_is_nobodys_fault(world: World) -> None:
+    repository = world.opened()
+    with Writer(repository) as writer:
+        writer.save(BlobKind.TREE, b"no tree at all")
+
+    assert world.check(processes=3).errors == []
 
 
 def test_a_signal_ends_it(world: World) -> None:

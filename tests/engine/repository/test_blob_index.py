@@ -4,7 +4,7 @@ import tracemalloc
 from hypothesis import given
 from hypothesis import strategies as st
 
-from becalm_engine.format.pack import BlobKind, PackedBlob
+from becalm_engine.format.pack import BlobKind, PackedBlob, are_contiguous, expected_size
 from becalm_engine.ids import BlobID, PackID
 from becalm_engine.repository.blob_index import BlobIndex, Location
 
@@ -69,6 +69,53 @@ def test_packs_are_listed_whole_and_by_offset(added: list[tuple[PackID, list[Pac
     for pack, blobs in by_pack.items():
         assert sorted(blobs, key=repr) == sorted(model[pack], key=repr)
         assert [blob.offset for blob in blobs] == sorted(blob.offset for blob in blobs)
+
+
+@given(additions)
+def test_facts_of_a_pack_are_those_of_its_blobs(added: list[tuple[PackID, list[PackedBlob]]]) -> None:
+    index, model = built(added)
+
+    for pack, blobs in model.items():
+        ordered = sorted(blobs, key=lambda blob: blob.offset)
+        facts = index.facts_of(pack)
+        assert facts.end == max((blob.offset + blob.stored_bytes for blob in blobs), default=0)
+        assert facts.blob_count == len(blobs)
+        assert facts.size_bytes == expected_size(blobs)
+        assert facts.is_contiguous == are_contiguous(ordered)
+        assert facts.has_trees == any(blob.kind is BlobKind.TREE for blob in blobs)
+
+
+@given(additions, pack_ids, st.lists(packed, max_size=6, unique_by=lambda blob: blob.offset))
+def test_a_pack_is_known_by_all_its_blobs(
+    added: list[tuple[PackID, list[PackedBlob]]], pack: PackID, listed: list[PackedBlob]
+) -> None:
+    index, model = built([*added, (PackID(bytes([9] * 32)), listed)])
+
+    assert index.lists(PackID(bytes([9] * 32)), listed[::-1])
+    assert index.lists(pack, listed) == (pack in model and sorted(model[pack]) == sorted(listed))
+    for at in range(len(listed)):
+        assert not index.lists(PackID(bytes([9] * 32)), listed[:at] + listed[at + 1 :])
+
+
+def test_a_record_that_lies_across_two_others_is_not_taken_for_one() -> None:
+    within = PackedBlob(BlobID(b"\x05" * 32), BlobKind.DATA, 0x05050505, 0x05050505, 0x05050505)
+    index = BlobIndex()
+
+    index.add(PackID(bytes(32)), [within, within])
+    index._buckets[b"\x05\x05"][:] = b"\x06" * 8 + b"\x05" * 32 + bytes(4) + b"\x05" * 12 + b"\x06" * 40
+
+    assert not index.lists(PackID(bytes(32)), [within, within._replace(offset=0)])
+
+
+def test_what_is_added_later_is_not_in_a_view() -> None:
+    index, blob = BlobIndex(), PackedBlob(BlobID(bytes(32)), BlobKind.DATA, 0, 100, 80)
+    index.add(PackID(bytes(32)), [blob])
+    view = index.by_pack()
+
+    index.add(PackID(b"\x01" * 32), [blob, blob])
+
+    assert dict(view) == {PackID(bytes(32)): [blob]}
+    assert PackID(b"\x01" * 32) not in view
 
 
 def test_an_id_that_lies_across_two_records_is_not_found() -> None:
