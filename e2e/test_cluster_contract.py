@@ -63,6 +63,7 @@ class TestApiServer(ClusterContract):
             pull_policy="Never",
             watched_namespaces=(lab.namespace,),
             extra_kinds=(WIDGETS_NAME,),
+            most_down_per_cluster=100,
         )
         async with ApiClient(configuration) as client:
             yield ApiServer(client, settings, lambda: datetime.now(UTC))

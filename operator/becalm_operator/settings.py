@@ -16,6 +16,7 @@ PullPolicy = Literal["Always", "IfNotPresent", "Never"]
 class Settings:
     """What the chart decides. `watched_namespaces` empty means all.
 
+    `most_down_…` is how many workloads may be down at once, 0 for any number.
     `extra_kinds` are names of CustomResourceDefinitions with a scale subresource, as `widgets.example.org`.
     """
 
@@ -28,6 +29,8 @@ class Settings:
     log_format: Literal["text", "json"] = "text"
     log_level: str = "INFO"
     health_port: int = 8080
+    most_down_per_namespace: int = 0
+    most_down_per_cluster: int = 0
 
 
 def read_settings(environment: Mapping[str, str]) -> Settings:
@@ -61,7 +64,17 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         log_format="json" if environment.get("BECALM_LOG_FORMAT") == "json" else "text",
         log_level=environment.get("BECALM_LOG_LEVEL", "INFO").upper(),
         health_port=int(port),
+        most_down_per_namespace=_number(environment, "BECALM_MAX_WORKLOADS_DOWN_PER_NAMESPACE"),
+        most_down_per_cluster=_number(environment, "BECALM_MAX_WORKLOADS_DOWN_PER_CLUSTER"),
     )
+
+
+def _number(environment: Mapping[str, str], name: str) -> int:
+    """Return a count, 0 where it is not set."""
+    text = environment.get(name, "0")
+    if not text.isdecimal():
+        raise SettingsError(f"{name}={text} is not a number; 0 means any number")
+    return int(text)
 
 
 def _listed(environment: Mapping[str, str], name: str) -> tuple[str, ...]:

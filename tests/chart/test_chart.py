@@ -269,6 +269,21 @@ def test_the_watchdog_looks_where_the_operator_does(render: Render) -> None:
     assert watched(documents, "watchdog") == watched(documents, "operator") == ["shop,office"]
 
 
+@pytest.mark.parametrize(
+    ("value", "name"),
+    [
+        ("maxWorkloadsDownPerNamespace", "BECALM_MAX_WORKLOADS_DOWN_PER_NAMESPACE"),
+        ("maxWorkloadsDownPerCluster", "BECALM_MAX_WORKLOADS_DOWN_PER_CLUSTER"),
+    ],
+)
+def test_how_much_may_be_down_at_once_is_told_to_the_operator(render: Render, value: str, name: str) -> None:
+    def told(*values: str) -> list[str]:
+        (pod,) = [p for p in _pods(render(*values)) if p["containers"][0]["name"] == "operator"]
+        return [one["value"] for one in pod["containers"][0]["env"] if one["name"] == name]
+
+    assert (told(), told(f"limits.{value}=1000000")) == (["0"], ["1000000"])
+
+
 def test_the_watchdog_can_be_left_out(render: Render) -> None:
     assert "watchdog" not in str(render("watchdog.enabled=false"))
 

@@ -24,6 +24,8 @@ def test_everything_can_be_set() -> None:
             "BECALM_LOG_FORMAT": "json",
             "BECALM_LOG_LEVEL": "debug",
             "BECALM_HEALTH_PORT": "9090",
+            "BECALM_MAX_WORKLOADS_DOWN_PER_NAMESPACE": "5",
+            "BECALM_MAX_WORKLOADS_DOWN_PER_CLUSTER": "20",
         }
     )
 
@@ -37,6 +39,8 @@ def test_everything_can_be_set() -> None:
         log_format="json",
         log_level="DEBUG",
         health_port=9090,
+        most_down_per_namespace=5,
+        most_down_per_cluster=20,
     )
 
 
@@ -52,6 +56,8 @@ def test_no_namespaces_means_all(text: str) -> None:
         ("BECALM_PULL_POLICY", "Sometimes"),
         ("BECALM_HEALTH_PORT", "http"),
         ("BECALM_HEALTH_PORT", "-1"),
+        ("BECALM_MAX_WORKLOADS_DOWN_PER_NAMESPACE", "-1"),
+        ("BECALM_MAX_WORKLOADS_DOWN_PER_CLUSTER", "few"),
     ],
 )
 def test_what_makes_no_sense_is_named(name: str, value: str) -> None:

@@ -53,6 +53,10 @@ seccompProfile: {type: RuntimeDefault}
   value: {{ join "," .Values.watchNamespaces | quote }}
 - name: BECALM_EXTRA_KINDS
   value: {{ join "," .Values.extraKinds | quote }}
+- name: BECALM_MAX_WORKLOADS_DOWN_PER_NAMESPACE
+  value: {{ int .Values.limits.maxWorkloadsDownPerNamespace | quote }}
+- name: BECALM_MAX_WORKLOADS_DOWN_PER_CLUSTER
+  value: {{ int .Values.limits.maxWorkloadsDownPerCluster | quote }}
 - name: BECALM_LOG_FORMAT
   value: {{ .Values.log.format }}
 - name: BECALM_LOG_LEVEL

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 from becalm_operator.api.base import Duration, LocalReference, Metadata, Model, Name, Pattern, Time
 from becalm_operator.api.conditions import Condition
 from becalm_operator.api.downtime import DowntimeParts, Forecast
+from becalm_operator.api.limits import Needs
 from becalm_operator.api.switches import NATIVE, resource_name
 
 
@@ -230,6 +231,10 @@ class RunStatus(Model):
     """Why it failed, in a word."""
     conditions: tuple[Condition, ...] = ()
     """Complete, Failed and Quiesced."""
+    needs: Needs | None = None
+    """What it takes of the limits, or waits to take."""
+    queued_since: Time | None = None
+    """Since when it waits for nothing but its turn."""
     start_time: Time | None = None
     """When it left Pending."""
     phase_time: Time | None = None

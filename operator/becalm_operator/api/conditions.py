@@ -64,7 +64,7 @@ class Reason(enum.StrEnum):
 
 
 EXPLANATIONS: dict[Reason, str] = {
-    Reason.WAITING: "The run waits for its repository, or for another run on the same claims or workloads.",
+    Reason.WAITING: "The run waits for its repository, for another run on the same objects, or for its turn.",
     Reason.RUNNING: "The run is under way; the phase says where.",
     Reason.SUCCEEDED: "All of it is done.",
     Reason.REPOSITORY_NOT_READY: "The BackupRepository does not exist or cannot be opened.",

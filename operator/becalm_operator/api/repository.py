@@ -6,6 +6,7 @@ from pydantic import Field
 
 from becalm_operator.api.base import LocalReference, Metadata, Model, Name, SecretKeyReference, Time
 from becalm_operator.api.conditions import Condition
+from becalm_operator.api.limits import RepositoryLimits
 
 _OneStorage = "[has(self.s3), has(self.persistentVolumeClaim)].exists_one(x, x)"
 
@@ -91,6 +92,8 @@ class BackupRepositorySpec(Model):
     status.repositoryID is known."""
     compression: Literal["auto", "off", "fastest", "better", "max"] = "auto"
     """How hard to compress."""
+    limits: RepositoryLimits = RepositoryLimits()
+    """What movers may take."""
     mover: Mover = Mover()
     """What the pods look like that open the repository."""
 

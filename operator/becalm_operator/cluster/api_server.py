@@ -23,6 +23,7 @@ from becalm_operator.cluster.translate import translated
 from becalm_operator.cluster.workloads import Workloads
 from becalm_operator.errors import ClusterError, RefusedError
 from becalm_operator.manifests.jobs import Image
+from becalm_operator.plan import limits
 from becalm_operator.plan.steps import (
     Action,
     ApplyJob,
@@ -35,12 +36,14 @@ from becalm_operator.plan.steps import (
     ScaleUp,
 )
 from becalm_operator.plan.world import (
+    Caps,
     Claim,
     Held,
     Holdings,
     OtherRun,
     RepositoryWorld,
     ScheduleWorld,
+    Share,
     Workload,
     World,
 )
@@ -58,6 +61,7 @@ class ApiServer:
         self._announcements = Announcements(client, settings.identity)
         self._image = Image(settings.image, settings.pull_policy)
         self._namespaces = settings.watched_namespaces or ("",)
+        self._caps = Caps(settings.most_down_per_namespace, settings.most_down_per_cluster)
         self._clock = clock
 
     async def load(self, kind: type[R], namespace: str, name: str) -> R | None:
@@ -90,7 +94,9 @@ class ApiServer:
             self._schedule_of(run),
             self._source_of(run),
         )
-        raw, runs = await asyncio.gather(self._pods(namespace), self._other_runs(run))
+        raw, runs, elsewhere = await asyncio.gather(
+            self._pods(namespace), self._other_runs(run), self._shares_elsewhere(run)
+        )
         seen, jobs = await asyncio.gather(
             self._workloads.look(namespace, claims), self._jobs.states(namespace, found, raw, now)
         )
@@ -106,6 +112,8 @@ class ApiServer:
             claims=claims,
             jobs=jobs,
             others=tuple(_other(other, workloads) for other in runs if not other.status.phase.finished),
+            caps=self._caps,
+            shares=(*_shares(runs), *elsewhere),
             former=tuple(one for one in runs if isinstance(one, Backup) and one.status.phase.finished),
             schedule=schedule,
             source=source,
@@ -166,6 +174,16 @@ class ApiServer:
         )
         runs: list[Backup | Restore] = [*backups, *restores]
         return [one for one in runs if one.metadata.uid != run.metadata.uid]
+
+    async def _shares_elsewhere(self, run: Backup | Restore) -> Sequence[Share]:
+        """Return what runs of other namespaces take: read for a run that might begin, if it depends on that."""
+        if not (run.status.phase.waiting and self._caps.per_cluster):
+            return ()
+        runs: list[Backup | Restore] = []
+        for place in self._namespaces:
+            runs += await self._objects.list(Backup, place)
+            runs += await self._objects.list(Restore, place)
+        return _shares([one for one in runs if one.metadata.namespace != run.metadata.namespace])
 
     async def _schedule_of(self, run: Backup | Restore) -> BackupSchedule | None:
         name = run.metadata.labels.get(names.SCHEDULE_LABEL) if isinstance(run, Backup) else None
@@ -256,6 +274,10 @@ def _other(run: Backup | Restore, workloads: dict[str, Workload]) -> OtherRun:
         claims=frozenset(claims),
         workloads=frozenset(references),
     )
+
+
+def _shares(runs: Sequence[Backup | Restore]) -> tuple[Share, ...]:
+    return tuple(limits.share_of(run) for run in runs if not run.status.phase.finished)
 
 
 def _wanted_claims(backup: Backup, workloads: dict[str, Workload]) -> set[str]:

@@ -12,6 +12,7 @@ was done and decides the rest:
 """
 
 import logging
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any
 
 from becalm_operator.api.backup import Backup
@@ -24,20 +25,24 @@ from becalm_operator.errors import ClusterError
 from becalm_operator.plan import backup, repository, restore, schedule
 from becalm_operator.plan.steps import Event, Plan
 
+Beginning = AbstractAsyncContextManager[None]
+
 _log = logging.getLogger(__name__)
 
 
-async def reconcile(cluster: Cluster, key: Key) -> float | None:
+async def reconcile(cluster: Cluster, key: Key, beginning: Beginning | None = None) -> float | None:
     """Take one object a step further. Returns after how many seconds to come back, None to wait for events.
+
+    `beginning` is held while a run that has not begun is decided about: by one at a time, where limits hold for all.
 
     Raises:
         ClusterError: A step could not be done. Everything before it stands, and the next try goes on from there.
     """
     match key.kind:
         case Backup.kind:
-            return await _backup(cluster, key)
+            return await _backup(cluster, key, beginning or nullcontext())
         case Restore.kind:
-            return await _restore(cluster, key)
+            return await _restore(cluster, key, beginning or nullcontext())
         case BackupRepository.kind:
             return await _repository(cluster, key)
         case BackupSchedule.kind:
@@ -45,18 +50,20 @@ async def reconcile(cluster: Cluster, key: Key) -> float | None:
     raise ValueError(f"{key} is nothing of ours")
 
 
-async def _backup(cluster: Cluster, key: Key) -> float | None:
+async def _backup(cluster: Cluster, key: Key, beginning: Beginning) -> float | None:
     found = await cluster.load(Backup, key.namespace, key.name)
     if found is None or _is_over(found):
         return None
-    return await _follow(cluster, found, backup.decide(found, await cluster.observe_run(found)))
+    async with beginning if found.status.phase.waiting else nullcontext():
+        return await _follow(cluster, found, backup.decide(found, await cluster.observe_run(found)))
 
 
-async def _restore(cluster: Cluster, key: Key) -> float | None:
+async def _restore(cluster: Cluster, key: Key, beginning: Beginning) -> float | None:
     found = await cluster.load(Restore, key.namespace, key.name)
     if found is None or _is_over(found):
         return None
-    return await _follow(cluster, found, restore.decide(found, await cluster.observe_run(found)))
+    async with beginning if found.status.phase.waiting else nullcontext():
+        return await _follow(cluster, found, restore.decide(found, await cluster.observe_run(found)))
 
 
 async def _repository(cluster: Cluster, key: Key) -> float | None:

@@ -63,7 +63,8 @@ async def _lead(
     heartbeats: Heartbeats,
     stop: asyncio.Event,
 ) -> None:
-    queue = Queue(Turns(partial(reconcile, cluster)).reconcile)
+    beginning = asyncio.Lock() if settings.most_down_per_cluster else None
+    queue = Queue(Turns(partial(reconcile, cluster, beginning=beginning)).reconcile)
     sweep = Sweep(cluster, lambda: datetime.now(UTC), partial(heartbeats.beat, _SWEEP))
     observer = Observer(client, settings.watched_namespaces, heartbeats, queue.add)
     heartbeats.expect(_SWEEP, _SWEEP_ALIVE_SECONDS)

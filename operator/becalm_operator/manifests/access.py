@@ -14,6 +14,7 @@ from kubernetes.aio.client import (
 )
 
 from becalm_operator.api.base import SecretKeyReference
+from becalm_operator.api.limits import RepositoryLimits
 from becalm_operator.api.repository import BackupRepositorySpec, S3Storage
 
 PASSWORD_FILE = "/etc/becalm/password/password"  # noqa: S105  a path
@@ -46,7 +47,7 @@ def repository_access(spec: BackupRepositorySpec) -> Access:
         V1EnvVar(name="RESTIC_COMPRESSION", value=spec.compression),
         V1EnvVar(name="HOME", value="/tmp"),  # noqa: S108  an emptyDir of the pod
     ]
-    volumes, flags = [password], list[str]()
+    volumes, flags = [password], _rate_flags(spec.limits)
     mounts = [V1VolumeMount(name="password", mount_path="/etc/becalm/password", read_only=True)]
     if spec.storage.s3:
         environment += _credentials(spec.storage.s3)
@@ -114,6 +115,11 @@ def _s3_flags(s3: S3Storage) -> list[str]:
     if s3.storage_class:
         options["s3.storage-class"] = s3.storage_class
     return [f"--option={key}={value}" for key, value in options.items()]
+
+
+def _rate_flags(limits: RepositoryLimits) -> list[str]:
+    rates = {"upload": limits.upload_kib_per_second, "download": limits.download_kib_per_second}
+    return [f"--limit-{way}={rate}" for way, rate in rates.items() if rate is not None]
 
 
 def _secret_volume(name: str, reference: SecretKeyReference, file: str) -> V1Volume:

@@ -48,7 +48,7 @@ def _pending(restore: Restore, status: RestoreStatus, this: Run, owner: Owner, w
     if waiting:
         return waiting
     stopped = _to_stop(restore, world)
-    return run.begun(status, restore.metadata, world, claims=_written(restore), stopped=stopped)
+    return run.begun(status, restore.metadata, world, claims=_written(restore), stopped=stopped, urgent=True)
 
 
 def _preflight(restore: Restore, status: RestoreStatus, this: Run, owner: Owner, world: World) -> RestorePlan:

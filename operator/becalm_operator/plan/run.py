@@ -8,10 +8,11 @@ from becalm_engine.contract import AccessReport
 from becalm_operator.api.backup import Phase, RunStatus, WorkloadReference, WorkloadStatus
 from becalm_operator.api.base import Metadata, parse_duration, to_utc
 from becalm_operator.api.conditions import Reason
+from becalm_operator.api.limits import Needs
 from becalm_operator.api.names import RELEASED_ANNOTATION
 from becalm_operator.manifests.jobs import ACCESS, Owner, access_job
 from becalm_operator.manifests.names import job_name
-from becalm_operator.plan import conditions, downtime, preflight, quiesce
+from becalm_operator.plan import conditions, downtime, limits, preflight, quiesce
 from becalm_operator.plan.outcome import Failure, cannot_start, failure_of, report_of
 from becalm_operator.plan.preflight import RefusalError
 from becalm_operator.plan.quiesce import Run
@@ -84,7 +85,13 @@ def ended(status: S, phase: Phase, now: datetime, message: str) -> S:
 
 def parked(status: S, message: str) -> S:
     """Return a status that waits before anything has begun."""
-    return changed(status, phase=Phase.PENDING, message=message)
+    return changed(status, phase=Phase.PENDING, message=message, needs=None, queued_since=None)
+
+
+def queued(status: S, needs: Needs, place: str, now: datetime) -> S:
+    """Return a status that waits for nothing but its turn."""
+    since = status.queued_since or to_utc(now)
+    return changed(parked(status, place), needs=needs, queued_since=since)
 
 
 def awaiting_repository(status: S, metadata: Metadata, world: World, name: str) -> Plan[S] | None:
@@ -110,9 +117,10 @@ def begun(
     world: World,
     *,
     claims: frozenset[str],
-    stopped: Iterable[WorkloadReference],
+    stopped: Sequence[WorkloadReference],
+    urgent: bool = False,
 ) -> Plan[S]:
-    """Pending: begin, unless another run on the same claims or workloads goes first."""
+    """Pending: begin, unless another run on the same claims or workloads goes first, or all places are taken."""
     mine = OtherRun(
         metadata.name,
         metadata.uid,
@@ -125,8 +133,18 @@ def begun(
     if first:
         waiting = f"waiting for {first.name}, which works on the same"
         return Plan(parked(status, waiting), again_seconds=WAITING)
-    started = changed(entered(status, Phase.PREFLIGHT, world.now), start_time=to_utc(world.now))
-    return Plan(started, again_seconds=SOON)
+    needs = Needs(movers=len(claims), workloads=_up(world, stopped))
+    place = limits.place_in_queue(limits.wish(metadata, needs, world, urgent=urgent), world)
+    if place:
+        return Plan(queued(status, needs, place, world.now), again_seconds=WAITING)
+    started = changed(parked(status, ""), needs=needs, start_time=to_utc(world.now))
+    return Plan(entered(started, Phase.PREFLIGHT, world.now), again_seconds=SOON)
+
+
+def _up(world: World, references: Iterable[WorkloadReference]) -> int:
+    """Return how many workloads there are to stop: what is down already takes no place."""
+    known = (world.workloads.get(str(reference)) for reference in references)
+    return sum(workload is not None and workload.replicas > 0 for workload in known)
 
 
 def guarded(

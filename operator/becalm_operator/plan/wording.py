@@ -1,7 +1,13 @@
-"""What is done to a workload, in words: one is scaled, another is suspended, a third is paused."""
+"""What is said in words: a workload is scaled, another is suspended, a third is paused; and who stands where."""
 
 from becalm_operator.api.switches import Form
 from becalm_operator.plan.world import Workload
+
+
+def ordinal(number: int) -> str:
+    """Return a place, as `1st` or `12th`."""
+    teens = number % 100 in (11, 12, 13)
+    return f"{number}{'th' if teens else {1: 'st', 2: 'nd', 3: 'rd'}.get(number % 10, 'th')}"
 
 
 def stopped(workload: Workload) -> str:

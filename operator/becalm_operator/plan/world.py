@@ -100,6 +100,35 @@ class OtherRun:
 
 
 @dataclass(frozen=True, slots=True)
+class Caps:
+    """How many workloads may be down at once; 0 for any number."""
+
+    per_namespace: int = 0
+    per_cluster: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What a run takes of what is limited, or waits to take: `queued`, if it waits for nothing else."""
+
+    name: str
+    uid: str
+    namespace: str
+    repository: str
+    created: datetime
+    urgent: bool = False
+    started: bool = False
+    queued: bool = False
+    movers: int = 0
+    workloads: int = 0
+
+    @property
+    def rank(self) -> tuple[bool, datetime, str]:
+        """Where it stands in a queue: what is urgent first, then what is older."""
+        return (not self.urgent, self.created, self.uid)
+
+
+@dataclass(frozen=True, slots=True)
 class World:
     """One namespace, seen at one moment for one run."""
 
@@ -114,6 +143,9 @@ class World:
     claims: Mapping[str, Claim] = field(default_factory=dict)
     jobs: Mapping[str, JobState] = field(default_factory=dict)
     others: tuple[OtherRun, ...] = ()
+    caps: Caps = Caps()
+    shares: tuple[Share, ...] = ()
+    """What the others take; for a run that waits, also those of other namespaces if there is a limit for all."""
     former: tuple[Backup, ...] = ()
     """The Backups of the namespace that have ended and still exist."""
     schedule: BackupSchedule | None = None

@@ -8,6 +8,7 @@ from becalm_operator.api.backup import (
     BackupStatus,
     Phase,
 )
+from becalm_operator.api.limits import Needs
 from becalm_operator.cluster.port import Key
 from becalm_operator.errors import ConflictError, NotFoundError
 from becalm_operator.plan.steps import (
@@ -201,6 +202,23 @@ class ObjectsContract:
         assert [(o.name, o.uid, o.started) for o in pending] == [("other", other.metadata.uid, False)]
         assert [(o.started, o.workloads) for o in started] == [(True, frozenset({"deployment/web"}))]
         assert (last.others, [one.metadata.name for one in last.former]) == ((), ["other"])
+
+    async def test_a_run_sees_what_others_take_and_wait_for(self, scene: Scene) -> None:
+        backup, other = await scene.backup("b"), await scene.backup("other")
+        queued = BackupStatus(
+            needs=Needs(movers=2, workloads=1), queued_since=other.metadata.creation_timestamp
+        )
+        other = await scene.cluster.write_status(other, queued)
+        waiting = (await scene.world(backup)).shares
+        begun = BackupStatus(phase=Phase.PREFLIGHT, needs=queued.needs)
+        await scene.cluster.write_status(other, begun)
+        started = (await scene.world(backup)).shares
+
+        assert [(s.name, s.repository, s.queued, s.started) for s in waiting] == [
+            ("other", "main", True, False)
+        ]
+        assert [(s.movers, s.workloads, s.queued, s.started) for s in started] == [(2, 1, False, True)]
+        assert started[0].created == other.metadata.creation_timestamp
 
     async def test_events_can_be_made(self, scene: Scene) -> None:
         await scene.lab.make_deployment("web", replicas=1)

@@ -15,6 +15,7 @@ from becalm_operator.api.schedule import BackupSchedule
 from becalm_operator.cluster.port import Key, R, Resource
 from becalm_operator.errors import ConflictError, RefusedError
 from becalm_operator.manifests.jobs import Image
+from becalm_operator.plan.limits import share_of
 from becalm_operator.plan.steps import (
     Action,
     ApplyJob,
@@ -27,6 +28,7 @@ from becalm_operator.plan.steps import (
     ScaleUp,
 )
 from becalm_operator.plan.world import (
+    Caps,
     Claim,
     Held,
     Holdings,
@@ -35,6 +37,7 @@ from becalm_operator.plan.world import (
     Pod,
     RepositoryWorld,
     ScheduleWorld,
+    Share,
     Workload,
     World,
 )
@@ -49,8 +52,9 @@ _IMAGE = Image("becalm:test", "IfNotPresent")
 class FakeCluster:
     """Implements `port.Cluster`. `stops` and `starts` log what was scaled, as the holder's UID and kind/name."""
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: State, caps: Caps | None = None) -> None:
         self.state = state
+        self.caps = caps or Caps()
         self.stops: list[tuple[str, str]] = []
         self.starts: list[str] = []
 
@@ -81,6 +85,8 @@ class FakeCluster:
             claims=self._claims(namespace),
             jobs=self._jobs(run.metadata.uid),
             others=tuple(_other(other, workloads) for other in self._other_runs(run)),
+            caps=self.caps,
+            shares=self._shares(run),
             former=tuple(b for b in backups_in(self.state, namespace) if b.status.phase.finished),
             schedule=await self.load(BackupSchedule, namespace, label),
             source=await self.load(Backup, namespace, source),
@@ -164,6 +170,12 @@ class FakeCluster:
             and one.metadata.uid != run.metadata.uid
             and not one.status.phase.finished
         ]
+
+    def _shares(self, run: Backup | Restore) -> tuple[Share, ...]:
+        runs = [one for one in self.state.resources.values() if isinstance(one, Backup | Restore)]
+        others = [r for r in runs if r.metadata.uid != run.metadata.uid and not r.status.phase.finished]
+        far = run.status.phase.waiting and self.caps.per_cluster
+        return tuple(share_of(r) for r in others if far or r.metadata.namespace == run.metadata.namespace)
 
     # --- writing
 

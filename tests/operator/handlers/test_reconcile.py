@@ -1,5 +1,6 @@
 import logging
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import pytest
@@ -197,3 +198,27 @@ async def test_repositories_and_schedules_are_reconciled_too(caplog: pytest.LogC
         assert await reconcile(cluster, schedule) is not None
     assert cluster.get(repository).status.probing
     assert cluster.get(schedule).status.next_schedule_time is not None
+
+
+class Door(AbstractAsyncContextManager[None]):
+    """Counts who came in."""
+
+    def __init__(self) -> None:
+        self.entered = 0
+
+    async def __aenter__(self) -> None:
+        self.entered += 1
+
+    async def __aexit__(self, *_: object) -> None:
+        return
+
+
+@pytest.mark.parametrize(("phase", "entered"), [(Phase.PENDING, 1), (Phase.PREFLIGHT, 0)])
+async def test_only_runs_that_have_not_begun_pass_one_by_one(phase: Phase, entered: int) -> None:
+    for run in (backup(phase), restore(phase)):
+        cluster, door = RecordingCluster(), Door()
+        key = cluster.put(run)
+
+        await reconcile(cluster, key, door)
+
+        assert door.entered == entered

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from kubernetes.aio.client import V1EnvVar
 
+from becalm_operator.api.limits import RepositoryLimits
 from becalm_operator.manifests.access import PASSWORD_FILE, literal, repository_access, secret_names
 from tests.operator.manifests.examples import CLAIM, S3, a_repository
 
@@ -101,3 +102,14 @@ def test_a_prefix_cannot_spell_out_a_variable() -> None:
     assert environment(tricky)["RESTIC_REPOSITORY"].value == (
         "s3:https://s3.amazonaws.com/backups/$$(KUBERNETES_SERVICE_HOST)"
     )
+
+
+def test_rates_are_handed_on_to_the_engine() -> None:
+    spec = a_repository().model_copy(
+        update={"limits": RepositoryLimits(upload_kib_per_second=512, download_kib_per_second=2048)}
+    )
+
+    flags = repository_access(spec).flags
+
+    assert [flag for flag in flags if "limit" in flag] == ["--limit-upload=512", "--limit-download=2048"]
+    assert not [flag for flag in repository_access(a_repository()).flags if "limit" in flag]
