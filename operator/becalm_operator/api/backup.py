@@ -235,6 +235,8 @@ class RunStatus(Model):
     """What it takes of the limits, or waits to take."""
     queued_since: Time | None = None
     """Since when it waits for nothing but its turn."""
+    repository_wait_since: Time | None = None
+    """Since when it waits for its repository."""
     start_time: Time | None = None
     """When it left Pending."""
     phase_time: Time | None = None

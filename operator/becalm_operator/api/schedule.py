@@ -69,7 +69,8 @@ class BackupScheduleSpec(Model):
     starting_deadline_seconds: Annotated[int, Field(ge=10)] | None = None
     """How late a missed run may still start; absent for any time."""
     concurrency_policy: Literal["Forbid", "Allow"] = "Forbid"
-    """Whether a run may start while the one before goes on."""
+    """Whether a run may start while the one before goes on. It never does before that one has begun: what was missed
+    meanwhile is made up for by one run."""
     successful_backups_history_limit: Annotated[int, Field(ge=0, le=100)] = 3
     """How many succeeded Backups to keep as objects; snapshots are kept by retention."""
     failed_backups_history_limit: Annotated[int, Field(ge=0, le=100)] = 3

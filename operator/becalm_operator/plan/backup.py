@@ -21,7 +21,7 @@ from becalm_operator.api.record import Holder
 from becalm_operator.manifests import jobs
 from becalm_operator.manifests.jobs import COMMIT, FORGET, MOVER, Owner
 from becalm_operator.manifests.names import job_name
-from becalm_operator.plan import downtime, preflight, quantities, quiesce, run
+from becalm_operator.plan import access, downtime, preflight, quantities, quiesce, run
 from becalm_operator.plan.outcome import Failure, cannot_start, failure_of, report_of
 from becalm_operator.plan.quiesce import Run
 from becalm_operator.plan.run import SOON, WAITING, WATCHING, changed, ended, entered, failing
@@ -54,7 +54,7 @@ def decide(backup: Backup, world: World) -> BackupPlan:
 
 
 def _pending(backup: Backup, status: BackupStatus, this: Run, owner: Owner, world: World) -> BackupPlan:
-    waiting = run.awaiting_repository(status, backup.metadata, world, backup.spec.repository_ref.name)
+    waiting = access.awaiting_repository(status, world, backup.spec.repository_ref.name)
     if waiting:
         return waiting
     preflight.refuse_missing(world, backup.spec.workloads)
@@ -71,7 +71,7 @@ def _preflight(backup: Backup, status: BackupStatus, this: Run, owner: Owner, wo
     preflight.refuse_bad_claims(world, claims)
     preflight.refuse_strangers(world, frozenset(claims), backup.spec.workloads)
     preflight.refuse_running_jobs(world, frozenset(claims), workloads, backup.spec.quiesce)
-    status, waiting = run.repository_opened(status, world, owner)
+    status, waiting = access.repository_opened(status, world, owner)
     if waiting:
         return waiting
     volumes = tuple(VolumeStatus(claim=claim, node=preflight.node_of(world, claim)) for claim in claims)

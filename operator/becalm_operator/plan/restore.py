@@ -12,7 +12,7 @@ from becalm_operator.api.restore import Restore, RestoreStatus, RestoreTarget, T
 from becalm_operator.manifests import jobs
 from becalm_operator.manifests.jobs import RESTORE, Owner
 from becalm_operator.manifests.names import job_name
-from becalm_operator.plan import preflight, quiesce, run
+from becalm_operator.plan import access, preflight, quiesce, run
 from becalm_operator.plan.outcome import Failure, cannot_start, failure_of, report_of
 from becalm_operator.plan.preflight import RefusalError
 from becalm_operator.plan.quiesce import Run
@@ -44,7 +44,7 @@ def decide(restore: Restore, world: World) -> RestorePlan:
 
 
 def _pending(restore: Restore, status: RestoreStatus, this: Run, owner: Owner, world: World) -> RestorePlan:
-    waiting = run.awaiting_repository(status, restore.metadata, world, restore.spec.repository_ref.name)
+    waiting = access.awaiting_repository(status, world, restore.spec.repository_ref.name)
     if waiting:
         return waiting
     stopped = _to_stop(restore, world)
@@ -65,7 +65,7 @@ def _preflight(restore: Restore, status: RestoreStatus, this: Run, owner: Owner,
     workloads = preflight.resolve_workloads(world, stopped)
     preflight.refuse_strangers(world, claims, stopped)
     preflight.refuse_running_jobs(world, claims, workloads, restore.spec.quiesce)
-    status, waiting = run.repository_opened(status, world, owner)
+    status, waiting = access.repository_opened(status, world, owner)
     if waiting:
         return waiting
     planned = changed(status, workloads=workloads, targets=targets)

@@ -1,22 +1,20 @@
 """The part of the phase machine that Backup and Restore share: how a run moves, fails and ends."""
 
 from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, TypeVar
 
-from becalm_engine.contract import AccessReport
 from becalm_operator.api.backup import Phase, RunStatus, WorkloadReference, WorkloadStatus
 from becalm_operator.api.base import Metadata, parse_duration, to_utc
 from becalm_operator.api.conditions import Reason
 from becalm_operator.api.limits import Needs
 from becalm_operator.api.names import RELEASED_ANNOTATION
-from becalm_operator.manifests.jobs import ACCESS, Owner, access_job
-from becalm_operator.manifests.names import job_name
-from becalm_operator.plan import conditions, downtime, limits, preflight, quiesce
-from becalm_operator.plan.outcome import Failure, cannot_start, failure_of, report_of
+from becalm_operator.manifests.jobs import Owner
+from becalm_operator.plan import conditions, downtime, limits, quiesce
+from becalm_operator.plan.outcome import Failure
 from becalm_operator.plan.preflight import RefusalError
 from becalm_operator.plan.quiesce import Run
-from becalm_operator.plan.steps import Action, ApplyJob, DeleteJob, Event, Plan, RequestProbe
+from becalm_operator.plan.steps import Action, DeleteJob, Event, Plan, RequestProbe
 from becalm_operator.plan.world import JobState, OtherRun, World
 
 S = TypeVar("S", bound=RunStatus)
@@ -42,8 +40,6 @@ _REPOSITORY_IN_DOUBT = (
 
 _MOST_CHARS = 4096
 """What the API server takes as a message; a longer one would keep the whole status from being written."""
-
-_REPOSITORY_PATIENCE = timedelta(hours=1)
 
 SOON = 0.2
 WATCHING = 0.5
@@ -85,30 +81,14 @@ def ended(status: S, phase: Phase, now: datetime, message: str) -> S:
 
 def parked(status: S, message: str) -> S:
     """Return a status that waits before anything has begun."""
-    return changed(status, phase=Phase.PENDING, message=message, needs=None, queued_since=None)
+    cleared = {"needs": None, "queued_since": None, "repository_wait_since": None}
+    return changed(status, phase=Phase.PENDING, message=message, **cleared)
 
 
 def queued(status: S, needs: Needs, place: str, now: datetime) -> S:
     """Return a status that waits for nothing but its turn."""
     since = status.queued_since or to_utc(now)
     return changed(parked(status, place), needs=needs, queued_since=since)
-
-
-def awaiting_repository(status: S, metadata: Metadata, world: World, name: str) -> Plan[S] | None:
-    """Return the plan of a run whose repository is not Ready; None once it is.
-
-    A repository that never comes does not keep the run in others' way for ever.
-    """
-    state, now = preflight.repository_state(world, name), world.now
-    if state.ready:
-        return None
-    failure = state.failure
-    if failure is None and now - (metadata.creation_timestamp or now) > _REPOSITORY_PATIENCE:
-        gave_up = f"gave up after {_REPOSITORY_PATIENCE}: {state.message}"
-        failure = Failure(Reason.REPOSITORY_NOT_READY, gave_up)
-    if failure is not None:
-        return Plan(failing(status, failure, now))
-    return Plan(parked(status, state.message), again_seconds=WAITING)
 
 
 def begun(
@@ -137,7 +117,7 @@ def begun(
     place = limits.place_in_queue(limits.wish(metadata, needs, world, urgent=urgent), world)
     if place:
         return Plan(queued(status, needs, place, world.now), again_seconds=WAITING)
-    started = changed(parked(status, ""), needs=needs, start_time=to_utc(world.now))
+    started = changed(status, needs=needs, queued_since=None, start_time=to_utc(world.now))
     return Plan(entered(started, Phase.PREFLIGHT, world.now), again_seconds=SOON)
 
 
@@ -195,36 +175,6 @@ def waits_for(others: Iterable[OtherRun], mine: OtherRun) -> OtherRun | None:
         if other.started or (other.created, other.uid) < (mine.created, mine.uid):
             return other
     return None
-
-
-def repository_opened(status: S, world: World, owner: Owner) -> tuple[S, Plan[S] | None]:
-    """See that the repository opens with the run's own credentials, and is the one it was.
-
-    Returns the status with the repository's id and no plan once it is, or else the plan to follow.
-    """
-    assert world.repository is not None
-    job = world.jobs.get(job_name(owner.name, owner.uid, ACCESS))
-    if job is None:
-        made = ApplyJob(access_job(owner, world.repository.spec, world.image))
-        return status, Plan(changed(status, message="opening the repository"), (made,), again_seconds=WAITING)
-    failure = cannot_start(job, world.now)
-    report = report_of(job, AccessReport) if job.succeeded else None
-    pinned = world.repository.status.repository_id
-    if job.failed or (job.succeeded and report is None):
-        failure = failure_of(job, AccessReport, Reason.REPOSITORY_NOT_READY)
-    elif report is not None and pinned and report.repository_id != pinned:
-        failure = Failure(
-            Reason.REPOSITORY_REPLACED,
-            f"the repository has id {report.repository_id[:10]}, but it was {pinned[:10]} before",
-        )
-    if failure is not None:
-        removal = () if job.finished else (DeleteJob(job.name),)
-        return status, Plan(failing(status, failure, world.now), removal, again_seconds=SOON)
-    if report is None:
-        return status, Plan(
-            changed(status, message=job.stuck or "opening the repository"), again_seconds=WAITING
-        )
-    return changed(status, repository_id=report.repository_id), None
 
 
 def stopping(status: S, run: Run, world: World) -> Plan[S]:

@@ -125,7 +125,7 @@ def _scheduled(
     due = clock.newest(since, world.now)
     actions: list[Action] = list(old)
     events: list[Event] = []
-    if due is not None and not _must_wait(schedule, status):
+    if due is not None and not _must_wait(schedule, status, world.backups):
         status = status.model_copy(update={"last_schedule_time": due})
         if _too_late(schedule, due, world.now):
             events.append(
@@ -150,9 +150,14 @@ def _when(moment: datetime | None) -> str:
     return f"{moment:%Y-%m-%d %H:%M:%S} UTC" if moment else "no time: the expression never comes again"
 
 
-def _must_wait(schedule: BackupSchedule, status: BackupScheduleStatus) -> bool:
-    """Say whether a run that is due waits for the one before; it starts late, if its deadline allows."""
-    return schedule.spec.concurrency_policy == "Forbid" and bool(status.active)
+def _must_wait(schedule: BackupSchedule, status: BackupScheduleStatus, backups: Sequence[Backup]) -> bool:
+    """Say whether a run that is due waits for the one before; it starts late, if its deadline allows.
+
+    Behind one that has not begun itself, since its repository is away perhaps, no other joins the line.
+    """
+    if schedule.spec.concurrency_policy == "Forbid":
+        return bool(status.active)
+    return any(backup.status.phase.waiting for backup in backups)
 
 
 def _too_late(schedule: BackupSchedule, due: datetime, now: datetime) -> bool:

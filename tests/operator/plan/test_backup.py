@@ -168,8 +168,8 @@ def test_what_is_planned_stands_in_status_before_anything_stops() -> None:
         (failed(ACCESS), Reason.REPOSITORY_NOT_READY),
         (failed(ACCESS, exit_code=ExitCode.WRONG_PASSWORD), Reason.WRONG_PASSWORD),
         (
-            failed(ACCESS, AccessReport(exit_code=1, error=Problem("StorageUnavailable", "no route"))),
-            Reason.STORAGE_UNAVAILABLE,
+            failed(ACCESS, AccessReport(exit_code=1, error=Problem("StorageDenied", "no such key"))),
+            Reason.STORAGE_DENIED,
         ),
     ],
 )

@@ -119,6 +119,7 @@ def test_a_run_waits_for_the_one_before_unless_allowed() -> None:
     assert waiting.status.last_schedule_time is None
     assert waiting.status.active == ("before",)
     assert made(decide(nightly({"concurrencyPolicy": "Allow"}), running)) == [DUE]
+    assert made(decide(nightly({"concurrencyPolicy": "Allow"}), a_run("before", Phase.PENDING))) == []
     assert made(decide(nightly(), a_run("before", Phase.SUCCEEDED, ended=NOW), now=later(hours=1))) == [DUE]
 
 

@@ -1,0 +1,105 @@
+"""A run and its repository: it waits for one that is away, and opens it before anything is stopped.
+
+This is a breaker. Who finds the store away goes back to Pending, has the repository opened anew, and with it all others
+wait: they make no Jobs until the probe has an answer. Probes come less and less often while they fail. Nobody has
+to reset anything, and nobody waits for ever.
+"""
+
+from datetime import datetime, timedelta
+from typing import TypeVar
+
+from becalm_engine.contract import AccessReport
+from becalm_operator.api import names
+from becalm_operator.api.backup import RunStatus
+from becalm_operator.api.base import to_utc
+from becalm_operator.api.conditions import Reason
+from becalm_operator.api.repository import BackupRepository
+from becalm_operator.manifests.jobs import ACCESS, Owner, access_job
+from becalm_operator.manifests.names import job_name
+from becalm_operator.plan import preflight
+from becalm_operator.plan.outcome import Failure, cannot_start, failure_of, report_of
+from becalm_operator.plan.run import SOON, WAITING, changed, failing, parked
+from becalm_operator.plan.steps import ApplyJob, DeleteJob, Plan, RequestProbe
+from becalm_operator.plan.world import JobState, World
+
+S = TypeVar("S", bound=RunStatus)
+
+PATIENCE = timedelta(hours=1)
+"""How long a run waits for its repository before it fails."""
+_PASSES = (Reason.STORAGE_UNAVAILABLE, Reason.REPOSITORY_LOCKED)
+
+
+def awaiting_repository(status: S, world: World, name: str) -> Plan[S] | None:
+    """Return the plan of a run whose repository is not Ready, or is in doubt; None once it can be used."""
+    state, now = preflight.repository_state(world, name), world.now
+    if state.failure is not None:
+        return Plan(failing(status, state.failure, now))
+    if not state.ready:
+        return _waiting(status, state.message, now)
+    if world.repository is not None and _is_in_doubt(world.repository):
+        return _waiting(
+            status, f"waiting for repository {name}: a run could not open it, it is tried again", now
+        )
+    return None
+
+
+def _waiting(status: S, message: str, now: datetime) -> Plan[S]:
+    since = status.repository_wait_since or to_utc(now)
+    if now - since > PATIENCE:
+        failure = Failure(Reason.REPOSITORY_NOT_READY, f"gave up after {PATIENCE}: {message}")
+        return Plan(failing(status, failure, now))
+    return Plan(changed(parked(status, message), repository_wait_since=since), again_seconds=WAITING)
+
+
+def _is_in_doubt(repository: BackupRepository) -> bool:
+    """Say whether a probe that was asked for has no answer yet: what the condition says is older than the doubt."""
+    asked = repository.metadata.annotations.get(names.PROBE_ANNOTATION, "")
+    status = repository.status
+    return bool(asked) and (asked != status.handled_request or status.probing)
+
+
+def repository_opened(status: S, world: World, owner: Owner) -> tuple[S, Plan[S] | None]:
+    """See that the repository opens with the run's own credentials, and is the one it was.
+
+    Returns the status with the repository's id and no plan once it is, or else the plan to follow.
+    """
+    assert world.repository is not None
+    job = world.jobs.get(job_name(owner.name, owner.uid, ACCESS))
+    if job is None:
+        made = ApplyJob(access_job(owner, world.repository.spec, world.image))
+        return status, Plan(changed(status, message="opening the repository"), (made,), again_seconds=WAITING)
+    report = report_of(job, AccessReport) if job.succeeded else None
+    failure = _failure(job, report, world.repository, world.now)
+    if failure is not None:
+        return status, _not_opened(status, world, job, failure)
+    if report is None:
+        message = job.stuck or "opening the repository"
+        return status, Plan(changed(status, message=message), again_seconds=WAITING)
+    return changed(status, repository_id=report.repository_id, repository_wait_since=None), None
+
+
+def _failure(
+    job: JobState, report: AccessReport | None, repository: BackupRepository, now: datetime
+) -> Failure | None:
+    if job.failed or (job.succeeded and report is None):
+        return failure_of(job, AccessReport, Reason.REPOSITORY_NOT_READY)
+    pinned = repository.status.repository_id
+    if report is not None and pinned and report.repository_id != pinned:
+        return Failure(
+            Reason.REPOSITORY_REPLACED,
+            f"the repository has id {report.repository_id[:10]}, but it was {pinned[:10]} before",
+        )
+    return cannot_start(job, now)
+
+
+def _not_opened(status: S, world: World, job: JobState, failure: Failure) -> Plan[S]:
+    """Fail, but for what passes by itself: then wait as if the run had never begun, and open it again later."""
+    assert world.repository is not None
+    if failure.reason not in _PASSES:
+        removal = () if job.finished else (DeleteJob(job.name),)
+        return Plan(failing(status, failure, world.now), removal, again_seconds=SOON)
+    name = world.repository.metadata.name
+    plan = _waiting(status, f"waiting for repository {name}: {failure.message}", world.now)
+    if plan.status.reason:
+        return plan
+    return Plan(plan.status, (RequestProbe(name), DeleteJob(job.name)), again_seconds=WAITING)

@@ -1,0 +1,131 @@
+"""The store is away for a while: nothing piles up, nothing stops, and all goes on by itself."""
+
+import asyncio
+from typing import Literal
+
+import pytest
+
+from becalm_engine.contract import AccessReport, Problem
+from becalm_operator.api.backup import Backup, BackupSpec, Phase
+from becalm_operator.api.base import LocalReference, Metadata, time_text
+from becalm_operator.api.names import SCHEDULED_ANNOTATION
+from becalm_operator.api.schedule import BackupSchedule, BackupScheduleSpec, BackupTemplate
+from tests.operator.fake.controllers import tick
+from tests.operator.fake.lab import SHOP
+from tests.operator.fake.objects import Script
+from tests.operator.fake.wrapped import Counting, Dying, OperatorDiedError
+from tests.operator.simulation.invariants import check_always, check_end
+from tests.operator.simulation.shop import RUN, WEB, Operator, Shop
+
+AWAY = Script(
+    exit_code=1,
+    report=AccessReport(exit_code=1, error=Problem("StorageUnavailable", "no route to host")).to_json(),
+)
+
+
+async def open_shop(policy: Literal["Forbid", "Allow"]) -> Shop:
+    shop = await Shop.open()
+    spec = BackupSpec(repository_ref=LocalReference(name="main"), workloads=(WEB,))
+    schedule = BackupSchedule(
+        metadata=Metadata(name="minutely", namespace=SHOP),
+        spec=BackupScheduleSpec(
+            schedule="* * * * *", concurrency_policy=policy, template=BackupTemplate(spec=spec)
+        ),
+    )
+    await shop.lab.make(schedule)
+    return shop
+
+
+async def work(shop: Shop, operator: Operator, ticks: int) -> None:
+    for _ in range(ticks):
+        await operator.work()
+        check_always(shop)
+        tick(shop.state)
+
+
+def backups(shop: Shop) -> list[Backup]:
+    return [one for one in shop.state.resources.values() if isinstance(one, Backup)]
+
+
+@pytest.mark.parametrize("policy", ["Forbid", "Allow"])
+def test_a_store_that_is_away_makes_nothing_pile_up(policy: Literal["Forbid", "Allow"]) -> None:
+    async def play() -> tuple[Shop, list[str]]:
+        shop = await open_shop(policy)
+        shop.script("access", AWAY)
+        counting = Counting(shop.cluster)
+        operator = Operator(shop.state, counting)
+        await work(shop, operator, 600)
+        return shop, counting.calls
+
+    shop, calls = asyncio.run(play())
+
+    (waiting,) = backups(shop)
+    assert waiting.status.phase is Phase.PENDING
+    assert "no route to host" in waiting.status.message
+    assert shop.cluster.stops == []
+    # one of the run, which found out, and the probes: after 15, 30, 60, 120, 240 and then each 300 seconds
+    assert calls.count("apply ApplyJob") <= 8
+
+
+@pytest.mark.parametrize("policy", ["Forbid", "Allow"])
+def test_when_the_store_is_back_one_run_makes_up_for_all_that_were_missed(
+    policy: Literal["Forbid", "Allow"],
+) -> None:
+    async def play() -> tuple[Shop, str]:
+        shop = await open_shop(policy)
+        shop.script("access", AWAY)
+        operator = Operator(shop.state, shop.cluster)
+        await work(shop, operator, 600)
+        back = time_text(shop.state.now)
+        del shop.state.scripts["access"]
+        for _ in range(360):
+            await work(shop, operator, 1)
+            if any(one.status.phase is Phase.SUCCEEDED for one in backups(shop)):
+                break
+        await work(shop, operator, 20)
+        return shop, back
+
+    shop, back = asyncio.run(play())
+
+    missed = [one for one in backups(shop) if one.metadata.annotations[SCHEDULED_ANNOTATION] < back]
+    assert len(missed) <= 2  # the one that waited, and the newest of the others
+    assert missed[0].status.phase is Phase.SUCCEEDED
+
+
+async def die_at(at: int) -> tuple[Shop, list[str], bool]:
+    """Let the store be away for two minutes, and the operator die at a call."""
+    shop = await Shop.open()
+    await shop.back_up()
+    shop.script("access", AWAY)
+    counting = Counting(shop.cluster)
+    operator, died = Operator(shop.state, Dying(counting, at, after=True)), False
+    for moment in range(500):
+        if moment == 120:
+            del shop.state.scripts["access"]
+        try:
+            await work(shop, operator, 1)
+        except OperatorDiedError:
+            operator, died = Operator(shop.state, shop.cluster), True
+        if shop.is_over(RUN):
+            break
+    check_end(shop)
+    return shop, counting.calls, died
+
+
+@pytest.mark.slow
+def test_a_death_during_an_outage_does_no_harm() -> None:
+    async def play() -> str:
+        _, calls, _ = await die_at(10**9)
+        harm = []
+        for at, call in enumerate(calls):
+            if call.startswith(("load", "observe")):
+                continue
+            shop, _, died = await die_at(at)
+            run = shop.run()
+            if not died or run is None or run.status.phase is not Phase.SUCCEEDED:
+                harm.append(f"died after call {at} ({call}): {run and run.status.message}")
+        return "\n".join(harm)
+
+    harm = asyncio.run(play())
+
+    assert not harm, harm
