@@ -6,11 +6,11 @@
 `r` is stored unmasked; Poly1305 clamps it itself.
 """
 
-import hmac
 import threading
 from dataclasses import dataclass, field
 from typing import Self
 
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.ciphers.modes import CTR, ECB
@@ -80,8 +80,10 @@ class Envelope(threading.local):
             raise DamagedError(f"{len(sealed)} bytes are too short for anything sealed")
         view = memoryview(sealed)
         iv, ciphertext = bytes(view[:IV_BYTES]), view[IV_BYTES:-TAG_BYTES]
-        if not hmac.compare_digest(self._tag(iv, ciphertext), view[-TAG_BYTES:]):
-            raise DamagedError("the message authentication code is wrong")
+        try:
+            Poly1305.verify_tag(self._mac_r + self._block.update(iv), ciphertext, bytes(view[-TAG_BYTES:]))
+        except InvalidSignature:
+            raise DamagedError("the message authentication code is wrong") from None
         self._stream.reset_nonce(iv)
         return self._stream.update(ciphertext)
 

@@ -4,25 +4,35 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+import orjson
+
 from becalm_engine.errors import DamagedError
 
 INT64, UINT32, UINT64 = (1 << 63) - 1, (1 << 32) - 1, (1 << 64) - 1
 """Nobody writes larger numbers, and what reckons with them further on could not hold them."""
 
 
-def parse_object(text: bytes, what: str) -> dict[str, Any]:
-    """Return the JSON object in `text`.
+def parse_object(text: bytes, what: str, *, exact: bool = False) -> dict[str, Any]:
+    """Return the JSON object in `text`. Numbers above 64 bits may come as floats, unless they must be `exact`.
 
     Raises:
         DamagedError: It is not JSON, or no object, or nested beyond reason.
     """
     try:
-        document = json.loads(text)
+        document = json.loads(text) if exact else _loaded(text)
     except (ValueError, RecursionError) as error:
         raise DamagedError(f"{what} is not valid JSON: {error}") from error
     if not isinstance(document, dict):
         raise DamagedError(f"{what} is not a JSON object")
     return document
+
+
+def _loaded(text: bytes) -> Any:
+    """Parse JSON quickly. What the quick parser refuses, as lone surrogates, may still be what others write."""
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return json.loads(text)
 
 
 def text_of(document: Mapping[str, Any], key: str, what: str, default: str | None = None) -> str:

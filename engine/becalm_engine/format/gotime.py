@@ -45,8 +45,13 @@ def decode(text: object) -> int:
         DamagedError: It is no RFC 3339 time.
     """
     # almost all times are ours: in UTC, and many in one second
-    if isinstance(text, str) and text.endswith("Z") and text[19:20] == "." and text[20:-1].isdecimal():
-        return _decoded(text[:19] + "Z")[0] + _fraction(text[20:-1])
+    if (
+        isinstance(text, str)
+        and text[19:20] == "."
+        and text[-1] == "Z"
+        and (digits := text[20:-1]).isdecimal()
+    ):
+        return _decoded(text[:19] + "Z")[0] + int(digits if len(digits) == 9 else digits[:9].ljust(9, "0"))
     return _decoded(_text(text))[0]
 
 

@@ -51,7 +51,7 @@ def decode(text: bytes) -> list[tuple[PackID, list[PackedBlob]]]:
 def _blob(entry: dict[str, Any]) -> PackedBlob:
     offset, length, plain = entry["offset"], entry["length"], entry.get("uncompressed_length", 0)
     if not (
-        type(offset) is type(length) is type(plain) is int
+        int is type(offset) is type(length) is type(plain)
         and 0 <= offset <= MAX_PACK_BYTES
         and OVERHEAD_BYTES <= length <= MAX_STORED_BYTES
         and 0 <= plain <= MAX_PACK_BYTES

@@ -9,7 +9,7 @@ import stat
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, cast
 
 from becalm_engine.errors import DamagedError
 from becalm_engine.format import gojson, gotime
@@ -34,7 +34,9 @@ _NUMBERS = {
     "links": UINT64, "device": UINT64,
 }  # fmt: skip
 """The numbers of a node, and how large each may be."""
-_INTEGERS = {int}
+_TEXTS = (("name", None), ("user", ""), ("group", ""))
+_GENERIC = b'"generic_attributes"'
+"""Names a field that may hold anything, and is kept as it is."""
 
 
 @dataclass(slots=True)
@@ -80,6 +82,8 @@ def go_mode(kind: str, mode: int) -> int:
 def unix_mode(flags: int) -> int:
     """Return Unix' permission and set-id bits of Go's `os.FileMode`."""
     mode = flags & _PERMISSION_BITS
+    if mode == flags:
+        return mode
     for unix, go in _GO_SPECIAL_BITS:
         if flags & go:
             mode |= unix
@@ -191,7 +195,8 @@ def decode_node(text: str) -> Node:
     Raises:
         DamagedError: It is none.
     """
-    return _node(parse_object(text.encode("utf-8", "surrogatepass"), "tree"))
+    raw = text.encode("utf-8", "surrogatepass")
+    return _node(parse_object(raw, "tree", exact=_GENERIC in raw))
 
 
 def decode_tree(text: bytes) -> list[Node]:
@@ -202,7 +207,7 @@ def decode_tree(text: bytes) -> list[Node]:
     Raises:
         DamagedError: It is not a tree.
     """
-    nodes = parse_object(text, "tree").get("nodes")
+    nodes = parse_object(text, "tree", exact=_GENERIC in text).get("nodes")
     if nodes is None:
         return []
     if not isinstance(nodes, list):
@@ -213,14 +218,18 @@ def decode_tree(text: bytes) -> list[Node]:
 def _node(document: object) -> Node:
     if not isinstance(document, dict):
         raise DamagedError("tree: a node is not an object")
-    kind = document.get("type")
+    get = document.get
+    kind = get("type")
     if not isinstance(kind, str) or kind not in _TYPES:
         raise DamagedError(f"tree: unknown node type {kind!r:.40}")
     mode, uid, gid, inode, device_id, size, links, device = _numbers(document)
-    mtime, atime, ctime = document.get("mtime"), document.get("atime"), document.get("ctime")
+    mtime, atime, ctime = get("mtime"), get("atime"), get("ctime")
     modified = _time(mtime)
+    name, user, group = get("name"), get("user", ""), get("group", "")
+    if not (str is type(name) is type(user) is type(group)) or not (name + user + group).isascii():
+        name, user, group = (text_of(document, key, "tree", default) for key, default in _TEXTS)
     node = Node(
-        unquote(text_of(document, "name", "tree")),
+        unquote(name),
         kind,
         unix_mode(mode),
         modified,
@@ -228,38 +237,52 @@ def _node(document: object) -> Node:
         modified if ctime == mtime else _time(ctime),
         uid,
         gid,
-        text_of(document, "user", "tree", ""),
-        text_of(document, "group", "tree", ""),
+        user,
+        group,
         inode,
         device_id,
         size,
         links,
+        device=device,
     )
-    node.device = device
     _read_rest(node, document)
     return node
 
 
-def _numbers(document: Mapping[str, Any]) -> tuple[int, ...]:
-    """Return the numbers of a node. All are asked for at once: trees have millions of nodes, and few are wrong."""
+def _numbers(document: Mapping[str, Any]) -> tuple[int, int, int, int, int, int, int, int]:
+    """Return the numbers of a node. All are judged at once: trees have millions of nodes, and few are wrong."""
     get = document.get
-    numbers = tuple([get(name, 0) for name in _NUMBERS])
-    if set(map(type, numbers)) == _INTEGERS and all(map(_at_most, numbers, _NUMBERS.values())):
-        return numbers
-    return tuple(number_of(document, name, "tree", 0, largest=most) for name, most in _NUMBERS.items())
+    mode, uid, gid = get("mode", 0), get("uid", 0), get("gid", 0)
+    inode, device_id, size = get("inode", 0), get("device_id", 0), get("size", 0)
+    links, device = get("links", 0), get("device", 0)
+    whole = int is type(mode) is type(uid) is type(gid) is type(inode) is type(device_id)
+    if not (whole and int is type(size) is type(links) is type(device)) or not (
+        0 <= mode | uid | gid | inode | device_id | size | links | device <= UINT64
+        and uid | gid <= UINT32
+        and size <= INT64
+    ):
+        raise _fault_of_numbers(document)
+    return mode, uid, gid, inode, device_id, size, links, device
 
 
-def _at_most(number: int, most: int) -> bool:
-    return 0 <= number <= most
+def _fault_of_numbers(document: Mapping[str, Any]) -> DamagedError:
+    """Return the error that names the number that is wrong."""
+    try:
+        for name, most in _NUMBERS.items():
+            number_of(document, name, "tree", 0, largest=most)
+    except DamagedError as error:
+        return error
+    raise AssertionError("all of its numbers are right")
 
 
 def _read_rest(node: Node, document: Mapping[str, Any]) -> None:
     """Read what only some types of node have."""
     if node.type == FILE:
-        content = document.get("content") or ()
-        if not isinstance(content, list | tuple):
-            raise DamagedError("tree: content is not a list")
-        node.content = tuple([BlobID(parse_id(blob)) for blob in content])
+        content = document.get("content")
+        if content:
+            if not isinstance(content, list):
+                raise DamagedError("tree: content is not a list")
+            node.content = cast("tuple[BlobID, ...]", tuple([parse_id(blob) for blob in content]))
     elif node.type == DIR:
         node.subtree = BlobID(parse_id(document.get("subtree")))
     elif node.type == SYMLINK:

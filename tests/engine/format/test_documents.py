@@ -1,7 +1,10 @@
+import json
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from becalm_engine.errors import DamagedError
 from becalm_engine.format import config, index_file, key_file, lock_file, snapshot
@@ -16,6 +19,46 @@ from becalm_engine.ids import BlobID
 def test_what_is_no_object_is_damage(text: bytes) -> None:
     with pytest.raises(DamagedError, match="thing"):
         parse_object(text, "thing")
+
+
+fragments = st.sampled_from(
+    [
+        *'{}[]:, \n\t"\\\0\x7f',
+        '"a"', '"b"', "{}", "[]", "null", "true", "0", "-0", "1.0", "01", "1e400", "NaN", "-Infinity", "+1", ".5", "1.",
+        str(2**63), str(2**64 - 1), str(-(2**63)), '"\\ud800"', '"\\ud83d\\ude00"', '"\\u00e9"', '"\u00e9"', '"\\x"',
+        '"a\nb"', '{"a":1,"a":2}', "\ufeff", "\ud800", "[" * 1100, "]" * 1100,
+    ]
+)  # fmt: skip
+documents = st.lists(fragments, max_size=6).map(
+    lambda parts: ('{"k":' + "".join(parts) + "}").encode("utf-8", "surrogatepass")
+)
+
+
+@given(documents)
+@example(b'{"k":"\xff"}')
+@example(b'{"\xff":1}')
+@example(b"\xff\xfe{\0}\0")
+@settings(max_examples=500)
+def test_read_quickly_is_read_exactly(text: bytes) -> None:
+    try:
+        parse_object(text, "thing", exact=True)
+    except DamagedError:
+        with pytest.raises(DamagedError):
+            parse_object(text, "thing")
+    else:
+        expected = json.loads(text, parse_int=_of_64_bits)
+        assert repr(parse_object(text, "thing")) == repr(expected)  # NaN equals nothing, and 1 equals 1.0
+
+
+def _of_64_bits(digits: str) -> int | float:
+    number = int(digits)
+    return number if -(2**63) <= number < 2**64 else float(digits)
+
+
+def test_larger_numbers_are_exact_where_that_is_asked_for() -> None:
+    text = b'{"k":%d}' % 2**70
+
+    assert parse_object(text, "thing", exact=True) == {"k": 2**70}
 
 
 def test_an_absent_field_takes_its_default_or_is_damage() -> None:

@@ -13,6 +13,7 @@ from becalm_engine.format.tree import (
     FILE,
     SYMLINK,
     Node,
+    decode_node,
     decode_tree,
     encode_node,
     encode_tree,
@@ -252,3 +253,27 @@ def test_disorder_and_twins_are_told(names: tuple[bytes, ...], fault: str) -> No
     (told,) = faults_of_order(map(node, names))
 
     assert fault in told
+
+
+def test_what_may_be_anything_is_kept_exactly() -> None:
+    text = encode_tree([encode_node(FULL).replace('"uid"', f'"generic_attributes":{{"a":{2**70}}},"uid"')])
+
+    (read,) = decode_tree(text)
+
+    assert read.generic_attributes == {"a": 2**70}
+    assert decode_node(encode_node(read)) == read
+
+
+@pytest.mark.parametrize(
+    ("name", "largest"),
+    [
+        *((name, 2**64 - 1) for name in ("mode", "inode", "device_id", "links", "device")),
+        *(("uid", 2**32 - 1), ("gid", 2**32 - 1), ("size", 2**63 - 1)),
+    ],
+)
+def test_each_number_has_its_bounds(name: str, largest: int) -> None:
+    for wrong in (-1, largest + 1, True, 1.0, "1", None):
+        with pytest.raises(DamagedError, match=f"tree: {name} is not a whole number from 0 to {largest}"):
+            decode_node(json.dumps({**DOCUMENT, name: wrong}))
+    for right in (0, largest):
+        decode_node(json.dumps({**DOCUMENT, name: right}))
