@@ -1,10 +1,12 @@
 """A cluster by kind: its node is a container of a Docker engine."""
 
 import json
+import shlex
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from e2e import snapshots
 from e2e.paths import Places
 from e2e.processes import Processes, until
 from e2e.s3 import S3Server
@@ -12,6 +14,25 @@ from e2e.shell import run, say, succeeds
 
 _NAME = "becalm-e2e"
 _NODE = f"{_NAME}-control-plane"
+
+
+@dataclass(frozen=True, slots=True)
+class _Host:
+    """The container that is the node, as `snapshots` sees it: programs are copied into it and run there."""
+
+    places: Places
+    kubelet: str = "/var/lib/kubelet"
+    kubeconfig: str = "/etc/kubernetes/admin.conf"
+    data: str = "/var/lib/becalm-csi"
+    node: str = _NODE
+
+    def run(self, program: str, *flags: str) -> None:
+        # the kernel knows a process by no more than 15 characters of its name
+        if succeeds(["docker", "exec", _NODE, "pgrep", "-x", program[:15]]):
+            return
+        run(["docker", "cp", self.places.binary(program), f"{_NODE}:/usr/local/bin/{program}"])
+        log = f"exec {program} {shlex.join(flags)} >>/var/log/{program}.log 2>&1"
+        run(["docker", "exec", "--detach", _NODE, "sh", "-c", log])
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +68,7 @@ class KindCluster:
             config = Path(__file__).parent / "kind.yaml"
             create = ["create", "cluster", "--config", str(config), "--kubeconfig", str(self.kubeconfig)]
             run(self._kind(*create, "--wait", "120s"), seconds=600)
+        snapshots.start(_Host(self.places), self.places)
         self.s3.start()
 
     def down(self) -> None:

@@ -6,9 +6,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from e2e import containers, network, packages, traces
+from e2e import containers, network, packages, snapshots, traces
 from e2e.containers import Containers
-from e2e.control_plane import ControlPlane
+from e2e.control_plane import NODE, ControlPlane
 from e2e.image import Builder
 from e2e.paths import Places, SetUpError
 from e2e.processes import Processes, until
@@ -17,6 +17,31 @@ from e2e.shell import say, succeeds
 
 _NODE_SECONDS = 90
 _RECORDS = "processes"
+
+
+@dataclass(frozen=True, slots=True)
+class _Host:
+    """This machine, as `snapshots` sees it."""
+
+    places: Places
+    processes: Processes
+    node: str = NODE
+
+    @property
+    def kubelet(self) -> str:
+        return str(self.places.state / "kubelet")
+
+    @property
+    def kubeconfig(self) -> str:
+        return str(self.places.kubeconfig)
+
+    @property
+    def data(self) -> str:
+        return str(self.places.state / "csi")
+
+    def run(self, program: str, *flags: str) -> None:
+        if not self.processes.runs(program):
+            self.processes.start(program, [self.places.binary(program), *flags])
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +75,7 @@ class PlainCluster:
     def up(self) -> None:
         """Start everything, in the order in which each needs the one before."""
         if self._is_well():
+            self._start_snapshots()
             self.s3.start()
             return
         packages.require()
@@ -69,12 +95,16 @@ class PlainCluster:
         self._start_provisioner()
         self.s3.start()
         self._processes.wait("kubelet", plane.node_is_ready, seconds=_NODE_SECONDS)
+        self._start_snapshots()
         say(f"the node is ready after {time.monotonic() - began:.1f} s; KUBECONFIG={self.kubeconfig}")
 
     def _start_provisioner(self) -> None:
         folder = self.places.state / "volumes"
         command = [sys.executable, "-m", "e2e.provisioner", str(self.kubeconfig), str(folder)]
         self._processes.start("provisioner", command)
+
+    def _start_snapshots(self) -> None:
+        snapshots.start(_Host(self.places, self._processes), self.places)
 
     def _is_well(self) -> bool:
         started = self._processes.names()

@@ -9,7 +9,7 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,15 +31,21 @@ class Tool:
     version: str
     pace: str
     flags: tuple[str, ...] = ()
+    within: str = ""
+    """The folder of ours whose module builds it, for a package that cannot be built by itself."""
+    files: str = ""
+    """It is no program, but these files of the module `package`, one after the other."""
 
     @property
     def folder(self) -> Path | None:
         """Our own source, if it is ours."""
-        return _SOURCES / self.package if "/" not in self.package else None
+        own = self.within or self.package
+        return _SOURCES / own if "/" not in own else None
 
     def stamp(self) -> str:
         """Return what the binary depends on, as a digest."""
-        digest = hashlib.sha256(repr((self.package, self.version, self.flags)).encode())
+        what = (self.package, self.version, self.flags, *filter(None, (self.within, self.files)))
+        digest = hashlib.sha256(repr(what).encode())
         for path in sorted(self.folder.iterdir()) if self.folder else ():
             digest.update(path.name.encode() + path.read_bytes())
         return digest.hexdigest()
@@ -61,8 +67,22 @@ def tools() -> tuple[Tool, ...]:
         Tool("restic-0.19", restic, "v0.19.1", "a minute"),
         Tool("restic-0.18", restic, "v0.18.1", "half a minute"),
         Tool("restic-0.14", restic, "v0.14.0", "half a minute"),
+        *_snapshot_tools(),
         Tool("helm", "helm.sh/helm/v3/cmd/helm", "v3.22.0", "a minute"),
         Tool("kube", "kube", KUBERNETES, "five minutes on two cores", _kubernetes_flags()),
+    )
+
+
+def _snapshot_tools() -> tuple[Tool, ...]:
+    """Return what a cluster needs for CSI snapshots: Kubernetes' own controllers, and a driver of ours."""
+    snapshotter = "github.com/kubernetes-csi/external-snapshotter"
+    command, version = f"{snapshotter}/v8/cmd", "v8.7.0"
+    definitions = "config/crd/snapshot.storage.k8s.io_*.yaml"
+    return (
+        Tool("csi-driver", "csi", "1", "a minute"),
+        Tool("csi-snapshotter", f"{command}/csi-snapshotter", version, "half a minute", within="csi"),
+        Tool("snapshot-controller", f"{command}/snapshot-controller", version, "half a minute", within="csi"),
+        Tool("snapshot-crds.yaml", f"{snapshotter}/client/v8", "v8.6.0", "a second", (), "csi", definitions),
     )
 
 
@@ -118,24 +138,31 @@ def _build(tool: Tool, where: Places) -> None:
     """Build into a folder of its own and rename into place, so that what is there is always whole."""
     where.binaries.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=where.cache) as scratch:
+        built = Path(scratch) / "built"
         flags = ["-trimpath", "-ldflags", " ".join(("-s", "-w", *tool.flags))]
         environment = {"CGO_ENABLED": "0", "GOBIN": scratch, "GOFLAGS": "-mod=mod"}
         if tool.folder is not None:
             source = Path(scratch) / "source"
             shutil.copytree(tool.folder, source)
-            run(
-                ["go", "build", *flags, "-o", f"{scratch}/built", "."],
-                cwd=source,
-                env=environment,
-                seconds=3000,
-            )
-            built = Path(scratch) / "built"
+            if tool.files:
+                built.write_text(_files(tool, source, environment))
+            else:
+                package = tool.package if tool.within else "."
+                command = ["go", "build", *flags, "-o", str(built), package]
+                run(command, cwd=source, env=environment, seconds=3000)
         else:
             target = f"{tool.package}@{tool.version}"
             run(["go", "install", *flags, target], cwd=Path(scratch), env=environment, seconds=3000)
             built = Path(scratch) / Path(tool.package).name
         built.replace(where.binaries / tool.name)
     (where.binaries / f".{tool.name}.stamp").write_text(tool.stamp())
+
+
+def _files(tool: Tool, source: Path, environment: Mapping[str, str]) -> str:
+    """Return the files of a module that is none of ours."""
+    run(["go", "mod", "download"], cwd=source, env=environment, seconds=3000)
+    folder = run(["go", "list", "-m", "-f", "{{.Dir}}", tool.package], cwd=source, env=environment).strip()
+    return "\n".join(path.read_text() for path in sorted(Path(folder).glob(tool.files)))
 
 
 @contextmanager
