@@ -17,6 +17,7 @@ from becalm_operator.api.base import SecretKeyReference
 from becalm_operator.api.repository import BackupRepositorySpec, ClaimStorage, Storage
 from becalm_operator.cluster.port import R, Resource
 from becalm_operator.manifests.jobs import Image, Owner, access_job
+from e2e import snapshots
 from e2e.image import IMAGE
 from e2e.kubectl import Document, Kubectl, NeverHappenedError
 
@@ -51,6 +52,16 @@ class RealLab:
 
     async def make_claim(self, name: str, labels: Mapping[str, str] | None = None) -> None:
         self._kubectl.apply(_claim(name, labels or {}))
+
+    async def make_csi_claim(self, name: str) -> None:
+        document = _claim(name, {})
+        document["spec"]["storageClassName"] = snapshots.STORAGE_CLASS
+        self._kubectl.apply(document)
+
+    async def attach(self, claim: str) -> None:
+        found = self._kubectl.get("pvc", claim)
+        assert found is not None
+        self._kubectl.apply(_attachment(f"{self.namespace}-{claim}", found["spec"]["volumeName"]))
 
     async def make_deployment(
         self, name: str, *, replicas: int, claims: Sequence[str] = (), owner: str = ""
@@ -166,6 +177,17 @@ def _claim(name: str, labels: Mapping[str, str]) -> Document:
         "metadata": {"name": name, "labels": dict(labels)},
         "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Mi"}}},
     }
+
+
+def _attachment(name: str, volume: str) -> Document:
+    """Return what says that a volume is attached to a node that nobody knows: no driver acts on it."""
+    spec = {
+        "attacher": "nobody.example.org",
+        "nodeName": "nowhere",
+        "source": {"persistentVolumeName": volume},
+    }
+    api = "storage.k8s.io/v1"
+    return {"apiVersion": api, "kind": "VolumeAttachment", "metadata": {"name": name}, "spec": spec}
 
 
 def _workload(kind: str, name: str, replicas: int, claims: Sequence[str]) -> Document:

@@ -45,6 +45,7 @@ class Lab:
             "image.tag": tag,
             "image.pullPolicy": "Never",
             "extraKinds": "{widgets.example.org}",
+            "volumeSnapshots.enabled": "true",
             # the tag stays the same, so that this is what makes a changed image roll out
             "podAnnotations.becalm\\.dev/image": archive.stem,
         }

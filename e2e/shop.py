@@ -39,6 +39,8 @@ class Workload:
     """What it runs instead; it has to make /tmp/ready."""
     port: int = 0
     """Where it listens, behind a Service of its name."""
+    storage_class: str = ""
+    """Its claim's storage class; the default one if empty."""
 
     @property
     def claim(self) -> str:
@@ -67,12 +69,14 @@ class Workload:
         workload = {"apiVersion": "apps/v1", "kind": self.kind, "metadata": metadata, "spec": spec}
         if self.kind == "StatefulSet":
             spec["serviceName"] = self.name
-            spec["volumeClaimTemplates"] = [{"metadata": {"name": "data"}, "spec": _claim_spec()}]
+            spec["volumeClaimTemplates"] = [
+                {"metadata": {"name": "data"}, "spec": _claim_spec(self.storage_class)}
+            ]
             return [*self._service(), workload]
         spec["template"]["spec"]["volumes"] = [
             {"name": "data", "persistentVolumeClaim": {"claimName": self.claim}}
         ]
-        return [claim(self.claim), *self._service(), workload]
+        return [claim(self.claim, self.storage_class), *self._service(), workload]
 
     def _service(self) -> list[Document]:
         if not self.port:
@@ -93,18 +97,19 @@ class Workload:
         return {"terminationGracePeriodSeconds": 30, "containers": [container]}
 
 
-def claim(name: str) -> Document:
-    """Return a claim of the default class."""
+def claim(name: str, storage_class: str = "") -> Document:
+    """Return a claim, of the default storage class unless one is named."""
     return {
         "apiVersion": "v1",
         "kind": "PersistentVolumeClaim",
         "metadata": {"name": name},
-        "spec": _claim_spec(),
+        "spec": _claim_spec(storage_class),
     }
 
 
-def _claim_spec() -> Document:
-    return {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
+def _claim_spec(storage_class: str) -> Document:
+    spec: Document = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
+    return {**spec, "storageClassName": storage_class} if storage_class else spec
 
 
 def secret(name: str, values: Mapping[str, str]) -> Document:

@@ -163,6 +163,39 @@ def test_pods_meet_the_restricted_standard(render: Render) -> None:
             assert context["capabilities"] == {"drop": ["ALL"]}
 
 
+_SEEN_FOR_SNAPSHOTS = {
+    ("snapshot.storage.k8s.io", "volumesnapshotclasses", "list"),
+    ("storage.k8s.io", "storageclasses", "get"),
+    ("storage.k8s.io", "volumeattachments", "list"),
+    ("", "persistentvolumes", "get"),
+}
+
+
+@pytest.mark.parametrize("values", [(), ("watchNamespaces={shop}",)])
+def test_snapshots_take_permissions_that_are_asked_for(render: Render, values: tuple[str, ...]) -> None:
+    without = render(*values)
+    documents = render(*values, "volumeSnapshots.enabled=true")
+
+    more = _granted(_rules(documents, "becalm-becalm")) - _granted(_rules(without, "becalm-becalm"))
+    snapshots = ("snapshot.storage.k8s.io", "volumesnapshots")
+    assert more == {(*snapshots, verb) for verb in ("list", "create", "delete")}
+    assert _granted(_rules(documents, "becalm-becalm-volumes")) == _SEEN_FOR_SNAPSHOTS
+    assert _rules(without, "becalm-becalm-volumes") == []
+    (binding,) = [
+        one
+        for one in of_kind(documents, "ClusterRoleBinding")
+        if one["roleRef"]["name"] == "becalm-becalm-volumes"
+    ]
+    assert [one["name"] for one in binding["subjects"]] == ["becalm"]
+
+
+@pytest.mark.parametrize("enabled", ["true", "false"])
+def test_the_operator_may_touch_no_claim(render: Render, enabled: str) -> None:
+    granted = _granted(_rules(render(f"volumeSnapshots.enabled={enabled}"), "becalm-becalm"))
+
+    assert {verb for _, resource, verb in granted if resource == "persistentvolumeclaims"} == {"list"}
+
+
 def test_uninstalling_starts_what_is_held_down_first(render: Render) -> None:
     (job,) = of_kind(render(), "Job")
 

@@ -105,6 +105,11 @@ seccompProfile: {type: RuntimeDefault}
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create]
+{{- if .Values.volumeSnapshots.enabled }}
+- apiGroups: [snapshot.storage.k8s.io]
+  resources: [volumesnapshots]
+  verbs: [list, create, delete]
+{{- end }}
 {{- end }}
 
 {{/* Kinds that need not be there: KEDA's, and those that the user names by their CustomResourceDefinitions. */}}

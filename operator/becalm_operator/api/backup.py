@@ -9,6 +9,7 @@ from becalm_operator.api.base import Duration, LocalReference, Metadata, Model, 
 from becalm_operator.api.conditions import Condition
 from becalm_operator.api.downtime import DowntimeParts, Forecast
 from becalm_operator.api.limits import Needs
+from becalm_operator.api.snapshots import Capture, VolumeSnapshotStatus
 from becalm_operator.api.switches import NATIVE, resource_name
 
 
@@ -23,6 +24,7 @@ class Phase(enum.StrEnum):
     CAPTURING = "Capturing"
     RESTORING = "Restoring"
     RESUMING = "Resuming"
+    UPLOADING = "Uploading"
     FINISHING = "Finishing"
     SUCCEEDED = "Succeeded"
     FAILED = "Failed"
@@ -148,7 +150,12 @@ class Guards(Model):
 class BackupSpec(Model):
     """Stop workloads, back up their claims at one point in time, start them again."""
 
-    rules: ClassVar = {each_named_once("self.workloads"): "a workload is named twice"}
+    rules: ClassVar = {
+        each_named_once("self.workloads"): "a workload is named twice",
+        "self.capture == 'Snapshot' || (!has(self.volumeSnapshotClassName) && !has(self.cloneStorageClassName))": (
+            "volumeSnapshotClassName and cloneStorageClassName are for capture: Snapshot"
+        ),
+    }
     repository_ref: LocalReference
     """The BackupRepository, of the same namespace."""
     workloads: Annotated[tuple[WorkloadReference, ...], Field(min_length=1, max_length=32)]
@@ -165,6 +172,13 @@ class BackupSpec(Model):
     """How to stop."""
     guards: Guards = Guards()
     """What not to believe."""
+    capture: Capture = "Direct"
+    """Direct: movers read the claims while the workloads are down. Snapshot: CSI snapshots are made while they are
+    down; the workloads are started as soon as the snapshots are ready, and movers read copies of the claims then."""
+    volume_snapshot_class_name: Name | None = None
+    """For Snapshot: the VolumeSnapshotClass. By default the default one of each claim's driver, or its only one."""
+    clone_storage_class_name: Name | None = None
+    """For Snapshot: the storage class of the temporary claims that movers read. By default each claim's own."""
 
 
 class WorkloadStatus(Model):
@@ -214,6 +228,8 @@ class VolumeStatus(Model):
     """How much the volume holds."""
     bytes_added: int = 0
     """How much was uploaded."""
+    snapshot: VolumeSnapshotStatus | None = None
+    """With capture: Snapshot, what stands between the claim and the mover."""
     error: str = ""
     """What went wrong with it."""
 

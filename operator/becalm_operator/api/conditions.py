@@ -27,6 +27,8 @@ class Reason(enum.StrEnum):
     CLAIM_IN_USE = "ClaimInUse"
     NO_CLAIMS = "NoClaims"
     TOO_MANY_CLAIMS = "TooManyClaims"
+    SNAPSHOTS_UNAVAILABLE = "SnapshotsUnavailable"
+    SNAPSHOT_UNSUPPORTED = "SnapshotUnsupported"
     BACKUP_NOT_FOUND = "BackupNotFound"
     SNAPSHOT_NOT_FOUND = "SnapshotNotFound"
     # about the repository
@@ -48,6 +50,7 @@ class Reason(enum.StrEnum):
     DOWNTIME_EXCEEDED = "DowntimeExceeded"
     TAINTED = "Tainted"
     WORKLOAD_CHANGED = "WorkloadChanged"
+    SNAPSHOT_FAILED = "SnapshotFailed"
     MOVER_FAILED = "MoverFailed"
     MOVER_NOT_STARTED = "MoverNotStarted"
     FILES_UNREADABLE = "FilesUnreadable"
@@ -78,6 +81,8 @@ EXPLANATIONS: dict[Reason, str] = {
     Reason.CLAIM_IN_USE: "Pods that this run would not stop mount a claim.",
     Reason.NO_CLAIMS: "The workloads mount no claims, or all were excluded.",
     Reason.TOO_MANY_CLAIMS: "One Backup can take 64 claims.",
+    Reason.SNAPSHOTS_UNAVAILABLE: "The cluster has no VolumeSnapshots, or the operator may not make them.",
+    Reason.SNAPSHOT_UNSUPPORTED: "A claim's driver has no fitting VolumeSnapshotClass, or copies of it would stay.",
     Reason.BACKUP_NOT_FOUND: "The Backup to restore does not exist or did not succeed.",
     Reason.SNAPSHOT_NOT_FOUND: "The Backup has no snapshot of the claim.",
     Reason.READY: "The repository opens with the password and is the one it was.",
@@ -97,6 +102,7 @@ EXPLANATIONS: dict[Reason, str] = {
     Reason.DOWNTIME_EXCEEDED: "The run took longer than maxDowntime; the workloads were started without it.",
     Reason.TAINTED: "A pod mounted a claim while it was being read. Nothing was kept.",
     Reason.WORKLOAD_CHANGED: "A stopped workload was scaled, deleted or made anew by somebody else.",
+    Reason.SNAPSHOT_FAILED: "A VolumeSnapshot could not be made, or was deleted before it was read.",
     Reason.MOVER_FAILED: "A mover ended with an error.",
     Reason.MOVER_NOT_STARTED: "A mover could not start: its image, its volume or its node.",
     Reason.FILES_UNREADABLE: "Some files could not be read, so the backup would not be whole.",

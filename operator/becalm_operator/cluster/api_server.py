@@ -15,22 +15,27 @@ from becalm_operator.api.restore import Restore
 from becalm_operator.api.schedule import BackupSchedule
 from becalm_operator.cluster import views, workload_views
 from becalm_operator.cluster.announcements import Announcements, workload_reference
+from becalm_operator.cluster.documents import Documents
 from becalm_operator.cluster.jobs import Jobs
 from becalm_operator.cluster.objects import Objects
 from becalm_operator.cluster.pages import all_pages
 from becalm_operator.cluster.port import KINDS, Key, R, Resource
+from becalm_operator.cluster.snapshots import VolumeSnapshots
 from becalm_operator.cluster.translate import translated
 from becalm_operator.cluster.workloads import Workloads
 from becalm_operator.errors import ClusterError, RefusedError
 from becalm_operator.manifests.jobs import Image
 from becalm_operator.plan import limits
+from becalm_operator.plan.snapshot_world import Snapshots
 from becalm_operator.plan.steps import (
     Action,
     ApplyJob,
     DeleteBackup,
     DeleteJob,
+    DeleteSnapshot,
     Event,
     MakeBackup,
+    MakeSnapshot,
     RequestProbe,
     ScaleDown,
     ScaleUp,
@@ -58,6 +63,7 @@ class ApiServer:
         self._objects = Objects(client)
         self._workloads = Workloads(client, settings.extra_kinds)
         self._jobs = Jobs(client)
+        self._snapshots = VolumeSnapshots(client, Documents(client))
         self._announcements = Announcements(client, settings.identity)
         self._image = Image(settings.image, settings.pull_policy)
         self._namespaces = settings.watched_namespaces or ("",)
@@ -94,6 +100,8 @@ class ApiServer:
             self._schedule_of(run),
             self._source_of(run),
         )
+        # a snapshot that is ready was so before the pods were looked at
+        snapshots = await self._snapshots_of(run, claims)
         raw, runs, elsewhere = await asyncio.gather(
             self._pods(namespace), self._other_runs(run), self._shares_elsewhere(run)
         )
@@ -111,6 +119,7 @@ class ApiServer:
             pods=pods,
             claims=claims,
             jobs=jobs,
+            snapshots=snapshots,
             others=tuple(_other(other, workloads) for other in runs if not other.status.phase.finished),
             caps=self._caps,
             shares=(*_shares(runs), *elsewhere),
@@ -185,6 +194,11 @@ class ApiServer:
             runs += await self._objects.list(Restore, place)
         return _shares([one for one in runs if one.metadata.namespace != run.metadata.namespace])
 
+    async def _snapshots_of(self, run: Backup | Restore, claims: dict[str, Claim]) -> Snapshots:
+        if isinstance(run, Backup) and run.spec.capture == "Snapshot":
+            return await self._snapshots.look(run, claims)
+        return Snapshots()
+
     async def _schedule_of(self, run: Backup | Restore) -> BackupSchedule | None:
         name = run.metadata.labels.get(names.SCHEDULE_LABEL) if isinstance(run, Backup) else None
         return await self._objects.load(BackupSchedule, run.metadata.namespace, name) if name else None
@@ -203,6 +217,8 @@ class ApiServer:
                 await self._jobs.make(namespace, job)
             case DeleteJob(name=name):
                 await self._jobs.delete(namespace, name)
+            case MakeSnapshot() | DeleteSnapshot():
+                await self._snapshots.apply(namespace, action)
             case ScaleDown():
                 await self._workloads.stop(namespace, action)
             case ScaleUp():

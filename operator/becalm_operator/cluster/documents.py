@@ -41,20 +41,21 @@ class Documents:
         document: Document = found
         return document
 
-    async def list(self, place: Place, namespace: str) -> list[Document]:
-        """Return all objects of a kind; an empty namespace means all."""
+    async def list(self, place: Place, namespace: str, selector: str = "") -> list[Document]:
+        """Return the objects of a kind that have these labels; an empty namespace means all."""
         found: list[Document] = []
         token = ""
         while True:
             with translated(f"listing {place} of {namespace or 'all namespaces'}"):
-                page = await self._page(place, namespace, token)
+                page = await self._page(place, namespace, selector, token)
             found += page["items"]
             token = page.get("metadata", {}).get("continue", "")
             if not token:
                 return found
 
-    async def _page(self, place: Place, namespace: str, token: str) -> Any:
+    async def _page(self, place: Place, namespace: str, selector: str, token: str) -> Any:
         options: dict[str, Any] = {
+            "label_selector": selector or None,
             "limit": _PAGE,
             "_continue": token or None,
             "_request_timeout": REQUEST_SECONDS,
@@ -77,4 +78,32 @@ class Documents:
                 field_manager=names.FIELD_MANAGER,
                 _content_type=_MERGE,
                 _request_timeout=REQUEST_SECONDS,
+            )
+
+    async def make(self, place: Place, namespace: str, document: Document) -> None:
+        """Make an object.
+
+        Raises:
+            ConflictError: One of its name exists.
+        """
+        with translated(f"making {place} {namespace}/{document['metadata']['name']}"):
+            await self._api.create_namespaced_custom_object(
+                place.group,
+                place.version,
+                namespace,
+                place.plural,
+                dict(document),
+                field_manager=names.FIELD_MANAGER,
+                _request_timeout=REQUEST_SECONDS,
+            )
+
+    async def delete(self, place: Place, namespace: str, name: str) -> None:
+        """Delete an object.
+
+        Raises:
+            NotFoundError: It does not exist.
+        """
+        with translated(f"deleting {place} {namespace}/{name}"):
+            await self._api.delete_namespaced_custom_object(
+                place.group, place.version, namespace, place.plural, name, _request_timeout=REQUEST_SECONDS
             )

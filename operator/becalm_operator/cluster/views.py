@@ -8,12 +8,14 @@ from kubernetes.aio.client import (
     V1Job,
     V1ObjectMeta,
     V1PersistentVolumeClaim,
+    V1PersistentVolumeClaimSpec,
     V1Pod,
     V1PodSpec,
 )
 
 from becalm_operator.api import names
 from becalm_operator.api.switches import NATIVE, resource_name
+from becalm_operator.cluster.quantity import size_bytes
 from becalm_operator.plan.world import Claim, JobState, Pod
 
 _STUCK = (
@@ -95,13 +97,27 @@ def _is_ours(metadata: V1ObjectMeta) -> bool:
 def claim_view(claim: V1PersistentVolumeClaim) -> Claim:
     """Return a claim as decisions see it."""
     metadata = metadata_of(claim.metadata)
-    modes = (claim.spec.access_modes if claim.spec else None) or []
+    spec = claim.spec or V1PersistentVolumeClaimSpec()
+    modes = spec.access_modes or []
     return Claim(
         name=metadata.name or "",
         bound=bool(claim.status and claim.status.phase == "Bound"),
         labels=dict(metadata.labels or {}),
         node_bound=all(mode in _ONE_NODE for mode in modes),
+        volume=spec.volume_name or "",
+        storage_class=spec.storage_class_name or "",
+        access_modes=tuple(modes),
+        size_bytes=_capacity(claim),
+        block=spec.volume_mode == "Block",
     )
+
+
+def _capacity(claim: V1PersistentVolumeClaim) -> int:
+    """Return how large a claim's volume is; before it has one, how large it is to be."""
+    given = (claim.status.capacity if claim.status else None) or {}
+    resources = claim.spec.resources if claim.spec else None
+    asked = (resources.requests if resources else None) or {}
+    return size_bytes(str(given.get("storage") or asked.get("storage") or "0"))
 
 
 def job_view(job: V1Job, pods: Iterable[V1Pod], hints: Mapping[str, str]) -> JobState:

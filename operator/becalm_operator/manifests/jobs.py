@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from kubernetes.aio.client import (
     V1Affinity,
@@ -38,11 +39,15 @@ from becalm_operator.api.backup import BackupSpec
 from becalm_operator.api.repository import BackupRepositorySpec, Mover
 from becalm_operator.api.restore import RestoreSpec, TargetStatus
 from becalm_operator.api.schedule import Retention
+from becalm_operator.api.snapshots import VolumeSnapshotStatus
 from becalm_operator.manifests.access import literal, repository_access
 from becalm_operator.manifests.names import job_name
+from becalm_operator.manifests.snapshots import clone_volume, volume_snapshot
 from becalm_operator.settings import PullPolicy
 
 ACCESS, INIT, MOVER, COMMIT, FORGET, RESTORE = "access", "init", "mover", "commit", "forget", "restore"
+SNAPSHOT = "snapshot"
+"""The role of what is no Job: a VolumeSnapshot."""
 
 _TERMINATION_LOG = "/dev/termination-log"
 _DATA_FOLDER = "/data"
@@ -108,13 +113,16 @@ def mover_job(
     backup: BackupSpec,
     claim: str,
     node: str,
+    snapshot: VolumeSnapshotStatus | None = None,
 ) -> V1Job:
-    """Read one claim and upload it, without publishing a snapshot."""
+    """Read one claim, or its `snapshot`, and upload it, without publishing a snapshot of the repository."""
     arguments = ["backup", "--capture", f"--host={owner.namespace}"]
     arguments += [f"--exclude={pattern}" for pattern in backup.paths.exclude]
     arguments += ["--exclude-caches"] if backup.paths.exclude_caches else []
     arguments.append(data_path(claim))
     volumes, mounts = _claim(claim, read_only=True)
+    if snapshot is not None:
+        volumes = (clone_volume("data", snapshot),)
     task = _Task(MOVER, tuple(arguments), claim, volumes, mounts, _READS, node)
     return _job(owner, repository, image, task)
 
@@ -207,12 +215,7 @@ def _claim(claim: str, *, read_only: bool) -> tuple[tuple[V1Volume, ...], tuple[
 
 
 def _job(owner: Owner, repository: BackupRepositorySpec, image: Image, task: _Task) -> V1Job:
-    labels = {
-        names.MANAGED_BY_LABEL: names.MANAGED_BY,
-        names.ROLE_LABEL: task.role,
-        names.OWNER_KIND_LABEL: owner.kind,
-        names.OWNER_UID_LABEL: owner.uid,
-    }
+    labels = _labels(owner, task.role)
     annotations = {names.OWNER_NAME_LABEL: owner.name, names.CLAIM_ANNOTATION: task.part}
     metadata = V1ObjectMeta(
         name=job_name(owner.name, owner.uid, task.role, task.part),
@@ -238,6 +241,28 @@ def _job(owner: Owner, repository: BackupRepositorySpec, image: Image, task: _Ta
         template=pod,
     )
     return V1Job(api_version="batch/v1", kind="Job", metadata=metadata, spec=spec)
+
+
+def _labels(owner: Owner, role: str) -> dict[str, str]:
+    return {
+        names.MANAGED_BY_LABEL: names.MANAGED_BY,
+        names.ROLE_LABEL: role,
+        names.OWNER_KIND_LABEL: owner.kind,
+        names.OWNER_UID_LABEL: owner.uid,
+    }
+
+
+def snapshot_document(owner: Owner, claim: str, snapshot: VolumeSnapshotStatus) -> dict[str, Any]:
+    """Return the VolumeSnapshot that a run makes of a claim."""
+    reference = {
+        "apiVersion": names.API_VERSION,
+        "kind": owner.kind,
+        "name": owner.name,
+        "uid": owner.uid,
+        "controller": True,
+        "blockOwnerDeletion": True,
+    }
+    return volume_snapshot(snapshot.name, claim, snapshot.class_name, _labels(owner, SNAPSHOT), reference)
 
 
 def _owner_reference(owner: Owner) -> V1OwnerReference:

@@ -1,8 +1,12 @@
 """A Backup's next step.
 
-Pending ─ Preflight ─ Preparing ─ Quiescing ─ Draining ─ Capturing ─ Resuming ─ Finishing ─ Succeeded
-                                      └────── failure, deadline, deletion ────▲            Failed
+Pending ─ Preflight ─ Preparing ─ Quiescing ─ Draining ─ Capturing ─ Resuming ─ (Uploading) ─ Finishing ─ Succeeded
+                                      └────── failure, deadline, deletion ────▲                          Failed
+
+Uploading is a part of `capture: Snapshot` alone; what else is particular to that is in `snapshots`.
 """
+
+from collections.abc import Sequence
 
 from becalm_engine.contract import (
     CaptureReport,
@@ -21,8 +25,8 @@ from becalm_operator.api.record import Holder
 from becalm_operator.manifests import jobs
 from becalm_operator.manifests.jobs import COMMIT, FORGET, MOVER, Owner
 from becalm_operator.manifests.names import job_name
-from becalm_operator.plan import access, downtime, preflight, quantities, quiesce, run
-from becalm_operator.plan.outcome import Failure, cannot_start, failure_of, report_of
+from becalm_operator.plan import access, downtime, preflight, quantities, quiesce, run, snapshots
+from becalm_operator.plan.outcome import START_TIMEOUT, Failure, cannot_start, failure_of, report_of
 from becalm_operator.plan.quiesce import Run
 from becalm_operator.plan.run import SOON, WAITING, WATCHING, changed, ended, entered, failing
 from becalm_operator.plan.steps import Action, ApplyJob, DeleteJob, Event, Plan
@@ -48,6 +52,8 @@ def decide(backup: Backup, world: World) -> BackupPlan:
         using=Phase.CAPTURING,
         phase=lambda: _PHASES[status.phase](backup, status, this, owner, world),
     )
+    if snapshots.is_wished(backup.spec):
+        plan = snapshots.cleared(plan, world, _movers(owner, plan.status, world))
     return run.completed(
         plan, backup.status, owner, backup.metadata, backup.spec.repository_ref.name, world.now
     )
@@ -71,14 +77,22 @@ def _preflight(backup: Backup, status: BackupStatus, this: Run, owner: Owner, wo
     preflight.refuse_bad_claims(world, claims)
     preflight.refuse_strangers(world, frozenset(claims), backup.spec.workloads)
     preflight.refuse_running_jobs(world, frozenset(claims), workloads, backup.spec.quiesce)
+    volumes = _planned_volumes(backup, owner, world, claims)
     status, waiting = access.repository_opened(status, world, owner)
     if waiting:
         return waiting
-    volumes = tuple(VolumeStatus(claim=claim, node=preflight.node_of(world, claim)) for claim in claims)
     expected = downtime.forecast(backup, world.former)
     planned = changed(status, workloads=workloads, volumes=volumes, forecast=expected)
     events = (downtime.forecast_event(expected),) if expected else ()
     return Plan(entered(planned, Phase.PREPARING, world.now), events=events, again_seconds=SOON)
+
+
+def _planned_volumes(
+    backup: Backup, owner: Owner, world: World, claims: Sequence[str]
+) -> tuple[VolumeStatus, ...]:
+    if snapshots.is_wished(backup.spec):
+        return snapshots.planned(world, backup.spec, owner, claims)
+    return tuple(VolumeStatus(claim=claim, node=preflight.node_of(world, claim)) for claim in claims)
 
 
 def _preparing(backup: Backup, status: BackupStatus, this: Run, owner: Owner, world: World) -> BackupPlan:
@@ -91,13 +105,30 @@ def _quiescing(backup: Backup, status: BackupStatus, this: Run, owner: Owner, wo
 
 
 def _draining(backup: Backup, status: BackupStatus, this: Run, owner: Owner, world: World) -> BackupPlan:
-    return run.draining(status, this, world, _claims(status), Phase.CAPTURING, "reading volumes")
+    if not snapshots.is_wished(backup.spec):
+        return run.draining(status, this, world, _claims(status), Phase.CAPTURING, "reading volumes")
+    plan = run.draining(status, this, world, _claims(status), Phase.CAPTURING, "making snapshots")
+    return snapshots.detached(plan, status, this, world)
 
 
 def _capturing(backup: Backup, status: BackupStatus, this: Run, owner: Owner, world: World) -> BackupPlan:
     tainted = quiesce.taint(this, world, status.workloads, _claims(status))
     if tainted:
         return Plan(failing(status, tainted, world.now), again_seconds=SOON)
+    if snapshots.is_wished(backup.spec):
+        return snapshots.capturing(status, owner, world)
+    return _reading(backup, status, owner, world, Phase.RESUMING, "starting workloads")
+
+
+def _uploading(backup: Backup, status: BackupStatus, this: Run, owner: Owner, world: World) -> BackupPlan:
+    given_up = run.without_repository(status, world)
+    return given_up or _reading(backup, status, owner, world, Phase.FINISHING, "writing snapshots")
+
+
+def _reading(
+    backup: Backup, status: BackupStatus, owner: Owner, world: World, then: Phase, message_then: str
+) -> BackupPlan:
+    """Have all volumes read, or the copies that snapshots make of them."""
     assert world.repository is not None
     actions: list[Action] = []
     volumes: list[VolumeStatus] = []
@@ -112,9 +143,10 @@ def _capturing(backup: Backup, status: BackupStatus, this: Run, owner: Owner, wo
                 backup=backup.spec,
                 claim=volume.claim,
                 node=volume.node,
+                snapshot=volume.snapshot,
             )
             actions.append(ApplyJob(made))
-        failure = _capture_failure(backup, job, world) if job else None
+        failure = _capture_failure(backup, job, world) if job else snapshots.lost(volume, world)
         if failure:
             at_fault = changed_volume(volume, error=failure.message)
             volumes = [at_fault if v.claim == volume.claim else v for v in status.volumes]
@@ -130,13 +162,14 @@ def _capturing(backup: Backup, status: BackupStatus, this: Run, owner: Owner, wo
         stuck = next((job.stuck for job in _movers(owner, status, world) if job.stuck), "")
         message = stuck or f"reading {len(volumes)} volumes, {len(volumes) - running} are done"
         return Plan(changed(status, message=message), actions, again_seconds=WATCHING)
-    return Plan(entered(status, Phase.RESUMING, world.now, "starting workloads"), again_seconds=SOON)
+    return Plan(entered(status, then, world.now, message_then), again_seconds=SOON)
 
 
 def _capture_failure(backup: Backup, job: JobState, world: World) -> Failure | None:
     """Return why a mover's capture is not good, if it is not. No report is no success."""
     if not job.finished:
-        return cannot_start(job, world.now)
+        wished = snapshots.is_wished(backup.spec)
+        return cannot_start(job, world.now, snapshots.CLONE_PATIENCE if wished else START_TIMEOUT)
     report = report_of(job, CaptureReport)
     if report is not None and (report.unreadable_count or job.exit_code == ExitCode.INCOMPLETE):
         files = ", ".join(map(str, report.unreadable[:3]))
@@ -171,7 +204,7 @@ def changed_volume(volume: VolumeStatus, **fields: object) -> VolumeStatus:
 def _resuming(backup: Backup, status: BackupStatus, this: Run, owner: Owner, world: World) -> BackupPlan:
     if not status.reason and not any(state.started_at for state in status.workloads):
         # the last look before anything starts: a consumer may have come while the movers ended
-        tainted = _late_taint(status, this, world)
+        tainted = _late_taint(backup, status, this, world)
         if tainted:
             return Plan(
                 changed(status, reason=tainted.reason.value, message=tainted.message), again_seconds=SOON
@@ -181,11 +214,18 @@ def _resuming(backup: Backup, status: BackupStatus, this: Run, owner: Owner, wor
         return plan
     if status.reason:
         return Plan(ended(status, Phase.FAILED, world.now, status.message))
+    if snapshots.is_wished(backup.spec):
+        return Plan(entered(status, Phase.UPLOADING, world.now, "reading snapshots"), again_seconds=SOON)
     return Plan(entered(status, Phase.FINISHING, world.now, "writing snapshots"), again_seconds=SOON)
 
 
-def _late_taint(status: BackupStatus, this: Run, world: World) -> Failure | None:
-    """Look for strangers only while every workload is still down: our own pods come back after that."""
+def _late_taint(backup: Backup, status: BackupStatus, this: Run, world: World) -> Failure | None:
+    """Look for strangers only while every workload is still down: our own pods come back after that.
+
+    Whoever comes after the snapshots were ready is not in them.
+    """
+    if snapshots.is_wished(backup.spec):
+        return None
     down = [world.workloads.get(str(s.reference)) for s in status.workloads if s.stopped_at]
     if any(workload is None or workload.record is None for workload in down):
         return None
@@ -333,5 +373,6 @@ _PHASES = {
     Phase.DRAINING: _draining,
     Phase.CAPTURING: _capturing,
     Phase.RESUMING: _resuming,
+    Phase.UPLOADING: _uploading,
     Phase.FINISHING: _finishing,
 }

@@ -53,9 +53,15 @@ def share_of(run: Backup | Restore) -> Share:
         urgent=isinstance(run, Restore),
         started=not waiting,
         queued=waiting and status.queued_since is not None and metadata.deletion_timestamp is None,
-        movers=1 if status.phase in _ONE_JOB else needs.movers,
+        movers=1 if status.phase in _ONE_JOB and not _is_yet_to_read(run) else needs.movers,
         workloads=needs.workloads if status.resumed_at is None else _still_down(status),
     )
+
+
+def _is_yet_to_read(run: Backup | Restore) -> bool:
+    """Say whether a run that starts its workloads has its movers before it."""
+    by_snapshots = isinstance(run, Backup) and run.spec.capture == "Snapshot"
+    return by_snapshots and run.status.phase is Phase.RESUMING and not run.status.reason
 
 
 def _still_down(status: RunStatus) -> int:

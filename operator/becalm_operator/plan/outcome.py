@@ -80,8 +80,8 @@ def missing_secret(job: JobState) -> Failure | None:
     return None
 
 
-def cannot_start(job: JobState, now: datetime) -> Failure | None:
+def cannot_start(job: JobState, now: datetime, patience: timedelta = START_TIMEOUT) -> Failure | None:
     """Return why a Job counts as failed though it has not ended: its pod could not start in time."""
-    if not job.finished and job.stuck and now - job.created > START_TIMEOUT:
+    if not job.finished and job.stuck and now - job.created > patience:
         return Failure(Reason.MOVER_NOT_STARTED, f"Job {job.name} could not start: {job.stuck}")
     return None

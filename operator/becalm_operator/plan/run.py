@@ -25,6 +25,7 @@ _HOLDING = (
     Phase.CAPTURING,
     Phase.RESTORING,
     Phase.RESUMING,
+    Phase.UPLOADING,
     Phase.FINISHING,
 )
 """The phases in which a deletion has to wait: workloads may be down, or the snapshots of a group half written."""
@@ -161,7 +162,7 @@ def without_repository(status: S, world: World) -> Plan[S] | None:
     if world.repository is not None:
         return None
     gone = Failure(Reason.REPOSITORY_NOT_READY, "the BackupRepository was deleted while the run went on")
-    if status.phase is Phase.FINISHING:  # the workloads are up again
+    if status.phase in (Phase.UPLOADING, Phase.FINISHING):  # the workloads are up again
         failed = changed(status, reason=gone.reason.value)
         return Plan(ended(failed, Phase.FAILED, world.now, gone.message))
     return Plan(failing(status, gone, world.now), again_seconds=SOON)

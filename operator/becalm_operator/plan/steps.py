@@ -1,8 +1,8 @@
 """What a decision asks for: data that can be printed, tested, and applied twice."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 from kubernetes.aio.client import V1Job
 
@@ -24,6 +24,20 @@ class ApplyJob:
 @dataclass(frozen=True, slots=True)
 class DeleteJob:
     """Delete a Job and its pod."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class MakeSnapshot:
+    """Make a VolumeSnapshot, unless one of its name exists."""
+
+    document: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteSnapshot:
+    """Delete a VolumeSnapshot. One that cannot be deleted goes with the object that owns it."""
 
     name: str
 
@@ -74,7 +88,17 @@ class RequestProbe:
     repository: str
 
 
-Action = ApplyJob | DeleteJob | ScaleDown | ScaleUp | MakeBackup | DeleteBackup | RequestProbe
+Action = (
+    ApplyJob
+    | DeleteJob
+    | MakeSnapshot
+    | DeleteSnapshot
+    | ScaleDown
+    | ScaleUp
+    | MakeBackup
+    | DeleteBackup
+    | RequestProbe
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from becalm_operator.api.schedule import BackupSchedule
 from becalm_operator.api.switches import REPLICAS, Switch
 from becalm_operator.errors import OperatorError
 from becalm_operator.manifests.jobs import Image
+from becalm_operator.plan.snapshot_world import Snapshots
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,14 @@ class Claim:
     labels: Mapping[str, str] = field(default_factory=dict)
     node_bound: bool = True
     """Only one node can mount it at a time."""
+    volume: str = ""
+    """Its PersistentVolume."""
+    storage_class: str = ""
+    access_modes: tuple[str, ...] = ()
+    size_bytes: int = 0
+    """How large the volume is, or is to be."""
+    block: bool = False
+    """It is a device, and no file system."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +151,8 @@ class World:
     pods: tuple[Pod, ...] = ()
     claims: Mapping[str, Claim] = field(default_factory=dict)
     jobs: Mapping[str, JobState] = field(default_factory=dict)
+    snapshots: Snapshots = field(default_factory=Snapshots)
+    """For a Backup with `capture: Snapshot`."""
     others: tuple[OtherRun, ...] = ()
     caps: Caps = Caps()
     shares: tuple[Share, ...] = ()

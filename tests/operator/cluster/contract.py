@@ -10,10 +10,11 @@ from tests.operator.cluster.jobs_contract import JobsContract
 from tests.operator.cluster.kinds_contract import KindsContract
 from tests.operator.cluster.lab import Lab, Scene
 from tests.operator.cluster.objects_contract import ObjectsContract
+from tests.operator.cluster.snapshots_contract import SnapshotsContract
 from tests.operator.cluster.workloads_contract import WorkloadsContract
 
 
-class ClusterContract(ObjectsContract, WorkloadsContract, KindsContract, JobsContract):
+class ClusterContract(ObjectsContract, WorkloadsContract, KindsContract, JobsContract, SnapshotsContract):
     """All of it. A subclass has fixtures `cluster` and `lab`."""
 
     @pytest.fixture

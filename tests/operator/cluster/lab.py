@@ -36,6 +36,8 @@ REPORTS = WorkloadReference(kind="CronJob", name="reports")
 WEB = WorkloadReference(kind="Deployment", name="web")
 DB = WorkloadReference(kind="StatefulSet", name="db")
 REPORT = '{"kind":"access","exit_code":0,"repository_id":"abc","version":2}'
+CSI_DRIVER, CSI_STORAGE = "e2e.csi.becalm.dev", "snapshots"
+SNAPSHOT_CLASS, REFUSING_CLASS = "snapshots", "refusing"
 LONGEST_ENDING = timedelta(minutes=2)
 
 
@@ -62,6 +64,12 @@ class Lab(Protocol):
 
     async def make_claim(self, name: str, labels: Mapping[str, str] | None = None) -> None:
         """Make a claim of one node that gets a volume; at the latest when a pod mounts it."""
+
+    async def make_csi_claim(self, name: str) -> None:
+        """Make a claim of `CSI_STORAGE`. Of its driver are `SNAPSHOT_CLASS`, the default one, and `REFUSING_CLASS`."""
+
+    async def attach(self, claim: str) -> None:
+        """Have the volume of a claim attached to a node."""
 
     async def make_deployment(
         self, name: str, *, replicas: int, claims: Sequence[str] = (), owner: str = ""

@@ -16,13 +16,16 @@ from becalm_operator.cluster.port import Key, R, Resource
 from becalm_operator.errors import ConflictError, RefusedError
 from becalm_operator.manifests.jobs import Image
 from becalm_operator.plan.limits import share_of
+from becalm_operator.plan.snapshot_world import Snapshots
 from becalm_operator.plan.steps import (
     Action,
     ApplyJob,
     DeleteBackup,
     DeleteJob,
+    DeleteSnapshot,
     Event,
     MakeBackup,
+    MakeSnapshot,
     RequestProbe,
     ScaleDown,
     ScaleUp,
@@ -41,8 +44,9 @@ from becalm_operator.plan.world import (
     Workload,
     World,
 )
+from tests.operator.fake import snapshots
 from tests.operator.fake.controllers import ENDING
-from tests.operator.fake.objects import StoredJob, StoredPod, StoredWorkload
+from tests.operator.fake.objects import StoredClaim, StoredJob, StoredPod, StoredWorkload
 from tests.operator.fake.state import State, backups_in, key_of, owner_uids, refuse_bad_labels
 
 NODE = "node-1"
@@ -84,6 +88,7 @@ class FakeCluster:
             pods=self._pods(namespace),
             claims=self._claims(namespace),
             jobs=self._jobs(run.metadata.uid),
+            snapshots=self._snapshots(run),
             others=tuple(_other(other, workloads) for other in self._other_runs(run)),
             caps=self.caps,
             shares=self._shares(run),
@@ -155,7 +160,11 @@ class FakeCluster:
 
     def _claims(self, namespace: str) -> dict[str, Claim]:
         found = [claim for claim in self.state.claims.values() if claim.namespace == namespace]
-        return {c.name: Claim(c.name, c.bound, c.labels, c.node_bound) for c in found}
+        return {claim.name: _claim(claim) for claim in found}
+
+    def _snapshots(self, run: Backup | Restore) -> Snapshots:
+        wished = isinstance(run, Backup) and run.spec.capture == "Snapshot"
+        return snapshots.look(self.state, run) if wished and isinstance(run, Backup) else Snapshots()
 
     def _jobs(self, owner_uid: str) -> dict[str, JobState]:
         mine = [job for job in self.state.jobs.values() if job.owner_uid == owner_uid]
@@ -187,6 +196,8 @@ class FakeCluster:
                 self._make_job(namespace, job)
             case DeleteJob(name=name):
                 self._delete_job(namespace, name)
+            case MakeSnapshot() | DeleteSnapshot():
+                snapshots.apply(self.state, namespace, action)
             case ScaleDown():
                 self._stop(namespace, action)
             case ScaleUp():
@@ -293,6 +304,19 @@ def _finalizers(metadata: Metadata, *, present: bool) -> tuple[str, ...]:
     return (*others, names.FINALIZER) if present else others
 
 
+def _claim(claim: StoredClaim) -> Claim:
+    return Claim(
+        claim.name,
+        claim.bound,
+        claim.labels,
+        claim.node_bound,
+        volume=f"pv-{claim.name}" if claim.bound else "",
+        storage_class=claim.storage_class,
+        access_modes=("ReadWriteOnce",) if claim.node_bound else ("ReadWriteMany",),
+        size_bytes=1 << 20,
+    )
+
+
 def _pod(pod: StoredPod) -> Pod:
     return Pod(pod.name, pod.controller, pod.claims, NODE, ours=pod.ours)
 
@@ -300,7 +324,8 @@ def _pod(pod: StoredPod) -> Pod:
 def _mover_pod(job: StoredJob) -> Pod | None:
     if not job.has_pod:
         return None
-    return Pod(f"{job.name}-pod", f"job/{job.name}", (job.claim,) if job.claim else (), NODE, ours=True)
+    claim = f"{job.name}-pod-data" if job.snapshot else job.claim
+    return Pod(f"{job.name}-pod", f"job/{job.name}", (claim,) if claim else (), NODE, ours=True)
 
 
 def _job_state(job: StoredJob) -> JobState:
@@ -312,8 +337,14 @@ def _job_state(job: StoredJob) -> JobState:
         failed=job.phase == "failed",
         exit_code=job.exit_code,
         report=job.report,
-        stuck=job.script.stuck if job.phase == "made" and job.age else "",
+        stuck=_stuck(job),
     )
+
+
+def _stuck(job: StoredJob) -> str:
+    if job.phase != "made" or not job.age:
+        return ""
+    return "Unschedulable: the claim of the pod is not bound" if job.waits else job.script.stuck
 
 
 def _stored_job(state: State, namespace: str, job: V1Job) -> StoredJob:
@@ -336,7 +367,17 @@ def _stored_job(state: State, namespace: str, job: V1Job) -> StoredJob:
         plan=annotations.get(names.COMMIT_ANNOTATION, ""),
         script=state.script_of(role, claim, metadata.name or ""),
         created=state.now,
+        snapshot=_source_of(job),
     )
+
+
+def _source_of(job: V1Job) -> str:
+    """Return the snapshot that a Job's volume is filled from."""
+    pod = job.spec.template.spec if job.spec else None
+    volumes = (pod.volumes if pod else None) or []
+    templates = [volume.ephemeral.volume_claim_template for volume in volumes if volume.ephemeral]
+    sources = [template.spec.data_source for template in templates if template]
+    return next((source.name for source in sources if source), "")
 
 
 def _other(run: Backup | Restore, workloads: dict[str, Workload]) -> OtherRun:

@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 from becalm_operator.cluster.port import Key
+from tests.operator.fake import snapshots
 from tests.operator.fake.movers import tree_of
 from tests.operator.fake.objects import StoredClaim, StoredJob, StoredPod, StoredWorkload
 from tests.operator.fake.state import State, owner_uids
@@ -24,6 +25,7 @@ def tick(state: State) -> None:
         _advance_workload(state, workload)
     for rival in state.rivals:
         rival(state)
+    snapshots.advance(state)
     _note_torn(state)
     _collect_garbage(state)
 
@@ -87,6 +89,8 @@ def _advance_job(state: State, job: StoredJob) -> None:
     job.age += 1
     if job.deleting is not None:
         _advance_deletion(state, job)
+    elif job.phase == "made" and job.snapshot and not snapshots.begin(state, job):
+        job.waits = True
     elif job.phase == "made" and not job.script.stuck:
         job.phase = "running"
         state.next_version()
@@ -118,7 +122,8 @@ def _end_job(state: State, job: StoredJob) -> None:
 def _note_torn(state: State) -> None:
     """Note the captures that go on while somebody else's pod has the claim: no snapshot may come of them."""
     for job in state.jobs.values():
-        if job.role == "mover" and job.phase == "running" and _has_strangers(state, job):
+        reads = job.role == "mover" and job.phase == "running" and not job.snapshot
+        if reads and _has_strangers(state, job):
             state.store.torn.add(tree_of(job))
 
 

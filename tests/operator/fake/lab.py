@@ -14,7 +14,7 @@ from becalm_operator.api.repository import BackupRepositorySpec, ClaimStorage, S
 from becalm_operator.api.switches import KEDA_PAUSED, KEDA_PAUSED_AT, merged
 from becalm_operator.cluster.port import R, Resource
 from becalm_operator.manifests.jobs import Image, Owner, access_job
-from tests.operator.cluster.lab import REPORT, Ending
+from tests.operator.cluster.lab import CSI_DRIVER, CSI_STORAGE, REPORT, Ending
 from tests.operator.fake.controllers import ENDING, tick
 from tests.operator.fake.movers import CANNOT_START, HANGS
 from tests.operator.fake.objects import Script, StoredClaim, StoredPod, StoredWorkload
@@ -50,6 +50,14 @@ class FakeLab:
 
     async def make_claim(self, name: str, labels: Mapping[str, str] | None = None) -> None:
         self.state.claims[SHOP, name] = StoredClaim(SHOP, name, labels=dict(labels or {}))
+
+    async def make_csi_claim(self, name: str) -> None:
+        claim = StoredClaim(SHOP, name, driver=CSI_DRIVER, storage_class=CSI_STORAGE)
+        self.state.claims[SHOP, name] = claim
+
+    async def attach(self, claim: str) -> None:
+        stored = self.state.claims[SHOP, claim]
+        stored.attaches, stored.detaching = True, 1
 
     async def make_deployment(
         self, name: str, *, replicas: int, claims: Sequence[str] = (), owner: str = ""

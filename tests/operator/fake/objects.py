@@ -77,6 +77,18 @@ class StoredClaim:
     bound: bool = True
     node_bound: bool = True
     labels: Mapping[str, str] = field(default_factory=dict)
+    driver: str = ""
+    """The CSI driver of its volume."""
+    storage_class: str = "standard"
+    attaches: bool = False
+    """Its driver attaches volumes to nodes before pods use them."""
+    detaching: int = 0
+    """For how many ticks the volume is still attached."""
+
+    @property
+    def attached(self) -> bool:
+        """Whether a node has the volume."""
+        return self.detaching > 0
 
 
 @dataclass
@@ -111,6 +123,24 @@ class Script:
     """Its node is gone: it does not even end when told to."""
 
 
+@dataclass
+class StoredSnapshot:
+    """A VolumeSnapshot. `script.ticks` is how long it takes, and `script.stuck` its driver's error."""
+
+    namespace: str
+    name: str
+    owner_uid: str
+    claim: str
+    refused: bool
+    script: Script
+    created: datetime
+    age: int = 0
+    ready: bool = False
+    error: str = ""
+    torn: bool = False
+    """Somebody could write to the claim before it was ready."""
+
+
 JobPhase = Literal["made", "running", "succeeded", "failed"]
 
 
@@ -127,6 +157,10 @@ class StoredJob:
     plan: str
     script: Script
     created: datetime
+    snapshot: str = ""
+    """The VolumeSnapshot that it reads a copy of."""
+    waits: bool = False
+    """Its pod waits for that copy."""
     phase: JobPhase = "made"
     age: int = 0
     exit_code: int | None = None
@@ -137,4 +171,4 @@ class StoredJob:
     @property
     def has_pod(self) -> bool:
         """Whether a container of it may still run."""
-        return self.phase == "running" or (self.phase == "made" and bool(self.script.stuck))
+        return self.phase == "running" or (self.phase == "made" and (self.waits or bool(self.script.stuck)))

@@ -13,7 +13,14 @@ from becalm_operator.cluster.port import Key, R, Resource
 from becalm_operator.errors import ConflictError, NotFoundError, RefusedError
 from becalm_operator.plan.steps import Event
 from tests.operator.fake.movers import WELL, Store
-from tests.operator.fake.objects import Script, StoredClaim, StoredJob, StoredPod, StoredWorkload
+from tests.operator.fake.objects import (
+    Script,
+    StoredClaim,
+    StoredJob,
+    StoredPod,
+    StoredSnapshot,
+    StoredWorkload,
+)
 
 BEGIN = datetime(2026, 11, 27, 3, tzinfo=UTC)
 Place = tuple[str, str]
@@ -32,6 +39,9 @@ class State:
         self.claims: dict[Place, StoredClaim] = {}
         self.pods: dict[Place, StoredPod] = {}
         self.jobs: dict[Place, StoredJob] = {}
+        self.snapshots: dict[Place, StoredSnapshot] = {}
+        self.no_snapshots = ""
+        """Why there are no VolumeSnapshots in this cluster."""
         self.events: list[tuple[str, Event]] = []
         self.store = Store()
         self.scripts: dict[str, Script] = {}

@@ -228,6 +228,24 @@ def test_a_run_gives_back_what_it_is_done_with(status: dict[str, Any], takes: tu
     assert (share.movers, share.workloads) == takes
 
 
+def test_a_run_by_snapshots_has_its_movers_before_it_when_it_starts_its_workloads() -> None:
+    status: dict[str, Any] = {
+        "workloads": stopped(),
+        "resumed_at": NOW,
+        "needs": Needs(movers=2, workloads=2),
+    }
+    wished = {"capture": "Snapshot"}
+
+    takes = [
+        limits.share_of(a_backup(phase, spec=wished, **status)).movers
+        for phase in (Phase.RESUMING, Phase.UPLOADING, Phase.FINISHING)
+    ]
+    failed = a_backup(Phase.RESUMING, spec=wished, reason="SnapshotFailed", **status)
+
+    assert takes == [2, 2, 1]
+    assert limits.share_of(failed).movers == 1
+
+
 def test_a_run_of_an_earlier_version_counts_with_what_is_known() -> None:
     share = limits.share_of(a_backup(Phase.CAPTURING, workloads=planned()))
 

@@ -306,7 +306,8 @@ _WORLDS = st.builds(
     now=st.integers(0, 20_000).map(lambda seconds: later(seconds=seconds)),
     repository=st.sampled_from([a_repository(), None]),
 )
-_PHASES = [phase for phase in Phase if phase not in (Phase.PREPARING, Phase.CAPTURING, Phase.FINISHING)]
+_OF_BACKUPS = (Phase.PREPARING, Phase.CAPTURING, Phase.UPLOADING, Phase.FINISHING)
+_PHASES = [phase for phase in Phase if phase not in _OF_BACKUPS]
 _STATUSES = st.fixed_dictionaries(
     {
         "workloads": st.sampled_from([worlds.planned()[:1], STATES, worlds.stopped(started_at=NOW)[:1]]),

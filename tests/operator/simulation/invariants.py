@@ -22,6 +22,9 @@ def check_always(shop: Shop) -> None:
             assert record is None, f"{workload.reference} was at 0, and has a record"
     trees = {snapshot.tree for _, group in shop.state.store.groups for snapshot in group}
     assert not trees & shop.state.store.torn, "a volume was read while somebody could write it"
+    uploads = [job.name for job in shop.state.jobs.values() if job.snapshot and job.phase == "running"]
+    held = [str(workload.reference) for workload in shop.state.workloads.values() if workload.record]
+    assert not (uploads and held), f"{held} are down while snapshots are read by {uploads}"
 
 
 def check_holders(shop: Shop) -> None:
@@ -52,6 +55,14 @@ def check_end(shop: Shop, key: Key = RUN) -> None:
     assert shop.is_over(key), f"{key} is stuck: {run and run.status}"
     if isinstance(run, Backup):
         check_snapshots(shop, run)
+    check_nothing_is_left(shop)
+
+
+def check_nothing_is_left(shop: Shop) -> None:
+    """See that of a Backup by snapshots nothing is left, unless the operator has no say any more."""
+    left = [one.name for one in shop.state.snapshots.values()]
+    left += [job.name for job in shop.state.jobs.values() if job.snapshot and job.deleting is None]
+    assert not left, f"nobody has cleared away {left}"
 
 
 def check_snapshots(shop: Shop, backup: Backup) -> None:

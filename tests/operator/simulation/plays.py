@@ -44,6 +44,8 @@ class Play:
     key: Key
     scripts: dict[str, Script]
     disturbances: dict[int, Disturbance]
+    snapshots: bool = False
+    """The run is a Backup with `capture: Snapshot`."""
 
 
 class Crew:
@@ -81,7 +83,10 @@ class Crew:
 async def perform(play: Play) -> Shop:
     """Play it, and see at each tick that all is well; after the last disturbance, until all is over."""
     shop = await Shop.open()
-    await (shop.back_up() if play.key == RUN else shop.restore())
+    if play.snapshots:
+        await shop.snap()
+    else:
+        await (shop.back_up() if play.key == RUN else shop.restore())
     for role, script in play.scripts.items():
         shop.script(role, script)
     crew = Crew(shop)

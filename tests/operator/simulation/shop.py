@@ -7,10 +7,12 @@ from becalm_operator.api.backup import Backup, BackupSpec, ClaimSelection, Quies
 from becalm_operator.api.base import LocalReference, Metadata, SecretKeyReference
 from becalm_operator.api.repository import BackupRepository, BackupRepositorySpec, ClaimStorage, Storage
 from becalm_operator.api.restore import Restore, RestoreQuiesce, RestoreSource, RestoreSpec, RestoreTarget
+from becalm_operator.api.snapshots import Capture
 from becalm_operator.cluster.port import Cluster, Key
 from becalm_operator.errors import ClusterError
 from becalm_operator.handlers.reconcile import reconcile
 from becalm_operator.handlers.sweep import Sweep
+from tests.operator.cluster.lab import CSI_DRIVER, CSI_STORAGE
 from tests.operator.fake.cluster import FakeCluster
 from tests.operator.fake.controllers import tick
 from tests.operator.fake.lab import SHOP, FakeLab
@@ -62,12 +64,16 @@ class Shop:
         return shop
 
     async def back_up(
-        self, name: str = "b", workloads: Sequence[WorkloadReference] = WORKLOADS, quiesce: Quiesce = _QUIESCE
+        self,
+        name: str = "b",
+        workloads: Sequence[WorkloadReference] = WORKLOADS,
+        quiesce: Quiesce = _QUIESCE,
+        capture: Capture = "Direct",
     ) -> Backup:
         """Ask for a Backup, of all workloads unless others are named."""
         spec = BackupSpec(
             repository_ref=LocalReference(name="main"), workloads=tuple(workloads), quiesce=quiesce,
-            claims=ClaimSelection(),
+            claims=ClaimSelection(), capture=capture,
         )  # fmt: skip
         return await self.lab.make(Backup(metadata=Metadata(name=name, namespace=SHOP), spec=spec))
 
@@ -81,6 +87,13 @@ class Shop:
         await self.lab.make_autoscaler("scaler", WEB)
         for _ in range(5):
             tick(self.state)
+
+    async def snap(self) -> Backup:
+        """Ask for a Backup by snapshots, of claims whose driver can make them and attaches volumes to nodes."""
+        for claim in self.state.claims.values():
+            claim.driver, claim.storage_class, claim.attaches = CSI_DRIVER, CSI_STORAGE, True
+        tick(self.state)
+        return await self.back_up(capture="Snapshot")
 
     async def restore(self) -> Restore:
         """Ask for a Restore of two claims."""

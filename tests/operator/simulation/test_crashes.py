@@ -48,6 +48,21 @@ async def a_backup_of_all_kinds(shop: Shop) -> None:
     await shop.back_up(workloads=OF_ALL_KINDS)
 
 
+async def a_backup_by_snapshots(shop: Shop) -> None:
+    await shop.snap()
+
+
+async def a_deleted_upload(shop: Shop) -> None:
+    """Delete the Backup while copies are read: the workloads are up by then."""
+    await shop.snap()
+    shop.script("mover", movers.HANGS)
+    operator = Operator(shop.state, shop.cluster)
+    while not any(job.phase == "running" and job.snapshot for job in shop.state.jobs.values()):
+        tick(shop.state)
+        await operator.work()
+    shop.state.delete(RUN)
+
+
 async def a_restore(shop: Shop) -> None:
     await shop.restore()
 
@@ -64,6 +79,7 @@ async def a_deleted_backup(shop: Shop) -> None:
 
 
 FAILING = {f"mover/{claim}": movers.UNREADABLE for claim in ("data-db-0",)}
+STUCK = Script(stuck="the array is full")
 SCENARIOS = [
     Scenario("a good backup", RUN, a_backup, {}, Phase.SUCCEEDED),
     Scenario("all kinds", RUN, a_backup_of_all_kinds, {}, Phase.SUCCEEDED, stops=6),
@@ -71,6 +87,18 @@ SCENARIOS = [
     Scenario("a failing commit", RUN, a_backup, {"commit": movers.EVICTED}, Phase.FAILED),
     Scenario("a mover that hangs", RUN, a_backup, {"mover": movers.HANGS}, Phase.FAILED, waits=True),
     Scenario("a deleted backup", RUN, a_deleted_backup, {}, Phase.FAILED),
+    Scenario("snapshots", RUN, a_backup_by_snapshots, {}, Phase.SUCCEEDED),
+    Scenario("a failing snapshot", RUN, a_backup_by_snapshots, {"snapshot/uploads": STUCK}, Phase.FAILED),
+    Scenario(
+        "a snapshot that hangs",
+        RUN,
+        a_backup_by_snapshots,
+        {"snapshot": movers.HANGS},
+        Phase.FAILED,
+        waits=True,
+    ),
+    Scenario("a failing upload", RUN, a_backup_by_snapshots, FAILING, Phase.FAILED),
+    Scenario("a deleted upload", RUN, a_deleted_upload, {}, Phase.FAILED),
     Scenario("a restore", RESTORED, a_restore, {}, Phase.SUCCEEDED),
     Scenario("a failing restore", RESTORED, a_restore, {"restore": movers.EVICTED}, Phase.FAILED),
 ]

@@ -1,6 +1,7 @@
 """Whatever happens, in any order: what becalm stops, starts again."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -89,6 +90,22 @@ def assert_all_is_well_at_the_end(play: Play) -> Shop:
 @given(plays(RUN, MOVER))
 def test_no_disturbance_of_a_backup_leaves_anything_down(play: Play) -> None:
     assert_all_is_well_at_the_end(play)
+
+
+_SNAPSHOT_SCRIPTS = st.sampled_from(
+    [movers.WELL, Script(ticks=1), Script(ticks=30), movers.HANGS, Script(stuck="the array is full")]
+)
+
+
+@pytest.mark.slow
+@settings(max_examples=100)
+@given(plays(RUN, MOVER), st.fixed_dictionaries({}, optional={"snapshot": _SNAPSHOT_SCRIPTS}))
+def test_no_disturbance_of_a_backup_by_snapshots_leaves_anything_down(
+    play: Play, scripts: dict[str, Script]
+) -> None:
+    # nothing is down while copies are read, so a mover may hang for good there, and wait for hours to start
+    ending = {role: one for role, one in play.scripts.items() if not (one.hangs or one.stuck)}
+    assert_all_is_well_at_the_end(replace(play, scripts={**ending, **scripts}, snapshots=True))
 
 
 @pytest.mark.slow

@@ -1,0 +1,57 @@
+"""A VolumeSnapshot of a claim, and the temporary claim through which a mover reads it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from kubernetes.aio.client import (
+    V1EphemeralVolumeSource,
+    V1ObjectMeta,
+    V1PersistentVolumeClaimSpec,
+    V1PersistentVolumeClaimTemplate,
+    V1TypedLocalObjectReference,
+    V1Volume,
+    V1VolumeResourceRequirements,
+)
+
+from becalm_operator.api import names
+from becalm_operator.api.snapshots import VolumeSnapshotStatus
+
+GROUP, VERSION, KIND = "snapshot.storage.k8s.io", "v1", "VolumeSnapshot"
+
+
+def volume_snapshot(
+    name: str, claim: str, class_name: str, labels: Mapping[str, str], owner: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the VolumeSnapshot of a claim. It goes with its owner, whoever deletes that."""
+    return {
+        "apiVersion": f"{GROUP}/{VERSION}",
+        "kind": KIND,
+        "metadata": {
+            "name": name,
+            "labels": dict(labels),
+            "annotations": {names.CLAIM_ANNOTATION: claim},
+            "ownerReferences": [dict(owner)],
+        },
+        "spec": {
+            "volumeSnapshotClassName": class_name,
+            "source": {"persistentVolumeClaimName": claim},
+        },
+    }
+
+
+def clone_volume(name: str, snapshot: VolumeSnapshotStatus) -> V1Volume:
+    """Return a pod's volume that is filled from a snapshot.
+
+    Its claim is made for the pod and deleted with it by Kubernetes itself: so the operator needs no permission to
+    make or delete claims.
+    """
+    spec = V1PersistentVolumeClaimSpec(
+        access_modes=list(snapshot.access_modes),
+        storage_class_name=snapshot.storage_class_name,
+        resources=V1VolumeResourceRequirements(requests={"storage": str(snapshot.size_bytes)}),
+        data_source=V1TypedLocalObjectReference(api_group=GROUP, kind=KIND, name=snapshot.name),
+    )
+    template = V1PersistentVolumeClaimTemplate(
+        metadata=V1ObjectMeta(labels={names.MANAGED_BY_LABEL: names.MANAGED_BY}), spec=spec
+    )
+    return V1Volume(name=name, ephemeral=V1EphemeralVolumeSource(volume_claim_template=template))

@@ -1,0 +1,111 @@
+"""What documents say about snapshots, and what is made of an API server that has none or lets nobody make them."""
+
+from typing import Any
+
+import pytest
+from kubernetes.aio.client import ApiClient
+
+from becalm_operator.api.backup import Backup, Phase
+from becalm_operator.cluster.documents import Document, Documents, Place
+from becalm_operator.cluster.quantity import size_bytes
+from becalm_operator.cluster.snapshot_views import class_view, taken_view
+from becalm_operator.cluster.snapshots import VolumeSnapshots
+from becalm_operator.errors import ClusterError, NotFoundError, RefusedError, UnavailableError
+from becalm_operator.plan.steps import DeleteSnapshot
+from tests.operator.cluster.lab import a_backup
+
+_DEFAULT = "snapshot.storage.kubernetes.io/is-default-class"
+
+
+@pytest.mark.parametrize(
+    ("text", "size"), [("10Gi", 10 << 30), ("1500M", 1_500_000_000), ("0", 0), ("4096", 4096), ("much", 0)]
+)
+def test_sizes_are_read_as_kubernetes_writes_them(text: str, size: int) -> None:
+    assert size_bytes(text) == size
+
+
+@pytest.mark.parametrize(
+    ("mark", "default"), [({_DEFAULT: "true"}, True), ({_DEFAULT: "false"}, False), (None, False)]
+)
+@pytest.mark.parametrize(("policy", "retains"), [("Delete", False), ("Retain", True)])
+def test_a_class_tells_its_driver_and_what_stays(
+    *, mark: dict[str, str] | None, default: bool, policy: str, retains: bool
+) -> None:
+    metadata: dict[str, Any] = {"name": "csi"} | ({"annotations": mark} if mark else {})
+
+    seen = class_view({"metadata": metadata, "driver": "d", "deletionPolicy": policy})
+
+    assert (seen.name, seen.driver, seen.default, seen.retains) == ("csi", "d", default, retains)
+
+
+def a_document(status: dict[str, Any] | None, **metadata: Any) -> Document:
+    made = {"name": "s", "creationTimestamp": "2026-11-27T03:00:00Z", **metadata}
+    return {"metadata": made} | ({"status": status} if status is not None else {})
+
+
+@pytest.mark.parametrize(
+    ("document", "ready", "error", "size"),
+    [
+        (a_document(None), False, "", 0),
+        (a_document({"readyToUse": False, "creationTime": "2026-11-27T03:00:01Z"}), False, "", 0),
+        (a_document({"readyToUse": True, "restoreSize": "1Gi"}), True, "", 1 << 30),
+        (a_document({"readyToUse": False, "error": {"message": "full"}}), False, "full", 0),
+        (
+            a_document({"readyToUse": True}, deletionTimestamp="2026-11-27T03:00:02Z"),
+            False,
+            "it is being deleted",
+            0,
+        ),
+    ],
+)
+def test_only_a_snapshot_that_is_ready_to_use_and_stays_is_ready(
+    *, document: Document, ready: bool, error: str, size: int
+) -> None:
+    seen = taken_view(document)
+
+    assert (seen.ready, seen.error, seen.size_bytes) == (ready, error, size)
+
+
+class Refusing(Documents):
+    """An API server that answers everything with an error."""
+
+    def __init__(self, error: ClusterError) -> None:
+        self._error = error
+
+    async def list(self, place: Place, namespace: str, selector: str = "") -> list[Document]:
+        raise self._error
+
+    async def delete(self, place: Place, namespace: str, name: str) -> None:
+        raise self._error
+
+
+def a_run(phase: Phase) -> Backup:
+    made = a_backup("shop", "b")
+    return made.model_copy(update={"status": made.status.model_copy(update={"phase": phase})})
+
+
+@pytest.mark.parametrize("phase", [Phase.PREFLIGHT, Phase.DRAINING, Phase.CAPTURING, Phase.FINISHING])
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (NotFoundError("404 page not found"), "the cluster has no VolumeSnapshots: install"),
+        (RefusedError("may not list"), "set volumeSnapshots.enabled of its chart (may not list)"),
+    ],
+)
+async def test_what_cannot_be_is_said_and_not_raised(phase: Phase, error: ClusterError, text: str) -> None:
+    async with ApiClient() as client:
+        seen = await VolumeSnapshots(client, Refusing(error)).look(a_run(phase), {})
+
+    assert text in seen.problem
+
+
+async def test_an_api_server_that_is_away_says_nothing_about_snapshots() -> None:
+    async with ApiClient() as client:
+        with pytest.raises(UnavailableError):
+            await VolumeSnapshots(client, Refusing(UnavailableError("away"))).look(a_run(Phase.CAPTURING), {})
+
+
+@pytest.mark.parametrize("error", [NotFoundError("gone"), RefusedError("may not delete")])
+async def test_one_that_cannot_be_deleted_keeps_no_run_from_its_end(error: ClusterError) -> None:
+    async with ApiClient() as client:
+        await VolumeSnapshots(client, Refusing(error)).apply("shop", DeleteSnapshot("s"))
