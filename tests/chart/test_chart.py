@@ -168,6 +168,7 @@ _SEEN_FOR_SNAPSHOTS = {
     ("storage.k8s.io", "storageclasses", "get"),
     ("storage.k8s.io", "volumeattachments", "list"),
     ("", "persistentvolumes", "get"),
+    ("authorization.k8s.io", "selfsubjectaccessreviews", "create"),
 }
 
 

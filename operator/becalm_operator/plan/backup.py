@@ -161,7 +161,9 @@ def _reading(
     if running:
         stuck = next((job.stuck for job in _movers(owner, status, world) if job.stuck), "")
         message = stuck or f"reading {len(volumes)} volumes, {len(volumes) - running} are done"
-        return Plan(changed(status, message=message), actions, again_seconds=WATCHING)
+        # an upload may take hours, and the watches tell of its Jobs
+        pace = WATCHING if status.phase is Phase.CAPTURING else WAITING
+        return Plan(changed(status, message=message), actions, again_seconds=pace)
     return Plan(entered(status, then, world.now, message_then), again_seconds=SOON)
 
 

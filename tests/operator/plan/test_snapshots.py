@@ -11,6 +11,7 @@ from becalm_operator.api.conditions import Reason
 from becalm_operator.manifests.jobs import MOVER
 from becalm_operator.manifests.names import job_name
 from becalm_operator.plan.backup import decide
+from becalm_operator.plan.run import WAITING
 from becalm_operator.plan.snapshot_world import SnapshotClass, Snapshots, StorageKind
 from becalm_operator.plan.steps import DeleteJob, DeleteSnapshot, MakeSnapshot, Plan, ScaleUp
 from becalm_operator.plan.world import Claim, JobState, World
@@ -267,6 +268,7 @@ def test_the_time_of_downtime_does_not_count_any_more() -> None:
     plan = upload(a_job(MOVER, "uploads"), a_job(MOVER, "data-db-0"), now=later(hours=9))
 
     assert (plan.status.phase, plan.status.reason) == (Phase.UPLOADING, "")
+    assert plan.again_seconds == WAITING
 
 
 def test_a_copy_may_take_long_to_be_filled_and_not_for_ever() -> None:
