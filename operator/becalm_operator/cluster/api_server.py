@@ -56,9 +56,15 @@ from becalm_operator.settings import Settings
 
 
 class ApiServer:
-    """Implements `port.Cluster`. `clock` tells the time, in UTC."""
+    """Implements `port.Cluster`. `clock` tells the time, in UTC; `may_act` raises a ClusterError if it may not."""
 
-    def __init__(self, client: ApiClient, settings: Settings, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        client: ApiClient,
+        settings: Settings,
+        clock: Callable[[], datetime],
+        may_act: Callable[[], None] = lambda: None,
+    ) -> None:
         self._core = CoreV1Api(client)
         self._objects = Objects(client)
         self._workloads = Workloads(client, settings.extra_kinds)
@@ -69,6 +75,7 @@ class ApiServer:
         self._namespaces = settings.watched_namespaces or ("",)
         self._caps = Caps(settings.most_down_per_namespace, settings.most_down_per_cluster)
         self._clock = clock
+        self._may_act = may_act
 
     async def load(self, kind: type[R], namespace: str, name: str) -> R | None:
         """Return an object of ours, or None if it does not exist."""
@@ -211,6 +218,7 @@ class ApiServer:
 
     async def apply(self, owner: Resource, action: Action) -> None:
         """Do one thing for an object of ours."""
+        self._may_act()
         namespace = owner.metadata.namespace
         match action:
             case ApplyJob(job=job):

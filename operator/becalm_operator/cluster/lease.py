@@ -15,7 +15,13 @@ from kubernetes.aio.client import ApiClient, CoordinationV1Api, V1Lease, V1Lease
 
 from becalm_operator.api import names
 from becalm_operator.cluster.translate import translated
-from becalm_operator.errors import ClusterError, ConflictError, LeaseLostError, NotFoundError
+from becalm_operator.errors import (
+    ClusterError,
+    ConflictError,
+    LeaseLostError,
+    NotFoundError,
+    UnavailableError,
+)
 
 NAME = "becalm-operator"
 
@@ -198,6 +204,16 @@ class Lease:
         if _claim_of(found) != _claim_of(self._held):
             raise LeaseLostError(f"the Lease was taken by {_holder(found) or 'somebody'}")
         return await self._leases.replace(_renewal(self._held, found))
+
+    def require(self) -> None:
+        """See that nobody else can have the Lease. A process that stood still does not know yet that it has lost it.
+
+        Raises:
+            UnavailableError: It has not been renewed for so long that somebody may.
+        """
+        silent = _now() - self._renewed_at
+        if self._held is None or silent >= self._timing.give_up:
+            raise UnavailableError(f"the Lease has not been renewed for {silent:.0f} s, so nothing is done")
 
     async def release(self) -> None:
         """Leave the Lease to the next one, who need not wait then. Failing to is told, not raised."""

@@ -50,7 +50,7 @@ async def run(settings: Settings) -> None:
             return
         _log.info("%s holds the Lease and begins", settings.identity)
         heartbeats.ready = True
-        cluster = ApiServer(client, settings, lambda: datetime.now(UTC))
+        cluster = ApiServer(client, settings, lambda: datetime.now(UTC), lease.require)
         await _lead(cluster, client, settings, lease, heartbeats, stop)
         _log.info("%s has ended", settings.identity)
 

@@ -200,6 +200,37 @@ def test_a_holder_that_cannot_renew_gives_up_before_anybody_may_take_over(
     virtually(scenario())
 
 
+@pytest.mark.parametrize(("stood_still", "acts"), [(19.0, True), (20.0, False), (3600.0, False)])
+def test_a_holder_that_stood_still_does_nothing_before_it_has_looked_at_the_lease(
+    stood_still: float, acts: bool
+) -> None:
+    async def scenario() -> None:
+        lease = Lease(FakeLeases(), "one")
+        await lease.acquire()
+        await asyncio.sleep(stood_still)
+        if acts:
+            lease.require()
+        else:
+            with pytest.raises(UnavailableError, match="nothing is done"):
+                lease.require()
+
+    virtually(scenario())
+
+
+def test_who_does_not_hold_the_lease_does_nothing() -> None:
+    async def scenario() -> None:
+        lease = Lease(FakeLeases(), "one")
+        with pytest.raises(UnavailableError):
+            lease.require()
+        await lease.acquire()
+        lease.require()
+        await lease.release()
+        with pytest.raises(UnavailableError):
+            lease.require()
+
+    virtually(scenario())
+
+
 def test_a_short_outage_does_not_cost_the_lease(caplog: pytest.LogCaptureFixture) -> None:
     async def scenario() -> None:
         leases = FakeLeases()

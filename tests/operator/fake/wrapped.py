@@ -1,5 +1,6 @@
 """Clusters that stand in front of another and make something go wrong at a call."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
@@ -100,6 +101,29 @@ class Dying(Wrapped):
             return await call()
         if self._after and self._left == -1:
             await call()
+        raise OperatorDiedError(name)
+
+
+class Stalling(Wrapped):
+    """The operator stands still before a call, counted from 0; when `resumed` it does the call, and dies."""
+
+    def __init__(self, inner: Cluster, at: int) -> None:
+        super().__init__(inner)
+        self._left = at
+        self.stalled, self.resumed = asyncio.Event(), asyncio.Event()
+        self.refused = False
+        """Whether the late call was refused."""
+
+    async def around(self, name: str, call: Call[T]) -> T:
+        self._left -= 1
+        if self._left >= 0:
+            return await call()
+        self.stalled.set()
+        await self.resumed.wait()
+        try:
+            await call()
+        except ClusterError:
+            self.refused = True
         raise OperatorDiedError(name)
 
 
