@@ -27,6 +27,8 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("image", help="build the image and load it into the cluster")
     show = commands.add_parser("demo", help="the main job, with all its set-up")
     show.add_argument("--down", action="store_true", help="remove it")
+    soak = commands.add_parser("soak", help="many Backups by schedules, the operator killed at random")
+    soak.add_argument("--backups", type=int, default=200, help="how many (200)")
     return parser
 
 
@@ -42,11 +44,14 @@ def _run_on_cluster(arguments: argparse.Namespace) -> None:
     from e2e import demo  # noqa: PLC0415
     from e2e.cluster import cluster  # noqa: PLC0415
     from e2e.image import Builder  # noqa: PLC0415
+    from e2e.soak.run import soak  # noqa: PLC0415
 
     if arguments.command == "image":
         cluster().load_image(Builder(places()).archive())
     elif arguments.command == "demo":
         demo.down() if arguments.down else demo.run()
+    elif arguments.command == "soak":
+        soak(arguments.backups)
     elif arguments.action == "up":
         cluster().up()
     elif arguments.action == "down":

@@ -49,17 +49,22 @@ def await_down(shop: Shop, workload: Workload) -> Document:
     return record(shop, workload)
 
 
-def restic_snapshots(shop: Shop) -> list[Document]:
+def restic_snapshots(shop: Shop, *, check: bool = True) -> list[Document]:
     """Return what the real restic lists in the shop's repository, after it has found no fault in it."""
+    if check:
+        restic(shop, "check", "--read-data")
+    found: list[Document] = json.loads(restic(shop, "snapshots", "--json"))
+    return found
+
+
+def restic(shop: Shop, *arguments: str) -> str:
+    """Run the real restic on the shop's repository; return what it printed."""
     environment = {
         **shop.s3.credentials(),
         "RESTIC_REPOSITORY": f"s3:{shop.s3.endpoint}/{shop.bucket}/shop",
         "RESTIC_PASSWORD": PASSWORD,
     }
-    restic = [places().binary("restic-0.19"), "--no-cache"]
-    run([*restic, "check", "--read-data"], env=environment)
-    found: list[Document] = json.loads(run([*restic, "snapshots", "--json"], env=environment))
-    return found
+    return run([places().binary("restic-0.19"), "--no-cache", *arguments], env=environment)
 
 
 def events(shop: Shop, name: str) -> list[str]:

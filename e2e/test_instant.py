@@ -20,16 +20,19 @@ def _audited(shop: Shop) -> dict[str, verdict.Copy]:
 
 
 def test_pairs_of_files_and_two_volumes_agree_after_a_restore(make_shop: MakeShop) -> None:
-    shop = make_shop(*ledger.OPENED)
+    web, db = ledger.web(), ledger.db()
+    shop = make_shop(db, web)  # in this order: `web` is told where the Service of `db` is
     shop.open_repository()
-    shop.kubectl.apply(backup("agreed", ledger.STOPPED))
+    shop.kubectl.apply(
+        backup("agreed", [web, db])
+    )  # afterwards `db` has all that `web` has, and nothing more
     status = shop.await_end("backup", "agreed")
     assert status["phase"] == "Succeeded", status
 
     shop.kubectl.apply(*(claim(name) for name in _FRESH.values()))
     into = restore("elsewhere", "agreed", [])
     into["spec"]["targets"] = [
-        {"claim": workload.claim, "to": _FRESH[workload.name]} for workload in ledger.STOPPED
+        {"claim": workload.claim, "to": _FRESH[workload.name]} for workload in (web, db)
     ]
     shop.kubectl.apply(into)
     assert shop.await_end("restore", "elsewhere")["phase"] == "Succeeded"

@@ -1,53 +1,12 @@
-"""What becalm stops, starts again: the operator killed, the Backup deleted, the repository gone."""
+"""What becalm stops, starts again: the Backup deleted, the repository gone. What is killed is in test_faults.py."""
 
 import pytest
 
 from e2e import checks
 from e2e.conftest import MakeShop
-from e2e.kubectl import Document
-from e2e.lab import Lab
 from e2e.shop import Shop, Workload, backup, repository, s3_storage, secret
 
 pytestmark = pytest.mark.cluster
-
-
-@pytest.fixture
-def fresh_operator(lab: Lab) -> None:
-    """An operator whose container has never been killed, so that the kubelet starts it again without a delay."""
-    lab.restart_operator()
-
-
-def _await_phase(shop: Shop, name: str, phase: str) -> Document:
-    status: Document = shop.kubectl.until(
-        f"backup {name} is in {phase}",
-        lambda: shop.kubectl.status("backup", name),
-        lambda seen: seen.get("phase") == phase or seen.get("completionTime"),
-        seconds=90,
-    )
-    assert status["phase"] == phase, f"the run has passed {phase}: {status}"
-    return status
-
-
-@pytest.mark.parametrize("phase", ["Quiescing", "Draining", "Capturing", "Resuming"])
-@pytest.mark.usefixtures("fresh_operator")
-def test_an_operator_killed_in_any_phase_leaves_nothing_down(
-    lab: Lab, make_shop: MakeShop, phase: str
-) -> None:
-    # slow enough that each phase can be met
-    web = Workload("Deployment", "web", 2, stop_seconds=2, ready_seconds=2)
-    db = Workload("StatefulSet", "db", stop_seconds=2, ready_seconds=2)
-    shop = make_shop(web, db)
-    shop.open_repository()
-    shop.kubectl.apply(backup("struck", shop.workloads))
-    _await_phase(shop, "struck", phase)
-
-    lab.kill_operator()
-    status = shop.await_end("backup", "struck")
-
-    assert status["phase"] in ("Succeeded", "Failed")
-    checks.nothing_is_held(shop)
-    snapshots = checks.restic_snapshots(shop)
-    assert len(snapshots) == (2 if status["phase"] == "Succeeded" else 0)
 
 
 def test_a_backup_deleted_while_its_workloads_are_down_starts_them(make_shop: MakeShop) -> None:

@@ -1,5 +1,6 @@
 """The ledger: a front end and a database that write the same numbers. A copy shows whether it is of one instant."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from e2e.instant import writer
@@ -8,12 +9,39 @@ from e2e.shop import Workload
 
 _SCRIPT = Path(writer.__file__).read_text()
 
-WEB = Workload("Deployment", "web", command=("python3", "-c", _SCRIPT, "web"))
-DB = Workload("StatefulSet", "db", command=("python3", "-c", _SCRIPT, "db"), port=writer.PORT)
-OPENED = (DB, WEB)
-"""In this order they are made: `web` is told where the Service of `db` is."""
-STOPPED = (WEB, DB)
-"""In this order they are stopped: afterwards `db` has all that `web` has, and nothing more."""
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How fast entries are written, and how slowly a pod starts and ends."""
+
+    between_seconds: float = 0.002
+    start_seconds: float = 0
+    end_seconds: float = 0
+
+
+_QUICK = Pace()
+
+
+def web(replicas: int = 1, *, pace: Pace = _QUICK) -> Workload:
+    """Return the front end; one of its replicas writes."""
+    return Workload("Deployment", "web", replicas, command=_command("web", pace))
+
+
+def db(*, pace: Pace = _QUICK) -> Workload:
+    """Return the database."""
+    return Workload("StatefulSet", "db", command=_command("db", pace), port=writer.PORT)
+
+
+def alone(kind: str, name: str, replicas: int = 1, *, pace: Pace = _QUICK) -> Workload:
+    """Return a workload that writes entries and asks no other."""
+    return Workload(kind, name, replicas, command=_command("alone", pace))
+
+
+def _command(role: str, pace: Pace) -> tuple[str, ...]:
+    seconds = (pace.between_seconds, pace.start_seconds, pace.end_seconds)
+    return ("python3", "-c", _SCRIPT, role, *(str(each) for each in seconds))
+
+
 AUDITOR = "auditor"
 _LOOK = f"""
 import json, pathlib

@@ -36,10 +36,18 @@ class Copy:
         return not self.torn and self.numbers == list(range(self.newest - SLOTS + 1, self.newest + 1))
 
 
+def copy(left: Mapping[str, str], right: Mapping[str, str]) -> Copy:
+    """Return a copy by the texts of its files."""
+    return Copy(_numbers(left), _numbers(right))
+
+
+def _numbers(texts: Mapping[str, str]) -> dict[str, int]:
+    return {slot: int(text) if text.strip().isdigit() else -1 for slot, text in texts.items()}
+
+
 def read(printed: str) -> dict[str, Copy]:
     """Return by volume what the auditor has printed."""
-    found: dict[str, dict[str, dict[str, int]]] = {}
+    found: dict[str, dict[str, dict[str, str]]] = {}
     for volume, side, slots in json.loads(printed):
-        numbers = {slot: int(text) if text.isdigit() else -1 for slot, text in slots.items()}
-        found.setdefault(volume, {})[side] = numbers
-    return {volume: Copy(sides[SIDES[0]], sides[SIDES[1]]) for volume, sides in found.items()}
+        found.setdefault(volume, {})[side] = slots
+    return {volume: copy(sides[SIDES[0]], sides[SIDES[1]]) for volume, sides in found.items()}

@@ -1,21 +1,23 @@
-"""What runs in the pods of the ledger: `web` numbers entries, `db` books each of them first.
+"""What runs in the pods of the ledger: `web` numbers entries, `db` books each of them first; `alone` has no `db`.
 
 Each of the two writes an entry into two files in distant folders, one after the other: in a crash they may disagree, at
 a standstill never. Nothing else of this project is imported: the file is handed to a bare Python.
 """
 
+import fcntl
 import os
 import signal
 import socket
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import IO
 
 DATA = Path("/data")
 SIDES = ("accounts/by/name/deep/down", "zones/by/number")
 SLOTS = 64
 PORT = 7000
-_PAUSE_SECONDS = 0.002
 _LOOK_SECONDS = 0.2
 
 
@@ -34,8 +36,11 @@ def write(number: int) -> None:
     """Write an entry: the same number to both sides."""
     for side in SIDES:
         (DATA / side / f"{number % SLOTS:02}").write_text(f"{number}\n")
-    if number >= SLOTS:
-        Path("/tmp/ready").touch()
+
+
+def be_ready() -> None:
+    """Say so to the kubelet."""
+    Path("/tmp/ready").touch()
 
 
 def newest() -> int:
@@ -44,17 +49,42 @@ def newest() -> int:
     return max((int(path.read_text() or 0) for path in files), default=0)
 
 
-def be_web(stop: Stop) -> None:
+def be_web(stop: Stop, pause_seconds: float) -> None:
     """Number entries: one is written here when `db` has written it."""
-    number = newest()
-    with socket.create_connection((os.environ["DB_SERVICE_HOST"], PORT)) as line:
-        while not stop.asked:
-            number += 1
+    with _call(stop) as line:
+
+        def book(number: int) -> None:
             line.sendall(f"{number}\n".encode())
             if line.recv(64) != f"{number}\n".encode():
                 sys.exit("db has hung up")
-            write(number)
-            time.sleep(_PAUSE_SECONDS)
+
+        _number(stop, pause_seconds, book)
+
+
+def _call(stop: Stop) -> socket.socket:
+    while True:
+        try:
+            return socket.create_connection((os.environ["DB_SERVICE_HOST"], PORT))
+        except OSError:  # it is not up yet
+            if stop.asked:
+                sys.exit()
+            time.sleep(_LOOK_SECONDS)
+
+
+def be_alone(stop: Stop, pause_seconds: float) -> None:
+    """Number entries, and ask nobody."""
+    _number(stop, pause_seconds, lambda _: None)
+
+
+def _number(stop: Stop, pause_seconds: float, book: Callable[[int], None]) -> None:
+    number = newest()
+    while not stop.asked:
+        number += 1
+        book(number)
+        write(number)
+        if number >= SLOTS:
+            be_ready()
+        time.sleep(pause_seconds)
 
 
 def be_db(stop: Stop) -> None:
@@ -85,16 +115,36 @@ def _serve(line: socket.socket, stop: Stop) -> None:
         line.sendall(entry)
 
 
+def stand_by(stop: Stop) -> IO[str]:
+    """Wait for the claim's only pen: of several replicas one writes, and the others are ready to."""
+    pen = (DATA / "pen").open("w")
+    while not stop.asked:
+        try:
+            fcntl.flock(pen, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            be_ready()
+            time.sleep(_LOOK_SECONDS)
+        else:
+            break
+    return pen
+
+
 def main() -> None:
-    """Be what the first argument says, until SIGTERM."""
+    """Be what the first argument says, until SIGTERM. Then: seconds between entries, to get going, and to end."""
+    role, pause, start, end = sys.argv[1], *map(float, sys.argv[2:])
     stop = Stop()
     for side in SIDES:
         (DATA / side).mkdir(parents=True, exist_ok=True)
-    if sys.argv[1] == "db":
-        Path("/tmp/ready").touch()  # or `web` would never reach it
-        be_db(stop)
-    else:
-        be_web(stop)
+    time.sleep(start)
+    with stand_by(stop):
+        if role == "db":
+            be_ready()  # or `web` would never reach it
+            be_db(stop)
+        elif role == "web":
+            be_web(stop, pause)
+        else:
+            be_alone(stop, pause)
+    time.sleep(end)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,181 @@
+"""A namespace in which runs are struck one after another: its shop, and what is known of its repository."""
+
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from becalm_operator.api.backup import Phase
+from becalm_operator.api.names import OWNER_UID_LABEL, PROBE_ANNOTATION
+from e2e import checks
+from e2e.faults.fault import Fault, Target
+from e2e.faults.shapes import Shape
+from e2e.faults.verdict import Facts
+from e2e.faults.watch import Watch, is_whole
+from e2e.instant import verdict
+from e2e.instant.writer import SIDES
+from e2e.kubectl import Document, NeverHappenedError
+from e2e.lab import Lab
+from e2e.shop import Shop, backup, repository, s3_storage
+
+_END_SECONDS = 360
+_MOVER = {"resources": {"requests": {"cpu": "10m"}}}
+"""So that a quota can tell movers from workloads."""
+
+
+@dataclass(slots=True)
+class Lane:
+    """One shape in one namespace."""
+
+    lab: Lab
+    watch: Watch
+    shape: Shape
+    number: int
+    shop: Shop = field(init=False)
+    _known: set[str] = field(default_factory=set, init=False)
+    _down_before: float = field(default=0.0, init=False)
+
+    def __post_init__(self) -> None:
+        kubectl = self.lab.kubectl.within(f"fault-{self.number}")
+        self.shop = Shop(kubectl, self.lab.s3, self.shape.opened)
+
+    @property
+    def namespace(self) -> str:
+        """Where it is."""
+        return self.shop.kubectl.namespace
+
+    def open(self) -> None:
+        """Make the namespace with all that is in it."""
+        self.shop.open()
+        storage = s3_storage(self.shop.s3, self.shop.bucket)
+        self.shop.kubectl.apply(repository("main", storage, mover=_MOVER))
+        self.shop.await_repository("True", seconds=180)
+
+    def begin(self, name: str, fault: Fault, after_seconds: float) -> None:
+        """Start a run some time from now."""
+        time.sleep(after_seconds)
+        self._down_before = self.watch.down_seconds(self.namespace)
+        self.shop.kubectl.apply(backup(name, self.shape.stopped, quiesce=fault.quiesce))
+
+    def rest(self) -> None:
+        """Wait until all is up and the repository opens; after a store was away, have it tried again at once."""
+        for workload in self.shop.workloads:
+            self.shop.await_ready(workload, seconds=180)
+        kubectl = self.shop.kubectl
+        if kubectl.condition("backuprepository", "main", "Ready").get("status") != "True":
+            asked = f"{PROBE_ANNOTATION}={datetime.now(UTC).isoformat()}"
+            kubectl("annotate", "--overwrite", "backuprepository", "main", asked)
+            self.shop.await_repository("True", seconds=180)
+
+    def target(self, name: str, phase: Phase) -> Target:
+        """Return the run as soon as it has come to a phase or a later one."""
+        seen = self.watch.await_phase(self.namespace, name, phase, seconds=_END_SECONDS)
+        return Target(self.shop, name, seen.uid)
+
+    def discard(self, target: Target) -> None:
+        """Remove a run of which nothing is to be learnt."""
+        self.shop.kubectl("delete", "backup", target.name, "--timeout=170s", seconds=180)
+        self._known |= {one["id"] for one in checks.restic_snapshots(self.shop, check=False)}
+
+    def end(self, target: Target) -> Facts:
+        """Wait until the run is over, look at everything, and remove it."""
+        ended = self._await_end(target)
+        not_up = self._not_up()
+        down_seconds = self.watch.down_seconds(self.namespace) - self._down_before
+        working = self._await_none(target, working=True)
+        self.shop.kubectl("delete", "backup", target.name, "--ignore-not-found", "--timeout=60s", seconds=70)
+        found = {one["id"]: one for one in checks.restic_snapshots(self.shop, check=False)}
+        new = {one: document for one, document in found.items() if one not in self._known}
+        self._known |= found.keys()
+        status = (ended or {}).get("status", {})
+        return Facts(
+            phase=Phase(status["phase"]) if ended else None,
+            reason=status.get("reason", ""),
+            told=frozenset(one["snapshotID"] for one in status.get("volumes", []) if one.get("snapshotID")),
+            found=frozenset(new),
+            volumes=len(self.shape.stopped),
+            unlike=self._unlike(new),
+            not_up=not_up,
+            finalizers=tuple((ended or {"metadata": {}})["metadata"].get("finalizers", [])),
+            working=working,
+            orphans=self._await_none(target, working=False),
+            down_seconds=down_seconds,
+        )
+
+    def close(self) -> str:
+        """Have the real restic look at every byte of the repository; remove it all. Returns what is wrong."""
+        try:
+            checks.restic_snapshots(self.shop)
+        except Exception as error:  # noqa: BLE001  whatever it is, it belongs into the verdict
+            return str(error)
+        finally:
+            self.shop.close(wait=False)
+        return ""
+
+    def _await_end(self, target: Target) -> Document | None:
+        def is_over(found: Document | None) -> bool:
+            # the finalizer goes in an update of its own, just after the last word
+            return found is None or (
+                Phase(found.get("status", {}).get("phase", Phase.PENDING)).finished
+                and not found["metadata"].get("finalizers")
+            )
+
+        found: Document | None = self.shop.kubectl.until(
+            f"{self.namespace}/{target.name} is over",
+            lambda: self.shop.kubectl.get("backup", target.name),
+            is_over,
+            seconds=_END_SECONDS,
+        )
+        return found
+
+    def _not_up(self) -> tuple[str, ...]:
+        left = []
+        for workload in self.shop.workloads:
+            try:
+                self.shop.await_ready(workload, seconds=60)
+            except NeverHappenedError:
+                left.append(f"{workload.kind} {workload.name}")
+                continue
+            found = self.shop.kubectl.get(workload.kind, workload.name)
+            if found is None or not is_whole(found):
+                left.append(f"{workload.kind} {workload.name}")
+        return tuple(left)
+
+    def _jobs(self, target: Target, *, working: bool) -> tuple[str, ...]:
+        found = self.shop.kubectl.list("jobs", "-l", f"{OWNER_UID_LABEL}={target.uid}")
+        return tuple(
+            one["metadata"]["name"] for one in found if not working or one["status"].get("active", 0) > 0
+        )
+
+    def _await_none(self, target: Target, *, working: bool) -> tuple[str, ...]:
+        """Wait until a run has no Job any more, or none at work: what tells of it lags behind. Returns what is left."""
+        try:
+            self.shop.kubectl.until(
+                f"the Jobs of {target.name} come to an end",
+                lambda: self._jobs(target, working=working),
+                lambda left: not left,
+                seconds=60,
+            )
+        except NeverHappenedError:
+            return self._jobs(target, working=working)
+        return ()
+
+    def _unlike(self, snapshots: Mapping[str, Document]) -> tuple[str, ...]:
+        """Restore with the real restic, and see whether all of it is of one instant."""
+        copies = {}
+        for snapshot, document in snapshots.items():
+            (path,) = document["paths"]
+            with tempfile.TemporaryDirectory() as folder:
+                checks.restic(self.shop, "restore", f"{snapshot}:{path}", "--target", folder, "--quiet")
+                sides = [Path(folder) / side for side in SIDES]
+                copies[path] = verdict.copy(*(_texts(side) for side in sides))
+        torn = [f"{path} is not of one instant" for path, one in copies.items() if not one.is_of_one_instant]
+        if len({one.newest for one in copies.values()}) > 1:
+            torn.append("the volumes are of different instants")
+        return tuple(torn)
+
+
+def _texts(folder: Path) -> dict[str, str]:
+    return {one.name: one.read_text() for one in folder.iterdir()}

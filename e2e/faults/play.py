@@ -1,0 +1,165 @@
+"""Plays cases of the matrix: what strikes one run in many namespaces, what strikes all at once with one of each."""
+
+import queue
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+
+from becalm_operator.api.backup import Phase
+from e2e.faults import verdict
+from e2e.faults.fault import Fault, Nothing, Scene, Target
+from e2e.faults.lane import Lane
+from e2e.faults.matrix import Cell, Place, phases_to_strike
+from e2e.faults.shapes import shapes
+from e2e.faults.watch import Seen, Watch
+from e2e.kubectl import NeverHappenedError
+from e2e.lab import Lab
+from e2e.paths import SetUpError
+
+_MOST_SHOWN = 400
+Case = tuple[Fault, Phase]
+
+
+@dataclass(frozen=True, slots=True)
+class Play:
+    """A cluster, what watches it, and lanes for runs; of each shape as many."""
+
+    lab: Lab
+    watch: Watch
+    lanes: tuple[Lane, ...]
+    tell: Callable[[Cell], None]
+    paces: dict[str, Seen] = field(default_factory=dict)
+    """How an undisturbed run went, by shape."""
+
+    @property
+    def _one_of_each(self) -> list[Lane]:
+        by_shape: dict[str, Lane] = {}
+        for lane in self.lanes:
+            by_shape.setdefault(lane.shape.name, lane)
+        return list(by_shape.values())
+
+    def undisturbed(self) -> tuple[list[Phase], list[Cell]]:
+        """Let runs pass that nothing befalls. Returns the phases that they came to, and how they ended."""
+        cells = self.together(Nothing(), Phase.PENDING)
+        for lane in self._one_of_each:
+            seen = self.watch.run(lane.namespace, _name(Nothing(), Phase.PENDING))
+            assert seen is not None
+            self.paces[lane.shape.name] = seen
+        return phases_to_strike(seen.phases for seen in self.paces.values()), cells
+
+    def apart(self, cases: Sequence[Case]) -> list[Cell]:
+        """Play cases, each with each shape, in all lanes side by side."""
+        waiting: dict[str, queue.SimpleQueue[Case]] = {}
+        for lane in self._one_of_each:
+            waiting[lane.shape.name] = queue.SimpleQueue()
+            for case in cases:
+                waiting[lane.shape.name].put(case)
+
+        def work(lane: Lane) -> list[Cell]:
+            cells = []
+            for case in _all_of(waiting[lane.shape.name]):
+                cells.append(self._alone(lane, *case))
+                self.tell(cells[-1])
+            return cells
+
+        with ThreadPoolExecutor(len(self.lanes)) as pool:
+            return [cell for cells in pool.map(work, self.lanes) for cell in cells]
+
+    def together(self, fault: Fault, phase: Phase) -> list[Cell]:
+        """Play a case with one run of each shape at once; with those alone that were over before the others came."""
+        lanes = self._one_of_each
+        cells = self._play(lanes, fault, phase)
+        missed = [at for at, cell in enumerate(cells) if cell.struck_in and cell.struck_in.finished]
+        for at in missed:
+            cells[at] = self._alone(lanes[at], fault, phase)
+        for cell in cells:
+            self.tell(cell)
+        return cells
+
+    def _alone(self, lane: Lane, fault: Fault, phase: Phase) -> Cell:
+        (cell,) = self._play([lane], fault, phase)
+        return cell
+
+    def _play(self, lanes: Sequence[Lane], fault: Fault, phase: Phase) -> list[Cell]:
+        try:
+            targets, stood = self._strike(lanes, fault, phase)
+        except (NeverHappenedError, SetUpError) as error:
+            return [self._failed(lane, fault, phase, error) for lane in lanes]
+        with ThreadPoolExecutor(len(lanes)) as pool:
+            ended = pool.map(self._end, lanes, targets, stood, [fault] * len(lanes), [phase] * len(lanes))
+            return list(ended)
+
+    def _strike(
+        self, lanes: Sequence[Lane], fault: Fault, phase: Phase
+    ) -> tuple[list[Target], list[Phase | None]]:
+        name = _name(fault, phase)
+        fault.prepare(self.lab)
+        with ThreadPoolExecutor(len(lanes)) as pool:
+            list(pool.map(lambda lane: lane.rest(), lanes))
+            list(pool.map(lambda lane: lane.begin(name, fault, self._head_start(lanes, lane, phase)), lanes))
+        targets = [lane.target(name, phase) for lane in lanes]
+        seen = [self.watch.run(lane.namespace, name) for lane in lanes]
+        stood = [one.phase if one else None for one in seen]
+        scene = Scene(self.lab, self.watch, targets, phase)
+        try:
+            struck = fault.strike(scene)
+        finally:
+            fault.heal(scene)
+        return targets, stood if struck else [None] * len(lanes)
+
+    def _head_start(self, lanes: Sequence[Lane], lane: Lane, phase: Phase) -> float:
+        """Return the seconds that a run begins later, so that all come to the phase at about the same time."""
+        took = {name: seen.seconds_to(phase) for name, seen in self.paces.items()}
+        longest = max(took.get(other.shape.name, 0.0) for other in lanes)
+        return longest - took.get(lane.shape.name, 0.0)
+
+    def _end(self, lane: Lane, target: Target, stood: Phase | None, fault: Fault, phase: Phase) -> Cell:
+        place = Place(fault.title, lane.shape.name, phase)
+        try:
+            if stood is None:
+                lane.discard(target)
+                return Cell(place, None, "", 0)
+            facts = lane.end(target)
+        except (NeverHappenedError, SetUpError) as error:
+            return self._failed(lane, fault, phase, error)
+        broken = tuple(verdict.broken_promises(facts, fault.expected))
+        return Cell(place, stood, verdict.outcome(facts), facts.down_seconds, broken)
+
+    def _failed(self, lane: Lane, fault: Fault, phase: Phase, error: Exception) -> Cell:
+        place = Place(fault.title, lane.shape.name, phase)
+        return Cell(place, phase, "not played to its end", 0, (str(error)[-_MOST_SHOWN:],))
+
+
+@contextmanager
+def playing(lab: Lab, *, lanes_of_each: int, tell: Callable[[Cell], None] = lambda _: None) -> Iterator[Play]:
+    """Open the lanes, and close them afterwards.
+
+    Raises:
+        SetUpError: The real restic has found a fault in the repository of one.
+    """
+    with ExitStack() as stack:
+        watch = stack.enter_context(Watch(lab.cluster.kubeconfig))
+        many = [shape for _ in range(lanes_of_each) for shape in shapes()]
+        lanes = tuple(Lane(lab, watch, shape, number) for number, shape in enumerate(many, 1))
+        try:
+            with ThreadPoolExecutor(len(lanes)) as pool:
+                list(pool.map(Lane.open, lanes))
+            yield Play(lab, watch, lanes, tell)
+        finally:
+            with ThreadPoolExecutor(len(lanes)) as pool:
+                wrong = [said for said in pool.map(Lane.close, lanes) if said]
+        if wrong:
+            raise SetUpError("\n".join(wrong))
+
+
+def _name(fault: Fault, phase: Phase) -> str:
+    return f"{type(fault).__name__}-{phase}".lower()
+
+
+def _all_of(waiting: "queue.SimpleQueue[Case]") -> Iterator[Case]:
+    while True:
+        try:
+            yield waiting.get_nowait()
+        except queue.Empty:
+            return

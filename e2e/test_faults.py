@@ -1,0 +1,50 @@
+"""The fault matrix, shortened: the moments at which most is at stake. `make faults` plays all of it."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from becalm_operator.api.backup import Phase
+from e2e.faults.fault import ApiServerRestarted, BackupDeleted, Fault, MoverKilled, OperatorKilled, StoreCut
+from e2e.faults.matrix import Cell
+from e2e.faults.play import Play, playing
+from e2e.lab import Lab
+
+pytestmark = pytest.mark.cluster
+
+
+@pytest.fixture(scope="module")
+def play(lab: Lab) -> Iterator[Play]:
+    """A namespace for each shape. The real restic looks at every byte of their repositories at the end."""
+    with playing(lab, lanes_of_each=1) as opened:
+        yield opened
+
+
+def _assert_kept(cells: list[Cell]) -> None:
+    assert [cell.line for cell in cells if cell.broken] == []
+    assert [cell.line for cell in cells if cell.struck_in is None] == []
+
+
+def test_runs_that_are_struck_one_by_one_keep_every_promise(play: Play) -> None:
+    cells = play.apart([(MoverKilled(), Phase.CAPTURING), (BackupDeleted(), Phase.DRAINING)])
+
+    assert len(cells) == 6
+    _assert_kept(cells)
+
+
+@pytest.mark.parametrize(
+    ("fault", "phase"),
+    [
+        (OperatorKilled(), Phase.QUIESCING),
+        (OperatorKilled(), Phase.CAPTURING),
+        (OperatorKilled(), Phase.RESUMING),
+        (ApiServerRestarted(), Phase.DRAINING),
+        (StoreCut(), Phase.CAPTURING),
+    ],
+    ids=lambda part: part if isinstance(part, Phase) else type(part).__name__,
+)
+def test_what_strikes_everything_at_once_breaks_no_promise(play: Play, fault: Fault, phase: Phase) -> None:
+    cells = play.together(fault, phase)
+
+    assert len(cells) == 3
+    _assert_kept(cells)
