@@ -26,6 +26,8 @@ S = TypeVar("S", bound=RunStatus)
 
 PATIENCE = timedelta(hours=1)
 """How long a run waits for its repository before it fails."""
+_KILLED_BY_SIGNAL = 128
+"""An exit code above this is the number of a signal beside it."""
 _PASSES = (Reason.STORAGE_UNAVAILABLE, Reason.REPOSITORY_LOCKED)
 
 
@@ -95,7 +97,7 @@ def _failure(
 def _not_opened(status: S, world: World, job: JobState, failure: Failure) -> Plan[S]:
     """Fail, but for what passes by itself: then wait as if the run had never begun, and open it again later."""
     assert world.repository is not None
-    if failure.reason not in _PASSES:
+    if failure.reason not in _PASSES and not _has_no_verdict(job, failure):
         removal = () if job.finished else (DeleteJob(job.name),)
         return Plan(failing(status, failure, world.now), removal, again_seconds=SOON)
     name = world.repository.metadata.name
@@ -103,3 +105,10 @@ def _not_opened(status: S, world: World, job: JobState, failure: Failure) -> Pla
     if plan.status.reason:
         return plan
     return Plan(plan.status, (RequestProbe(name), DeleteJob(job.name)), again_seconds=WAITING)
+
+
+def _has_no_verdict(job: JobState, failure: Failure) -> bool:
+    """Say whether a Job was killed or evicted before it could say anything: nothing is wrong with the repository."""
+    unknown = failure.reason is Reason.REPOSITORY_NOT_READY
+    killed = job.exit_code is None or job.exit_code > _KILLED_BY_SIGNAL
+    return job.failed and unknown and killed and report_of(job, AccessReport) is None

@@ -177,6 +177,16 @@ def test_a_repository_that_does_not_open_ends_the_run(job: JobState, reason: Rea
     fails(preflight(jobs=[job]), reason)
 
 
+@pytest.mark.parametrize("exit_code", [None, 137, 143])
+def test_a_job_that_was_killed_before_it_could_open_the_repository_is_made_again(
+    exit_code: int | None,
+) -> None:
+    plan = preflight(jobs=[failed(ACCESS, exit_code=exit_code)])
+
+    assert plan.status.phase is Phase.PENDING
+    assert {type(action) for action in plan.actions} == {RequestProbe, DeleteJob}
+
+
 def test_doubt_about_the_repository_has_it_opened_again_once() -> None:
     plan = preflight(jobs=[failed(ACCESS, exit_code=ExitCode.WRONG_PASSWORD)])
     assert RequestProbe("main") in plan.actions

@@ -12,6 +12,7 @@ from becalm_operator.api.names import SCHEDULED_ANNOTATION
 from becalm_operator.api.schedule import BackupSchedule, BackupScheduleSpec, BackupTemplate
 from tests.operator.fake.controllers import tick
 from tests.operator.fake.lab import SHOP
+from tests.operator.fake.movers import EVICTED
 from tests.operator.fake.objects import Script
 from tests.operator.fake.wrapped import Counting, Dying, OperatorDiedError
 from tests.operator.simulation.invariants import check_always, check_end
@@ -129,3 +130,27 @@ def test_a_death_during_an_outage_does_no_harm() -> None:
     harm = asyncio.run(play())
 
     assert not harm, harm
+
+
+def test_a_killed_job_before_anything_is_stopped_costs_no_backup() -> None:
+    """The kernel, or an eviction, ended the Job that opens the repository: nothing is wrong with that."""
+
+    async def play() -> Shop:
+        shop = await Shop.open()
+        await shop.back_up()
+        shop.script("access", EVICTED)
+        operator = Operator(shop.state, shop.cluster)
+        while not any(job.role == "access" and job.script is EVICTED for job in shop.state.jobs.values()):
+            await work(shop, operator, 1)
+        del shop.state.scripts["access"]
+        for _ in range(300):
+            await work(shop, operator, 1)
+            if shop.is_over(RUN):
+                break
+        check_end(shop)
+        return shop
+
+    run = asyncio.run(play()).run()
+
+    assert run is not None
+    assert run.status.phase is Phase.SUCCEEDED, run.status
