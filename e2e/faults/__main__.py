@@ -1,6 +1,7 @@
 """`python -m e2e.faults`: the fault matrix, or a part of it. docs/faults.md is made of what was played last."""
 
 import argparse
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -23,6 +24,7 @@ _LANES_OF_EACH = 2
 def main() -> int:
     """Play what is asked for. Returns how many cases have shown a broken promise, 1 at most."""
     arguments = _parser().parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that what was opened is closed
     chosen = [one for one in faults() if type(one).__name__ in (arguments.fault or [type(one).__name__])]
     results = Results(places().cache / "faults.jsonl")
     if not arguments.fault and not arguments.phase:

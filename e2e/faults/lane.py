@@ -47,7 +47,9 @@ class Lane:
         return self.shop.kubectl.namespace
 
     def open(self) -> None:
-        """Make the namespace with all that is in it."""
+        """Make the namespace with all that is in it, in place of what was left of one."""
+        if self.shop.kubectl.get("namespace", self.namespace):
+            self.shop.close()
         self.shop.open()
         storage = s3_storage(self.shop.s3, self.shop.bucket)
         self.shop.kubectl.apply(repository("main", storage, mover=_MOVER))
