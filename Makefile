@@ -10,7 +10,7 @@ RUN := $(UV) run --no-sync
 SYNCED := .venv/.synced
 PARALLEL := -n $(shell nproc) --dist loadscope
 
-.PHONY: help setup toolchain lint format unit fuzz compat chart e2e faults coverage test demo demo-down bench generate \
+.PHONY: help setup toolchain lint format unit fuzz compat chart e2e faults soak coverage test demo demo-down bench generate \
         cluster-up cluster-down cluster-status image clean
 
 help: ## list the targets
@@ -58,6 +58,9 @@ e2e: toolchain ## the operator, installed by its chart, on a real cluster
 
 faults: toolchain ## about half an hour: every fault in every phase on a real cluster; writes docs/faults.md
 	$(RUN) python -m e2e.faults
+
+soak: toolchain ## about half an hour: 200 Backups by schedules on a real cluster, the operator killed at random
+	$(RUN) python -m e2e soak
 
 coverage: toolchain ## lines and branches of the engine's inner packages that its tests reach; below 95 % is a failure
 	$(RUN) coverage run -m pytest tests/engine

@@ -173,6 +173,12 @@ class Shop:
         for workload in self.workloads:
             self.await_ready(workload)
 
+    def open_anew(self) -> None:
+        """Open it in place of what was left of one, if there is any."""
+        if self.kubectl.get("namespace", self.kubectl.namespace):
+            self.close()
+        self.open()
+
     def await_ready(self, workload: Workload, seconds: float = 120) -> None:
         """Wait until all replicas of a workload are ready."""
         self.kubectl.until(

@@ -48,9 +48,7 @@ class Lane:
 
     def open(self) -> None:
         """Make the namespace with all that is in it, in place of what was left of one."""
-        if self.shop.kubectl.get("namespace", self.namespace):
-            self.shop.close()
-        self.shop.open()
+        self.shop.open_anew()
         storage = s3_storage(self.shop.s3, self.shop.bucket)
         self.shop.kubectl.apply(repository("main", storage, mover=_MOVER))
         self.shop.await_repository("True", seconds=180)

@@ -1,6 +1,7 @@
 """Many workloads in a few namespaces, and schedules that back up two of them each, every minute."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from e2e.instant import ledger
@@ -22,19 +23,22 @@ class Fleet:
 
     def open(self) -> None:
         """Make everything; the schedules are suspended."""
-        for shop in self.shops:
-            shop.open()
-            shop.open_repository()
-            pairs = zip(shop.workloads[::2], shop.workloads[1::2], strict=True)
-            shop.kubectl.apply(*(_schedule(number, pair) for number, pair in enumerate(pairs)))
+        self._each(_open)
 
     def suspend(self, *, suspended: bool) -> None:
         """Let the schedules rest, or work."""
         patch = f'{{"spec":{{"suspend":{str(suspended).lower()}}}}}'
-        for shop in self.shops:
-            names = [one["metadata"]["name"] for one in shop.kubectl.list("backupschedules")]
-            for name in names:
+
+        def apply(shop: Shop) -> None:
+            for one in shop.kubectl.list("backupschedules"):
+                name = one["metadata"]["name"]
                 shop.kubectl("patch", "backupschedule", name, "--type=merge", "-p", patch)
+
+        self._each(apply)
+
+    def _each(self, do: Callable[[Shop], None]) -> None:
+        with ThreadPoolExecutor(len(self.shops)) as pool:
+            list(pool.map(do, self.shops))
 
     def close(self) -> None:
         """Remove it all."""
@@ -51,6 +55,13 @@ def fleet(lab: Lab) -> Fleet:
     )
     spaces = [lab.kubectl.within(f"soak-{number}") for number in range(1, _NAMESPACES + 1)]
     return Fleet(tuple(Shop(space, lab.s3, workloads) for space in spaces))
+
+
+def _open(shop: Shop) -> None:
+    shop.open_anew()
+    shop.open_repository()
+    pairs = zip(shop.workloads[::2], shop.workloads[1::2], strict=True)
+    shop.kubectl.apply(*(_schedule(number, pair) for number, pair in enumerate(pairs)))
 
 
 def _schedule(number: int, workloads: Sequence[Workload]) -> Document:

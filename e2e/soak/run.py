@@ -1,6 +1,8 @@
 """A soak: schedules back up a fleet while the operator is killed at random; then it is left in peace."""
 
 import random
+import signal
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -27,6 +29,7 @@ def soak(backups: int) -> None:
     Raises:
         SetUpError: A Backup failed, a workload is not up, or a repository is not sound.
     """
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that what was opened is closed
     toolchain.ensure()
     here = lab()
     here.cluster.up()
