@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
 _SHORT_CHARS = 32
+GATE_OPEN = "open"
+"""What the file of a gate holds once what waits there may go on."""
 REPORT_BYTES = 4096
 """A report fits into a Kubernetes termination message."""
 
@@ -90,7 +92,8 @@ class InitReport(Report):
 class CaptureReport(Report):
     """A volume was read and uploaded (`becalm backup --capture`); `tree` is what a commit publishes.
 
-    Times are RFC 3339. `unreadable` holds the first names of files that could not be read.
+    Times are RFC 3339. `unreadable` holds the first names of files that could not be read. `pre_copied`: a first
+    pass was made ahead of the gate; if one was wanted and not made, `not_pre_copied` says why.
     """
 
     kind: ClassVar[str] = "capture"
@@ -111,6 +114,8 @@ class CaptureReport(Report):
     ended_at: str = ""
     unreadable_count: int = 0
     unreadable: tuple[str, ...] = ()
+    pre_copied: bool = False
+    not_pre_copied: str = ""
 
     @property
     def files_total(self) -> int:

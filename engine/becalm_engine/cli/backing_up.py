@@ -19,6 +19,7 @@ from becalm_engine.cli.watching import watched
 from becalm_engine.commands import backup as backup_command
 from becalm_engine.commands import capacity, source_lists, sources
 from becalm_engine.commands.backup import BackupOptions, Captured
+from becalm_engine.commands.gate import Gate, capture_behind
 from becalm_engine.commands.piped import Command, Pipe
 from becalm_engine.commands.progress import Progress
 from becalm_engine.contract import Report
@@ -36,19 +37,32 @@ def backup(session: Session, output: Output, progress: Progress) -> Report:
     arguments = session.arguments
     teller = _Teller(output)
     options = _options(session, output, teller)
+    gate = _gate(session)
     with (
         session.locked_repository(only_reads=arguments.dry_run) as repository,
         _reading(session, progress) as read,
     ):
         repository.load_index()
         with watched(session, output, progress):
-            captured = backup_command.capture(
-                repository.dry() if arguments.dry_run else repository,
-                options,
-                progress=progress,
-                report=teller.error,
-                read=read,
-                listen=teller.became,
+            captured = (
+                capture_behind(
+                    gate,
+                    repository,
+                    options,
+                    pre_copy=arguments.pre_copy,
+                    progress=progress,
+                    report=teller.error,
+                    listen=teller.became,
+                )
+                if gate
+                else backup_command.capture(
+                    repository.dry() if arguments.dry_run else repository,
+                    options,
+                    progress=progress,
+                    report=teller.error,
+                    read=read,
+                    listen=teller.became,
+                )
             )
         progress.check()
         saved: StoredSnapshot | None = None
@@ -74,6 +88,17 @@ def _reading(session: Session, progress: Progress) -> Iterator[Read | None]:
         yield Pipe(sys.stdin.fileno(), progress).readinto
     else:
         yield None
+
+
+def _gate(session: Session) -> Gate | None:
+    arguments = session.arguments
+    if not arguments.gate:
+        if arguments.pre_copy or arguments.ready_file:
+            raise UsageError("--pre-copy and --ready-file need a --gate")
+        return None
+    if arguments.stdin or arguments.stdin_from_command or arguments.dry_run:
+        raise UsageError("--gate is for files and folders, and not for --stdin… or --dry-run")
+    return Gate(Path(arguments.gate), Path(arguments.ready_file) if arguments.ready_file else None)
 
 
 def _sources(session: Session, teller: "_Teller") -> tuple[str, ...]:
@@ -193,6 +218,8 @@ def _say(output: Output, captured: Captured, saved: StoredSnapshot | None, *, dr
         output.say(f"snapshot {saved.short} saved")
     elif not dry_run:
         output.result(f"tree {report.tree} captured; no snapshot was written")
+    if report.not_pre_copied:
+        output.say(f"there was no first pass: {report.not_pre_copied}")
     if report.unreadable_count:
         output.warn(f"Warning: {report.unreadable_count} files could not be read; the backup is incomplete")
     output.message(show.backup_summary(captured, saved.name if saved else "", dry_run=dry_run))

@@ -60,13 +60,18 @@ PAGES = {
         "that cannot be read, or a source that is not there, is reported, and the exit code is 3; if no source "
         "is there, or a command whose output is backed up fails, there is no snapshot, and it is 1. With "
         "--files-from, PATHs also come from lists: of patterns, of names as they are, or of names that end "
-        "with NUL. A signal ends the run at a sound state: what was uploaded is kept for the next run.",
+        "with NUL. A signal ends the run at a sound state: what was uploaded is kept for the next run. With --gate "
+        "all is prepared, and files are read only when something else has brought to a standstill what writes them "
+        "and has put the word `open` into the gate's file; --pre-copy reads and uploads them once before, and "
+        "behind the gate only what does not prove to be unchanged. Of file systems that cannot prove it (other than "
+        "ext3, ext4, xfs and btrfs) all is read behind the gate.",
         (
             "becalm backup /srv/data --tag nightly",
             "becalm backup /home --exclude '*.tmp' --exclude-caches --one-file-system",
             "becalm backup --stdin --stdin-filename dump.sql",
             "becalm backup --stdin-from-command --stdin-filename dump.sql -- pg_dump --clean shop",
             "becalm backup --files-from-raw list --dry-run -v",
+            "becalm backup /srv/data --gate /run/gate --ready-file /run/ready --pre-copy",
         ),
     ),
     "commit": Page(

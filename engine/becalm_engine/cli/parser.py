@@ -13,6 +13,7 @@ from becalm_engine.cli.flags import (
     snapshot_filters,
 )
 from becalm_engine.cli.manual import PAGES, Formatter, Page
+from becalm_engine.contract import GATE_OPEN
 from becalm_engine.policy.overwrite import Overwrite
 
 _ENVIRONMENT = """\
@@ -187,6 +188,17 @@ def _backup_ways(parser: argparse.ArgumentParser, environment: Mapping[str, str]
                         metavar="N", help="read N files at once (default: as many as pay off)")  # fmt: skip
     parser.add_argument("--capture", action="store_true",
                         help="upload and index, but write no snapshot: print the tree for `becalm commit`")  # fmt: skip
+    _gate(parser)
+
+
+def _gate(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--gate", default="", metavar="FILE",
+                        help=f"prepare all, and read only once FILE holds the word {GATE_OPEN!r}")  # fmt: skip
+    parser.add_argument(
+        "--ready-file", default="", metavar="FILE", help="make FILE when everything but the gate is ready"
+    )
+    parser.add_argument("--pre-copy", action="store_true",
+                        help="read and upload once before the gate, and behind it only what has changed")  # fmt: skip
 
 
 def _commit(add: _Add) -> None:

@@ -12,7 +12,6 @@ from typing import Protocol
 from becalm_engine.commands.folder import FolderStore, FolderTask, StoredFolder, Subfolder, Tally
 from becalm_engine.commands.progress import Progress
 from becalm_engine.commands.sources import Folder
-from becalm_engine.format.tree import json_name
 from becalm_engine.ids import BlobID
 
 Reporter = Callable[[str, str, str], None]
@@ -105,9 +104,12 @@ class Archiver:
         self._count = 0
         self._tree: BlobID | None = None
 
-    def store(self, root: Folder, parent: BlobID | None) -> BlobID:
-        """Store the sources below `root` and return the id of the tree that holds them."""
-        self._arrange(root, _OpenFolder(root.path, Subfolder(0, b"", "", parent), None))
+    def store(self, root: Folder, before: BlobID | None, counted: BlobID | None) -> BlobID:
+        """Store the sources below `root` and return the id of the tree that holds them.
+
+        Contents are taken from the tree `before`; new is what the tree `counted` does not have.
+        """
+        self._arrange(root, _OpenFolder(root.path, Subfolder(0, b"", "", before, counted), None))
         while self._waiting or self._stores.is_busy:
             self._progress.check()
             while self._waiting and self._stores.has_room:
@@ -123,10 +125,11 @@ class Archiver:
             self._waiting.append(folder)
             return
         before = self._folders.texts_before(folder.place.before)
+        counted = self._folders.texts_before(folder.place.counted)
         inside: list[tuple[Folder, _OpenFolder]] = []
         for name in sorted(source.children):
             child = source.children[name]
-            stored = self._folders.store_alone(child.path, before.get(json_name(name)))
+            stored = self._folders.store_alone(child.path, before, counted)
             for place in stored.folders:
                 place.position += len(folder.texts)
                 inside.append((child, _OpenFolder(child.path, place, folder)))
@@ -141,7 +144,7 @@ class Archiver:
     def _give(self, folder: _OpenFolder) -> None:
         self._count += 1
         self._given[self._count] = folder
-        self._stores.submit(self._count, FolderTask(folder.path, folder.place.before))
+        self._stores.submit(self._count, FolderTask(folder.path, folder.place.before, folder.place.counted))
 
     def _take(self, folder: _OpenFolder, stored: StoredFolder) -> None:
         """Go on with what became of a directory: to those in it, or to the one above it."""
@@ -160,7 +163,7 @@ class Archiver:
     def _finish(self, folder: _OpenFolder, tree: BlobID) -> None:
         """Write the tree of a directory into the one above it, and so on as far as those are complete."""
         while folder.above is not None:
-            self._count_folder(folder.place.before, tree)
+            self._count_folder(folder.place.counted, tree)
             above, place = folder.above, folder.place
             above.texts[place.position] = place.node_text(tree)
             above.missing -= 1
@@ -169,10 +172,10 @@ class Archiver:
             folder, tree = above, self._folders.save_tree(above.texts)
         self._tree = tree
 
-    def _count_folder(self, before: BlobID | None, tree: BlobID) -> None:
-        if before is None:
+    def _count_folder(self, counted: BlobID | None, tree: BlobID) -> None:
+        if counted is None:
             self.tally.dirs_new += 1
-        elif before == tree:
+        elif counted == tree:
             self.tally.dirs_unmodified += 1
         else:
             self.tally.dirs_changed += 1

@@ -68,6 +68,23 @@ class BackupOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class Basis:
+    """What a capture starts from: the snapshot that it is the next of, and the tree that contents are taken from.
+
+    That tree is the snapshot's own, unless a pass ahead has made another one and has `added` what is in it.
+    """
+
+    parent: StoredSnapshot | None
+    tree: BlobID | None
+    added: Added = field(default_factory=Added)
+
+    @classmethod
+    def of(cls, parent: StoredSnapshot | None) -> "Basis":
+        """Start from a snapshot alone."""
+        return cls(parent, parent.snapshot.tree if parent else None)
+
+
+@dataclass(frozen=True, slots=True)
 class Captured:
     """Sources that are uploaded and indexed, but named by no snapshot yet."""
 
@@ -93,17 +110,20 @@ def capture(
     report: Reporter,
     read: Read | None = None,
     listen: Listener = lambda *_: None,
+    basis: Basis | None = None,
 ) -> Captured:
     """Upload the sources, or what `read` gives, and index it. The repository's index must be loaded.
+
+    Without a `basis` the parent is sought.
 
     Raises:
         SourceMissingError: None of the sources exists. One of several that does not is reported.
     """
     started = time.time_ns()
-    hostname = options.hostname or socket.gethostname()
+    hostname = _hostname(options)
     present, missing = ((), ()) if read else source_tree.present_and_missing(options.sources)
     paths = ("/" + options.stdin_filename.lstrip("/"),) if read else source_tree.stored_paths(present)
-    parent = _parent(repository, options, hostname, paths)
+    basis = basis or Basis.of(_parent(repository, options, paths))
     root = None if read else source_tree.arrange(present)
     for source in missing:
         report(source, "scan", "it does not exist")
@@ -112,18 +132,18 @@ def capture(
         if root is not None:
             counting = estimated(root, options.exclusion, progress) if options.estimate else nullcontext()
             with counting:
-                tree = run.store(root, parent.snapshot.tree if parent else None)
+                tree = run.store(root, basis)
         else:
             assert read is not None
             tree = run.store_stream(read)
         progress.check()
     return Captured(
         tree=tree,
-        parent=parent,
+        parent=basis.parent,
         hostname=hostname,
         paths=paths,
         time_nanos=options.time_nanos or started,
-        report=_report(run, writer.added, tree, parent, started, missing),
+        report=_report(run, writer.added, tree, basis, started, missing),
     )
 
 
@@ -151,14 +171,14 @@ class _Run:
         self._files = FileStore(writer, self._chunker, progress, threads=options.workers)
         self._folders = FolderStore(repository, writer, self._files, options.folder_rules, progress)
 
-    def store(self, root: Folder, parent: BlobID | None) -> BlobID:
+    def store(self, root: Folder, basis: Basis) -> BlobID:
         """Store the sources, and return the id of the tree that holds them."""
         with contextlib.closing(self._files):
             if self._options.processes > 1 and is_large(root):
-                return self._store_by_crew(root, parent)
-            return self._archive(Alone(self._folders), root, parent)
+                return self._store_by_crew(root, basis)
+            return self._archive(Alone(self._folders), root, basis)
 
-    def _store_by_crew(self, root: Folder, parent: BlobID | None) -> BlobID:
+    def _store_by_crew(self, root: Folder, basis: Basis) -> BlobID:
         self._writer.claims = claims = Claims(slots_for(root))
         members = ArchiveMembers(
             self._repository,
@@ -170,17 +190,17 @@ class _Run:
             most_waiting=max(1, self._repository.storage.connections // (2 * self._options.processes)),
         )
         with archive_crew(self._options.processes, members, self._progress) as crew:
-            tree = self._archive(crew, root, parent)
+            tree = self._archive(crew, root, basis)
             self._repository.guard()  # members write indexes, and cannot ask whether the lock is kept
             for left in crew.last():
                 self._writer.take(left.packs)
                 self._writer.added.add(left.added)
         return tree
 
-    def _archive(self, stores: Stores, root: Folder, parent: BlobID | None) -> BlobID:
+    def _archive(self, stores: Stores, root: Folder, basis: Basis) -> BlobID:
         archiver = Archiver(self._folders, stores, self._progress, self._report, self._listen)
         self.tally, self.unreadable = archiver.tally, archiver.unreadable
-        return archiver.store(root, parent)
+        return archiver.store(root, basis.tree, basis.parent.snapshot.tree if basis.parent else None)
 
     def store_stream(self, read: Read) -> BlobID:
         """Store a stream as one file, and return the id of the tree that holds it."""
@@ -197,16 +217,28 @@ class _Run:
         return self._folders.save_tree([encode_node(node)])
 
 
-def _parent(
-    repository: Repository, options: BackupOptions, hostname: str, paths: tuple[str, ...]
-) -> StoredSnapshot | None:
+def find_basis(repository: Repository, options: BackupOptions) -> Basis:
+    """Return what a capture of the sources starts from if there is no pass ahead.
+
+    Raises:
+        SourceMissingError: None of the sources exists.
+    """
+    present, _ = source_tree.present_and_missing(options.sources)
+    return Basis.of(_parent(repository, options, source_tree.stored_paths(present)))
+
+
+def _hostname(options: BackupOptions) -> str:
+    return options.hostname or socket.gethostname()
+
+
+def _parent(repository: Repository, options: BackupOptions, paths: tuple[str, ...]) -> StoredSnapshot | None:
     if options.force:
         return None
     if options.parent:
         return snapshots.find_snapshot(repository, options.parent)
     every = ((stored.name, stored.snapshot) for stored in snapshots.list_snapshots(repository))
     now = options.time_nanos or time.time_ns()
-    group = options.grouping.key(hostname, paths, options.tags)
+    group = options.grouping.key(_hostname(options), paths, options.tags)
     chosen = choose_parent(every, group=group, grouping=options.grouping, now_nanos=now)
     return StoredSnapshot(*chosen) if chosen else None
 
@@ -215,15 +247,16 @@ def _report(
     run: _Run,
     added: Added,
     tree: BlobID,
-    parent: StoredSnapshot | None,
+    basis: Basis,
     started: int,
     missing: tuple[str, ...],
 ) -> CaptureReport:
     tally, unreadable = run.tally, (*missing, *run.unreadable)
+    added.add(basis.added)
     return CaptureReport(
         exit_code=3 if unreadable else 0,
         tree=tree.hex(),
-        parent=parent.name if parent else "",
+        parent=basis.parent.name if basis.parent else "",
         files_new=tally.files_new,
         files_changed=tally.files_changed,
         files_unmodified=tally.files_unmodified,

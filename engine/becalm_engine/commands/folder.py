@@ -57,10 +57,15 @@ class Tally:
 
 @dataclass(slots=True)
 class FolderTask:
-    """A directory to store, and the tree that the parent snapshot has of it."""
+    """A directory to store.
+
+    `before` is the tree that contents are taken from; `counted` the one that the parent snapshot has, by which
+    files count as new or changed. They differ if there was a pass ahead.
+    """
 
     path: bytes
     before: BlobID | None
+    counted: BlobID | None
 
 
 @dataclass(slots=True)
@@ -71,6 +76,7 @@ class Subfolder:
     name: bytes
     text: str
     before: BlobID | None
+    counted: BlobID | None = None
     is_mount_point: bool = False
 
     def node_text(self, tree: BlobID) -> str:
@@ -109,6 +115,7 @@ class _Visit:
     path: bytes
     handle: int
     before: dict[str, str]
+    counted: dict[str, str]
     stored: StoredFolder
     pending: list[tuple[int, str, Content]] = field(default_factory=list)
 
@@ -138,13 +145,14 @@ class FolderStore:
         """Store the files of a directory; its tree, too, if there are no directories in it."""
         stored = StoredFolder()
         before, text_before = self._before(task.before)
+        counted = before if task.counted == task.before else self.texts_before(task.counted)
         try:
             handle = open_directory(task.path)
         except OSError as error:
             stored.unreadable.append(_failure(task.path, "scan", error))
         else:
             try:
-                self._visit(_Visit(task.path, handle, before, stored))
+                self._visit(_Visit(task.path, handle, before, counted, stored))
             finally:
                 os.close(handle)
         if not stored.folders:
@@ -152,10 +160,10 @@ class FolderStore:
             stored.texts = []
         return stored
 
-    def store_alone(self, path: bytes, before: str | None) -> StoredFolder:
-        """Store one entry of a directory, whose node is `before` in the parent snapshot."""
+    def store_alone(self, path: bytes, before: dict[str, str], counted: dict[str, str]) -> StoredFolder:
+        """Store one entry of a directory, of whose nodes these are the JSON."""
         folder, name = os.path.split(path)
-        visit = _Visit(folder, -1, {json_name(name): before} if before else {}, StoredFolder())
+        visit = _Visit(folder, -1, before, counted, StoredFolder())
         try:
             visit.handle = os.open(folder or b".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError as error:
@@ -239,13 +247,17 @@ class FolderStore:
             return
         text = encode_node(node)
         if node.type == DIR:
-            before = _node(visit.before.get(json_name(name)))
+            key = json_name(name)
+            before = visit.before.get(key)
+            counted = visit.counted.get(key)
+            subtree = _subtree(before)
             visit.stored.folders.append(
                 Subfolder(
                     len(visit.stored.texts),
                     name,
                     text[:-1],
-                    before.subtree if before and before.type == DIR else None,
+                    subtree,
+                    subtree if counted == before else _subtree(counted),
                     is_mount_point=self._rules.exclusion.one_file_system
                     and found.st_dev != os.fstat(visit.handle).st_dev,
                 )
@@ -259,15 +271,17 @@ class FolderStore:
         text = None if before is None else self._unchanged(visit, name, found, head, before)
         if text is not None:
             visit.stored.texts.append(text)
-            became = "unchanged"
-            tally.files_unmodified += 1
             tally.bytes_processed += found.st_size
             self._progress.bytes_done += found.st_size
         elif not self._read(visit, name, found, head):
             return
-        elif before is None:
+        counted = visit.counted.get(key)
+        if counted is None:
             became = "new"
             tally.files_new += 1
+        elif text is not None and counted == before:
+            became = "unchanged"
+            tally.files_unmodified += 1
         else:
             became = "modified"
             tally.files_changed += 1
@@ -343,6 +357,12 @@ def _node(text: str | None) -> Node | None:
         return decode_node(text) if text else None
     except DamagedError:
         return None
+
+
+def _subtree(text: str | None) -> BlobID | None:
+    """Return the tree of a directory's node."""
+    node = _node(text)
+    return node.subtree if node and node.type == DIR else None
 
 
 def _failure(path: bytes, during: str, error: OSError) -> tuple[bytes, str, str]:

@@ -32,6 +32,10 @@ class Progress:
         if self.stop.is_set():
             raise StoppedError("interrupted; what was uploaded is kept for the next run")
 
+    def restart(self) -> None:
+        """Count from the beginning, for another pass over the same."""
+        self.files_done = self.bytes_done = self.files_total = self.bytes_total = self.errors = 0
+
     def take(self, news: "News") -> None:
         """Count what another process has done."""
         files, size, current = news

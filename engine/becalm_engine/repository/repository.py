@@ -3,7 +3,7 @@
 import contextlib
 import secrets
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
@@ -77,6 +77,7 @@ class Repository:
         """Return the same repository and its index, reached in another way. It holds no lock."""
         copy = Repository(storage, self.key, self.config, self.compression)
         copy.index = self.index
+        copy.windows = self.windows.over(storage)
         copy.key_name = self.key_name
         return copy
 
@@ -107,10 +108,15 @@ class Repository:
         return dict(self.each_document(kind, decode))
 
     def each_document(
-        self, kind: FileKind, decode: Callable[[bytes], T], broken: Broken | None = None
+        self,
+        kind: FileKind,
+        decode: Callable[[bytes], T],
+        broken: Broken | None = None,
+        known: Container[str] = (),
     ) -> Iterator[tuple[str, T]]:
         """Yield all documents of a kind, several loaded at once, and no more of them in memory than that.
 
+        Those whose names are `known` are left out.
         With `broken`, one that is damaged or gone is told and left out; without it, it ends the reading.
         """
 
@@ -123,7 +129,7 @@ class Repository:
                 broken(name, error)
                 return []
 
-        names = sorted(stored.name for stored in self.storage.list(kind))
+        names = sorted(stored.name for stored in self.storage.list(kind) if stored.name not in known)
         step = 2 * self.storage.connections
         with ThreadPoolExecutor(self.storage.connections) as pool:
             for at in range(0, len(names), step):
@@ -131,8 +137,12 @@ class Repository:
                     yield from found
 
     def load_index(self, broken: Broken | None = None) -> None:
-        """Read all index files. Snapshots must be listed before: the index may be newer, never older."""
-        for name, packs in self.each_document(FileKind.INDEX, index_file.decode, broken):
+        """Read all index files, or those that were written since the last time.
+
+        Snapshots must be listed before: the index may be newer, never older.
+        """
+        known = frozenset(self._index_names)
+        for name, packs in self.each_document(FileKind.INDEX, index_file.decode, broken, known):
             self._index_names.add(name)
             for pack, blobs in packs:
                 self.index.add(PackID(pack), blobs)

@@ -19,6 +19,18 @@ class Windows:
         self._known: OrderedDict[tuple[PackID, int], bytes] = OrderedDict()
         self._changing = threading.Lock()
 
+    @property
+    def is_full(self) -> bool:
+        """Whether what is read next pushes out what was read before."""
+        return len(self._known) >= _MOST_WINDOWS
+
+    def over(self, storage: Storage) -> "Windows":
+        """Return the same windows, with more to be read in another way."""
+        copy = Windows(storage)
+        with self._changing:
+            copy._known.update(self._known)
+        return copy
+
     def load(self, pack: PackID, *, offset: int, length: int, end: int) -> bytes:
         """Return a part of a pack of which `end` bytes are known to exist; a long part is read by itself."""
         number, start = divmod(offset, _WINDOW_BYTES)

@@ -4,10 +4,17 @@ Such a store changes a file's times at its first fault only. What has been writt
 next store faults again; so after a sync no change stays hidden. A file system that never writes back never protects.
 """
 
+import os
+import re
+from collections.abc import Iterator
 from pathlib import Path
 
 _TRUSTED = frozenset(("ext3", "ext4", "xfs", "btrfs"))
 """Disks of the node. Others keep no page protected (tmpfs), have the clock of a server, or were not looked at."""
+
+_MOUNT_POINT = 4
+_ESCAPED = re.compile(r"\\([0-7]{3})")
+"""How a blank or a line break stands in a mount point."""
 
 
 def tells_of_stores(handle: int) -> bool:
@@ -22,10 +29,25 @@ def file_system_of(handle: int) -> str:
     """
     try:
         mount = _field(Path(f"/proc/self/fdinfo/{handle}").read_text(), "mnt_id:")
-        mounts = Path("/proc/self/mountinfo").read_text(errors="surrogateescape")
+        mounts = _mounts()
     except OSError:
         return ""
     return next((kind for number, kind in _types(mounts) if number == mount), "")
+
+
+def mounts_below(path: bytes) -> Iterator[bytes]:
+    """Yield where other file systems are mounted below a path."""
+    above = os.path.join(os.fsdecode(os.path.realpath(path)), "")
+    for line in _mounts().splitlines():
+        fields = line.split()
+        if len(fields) > _MOUNT_POINT:
+            place = _ESCAPED.sub(lambda found: chr(int(found[1], 8)), fields[_MOUNT_POINT])
+            if place.startswith(above) and place != above:
+                yield os.fsencode(place)
+
+
+def _mounts() -> str:
+    return Path("/proc/self/mountinfo").read_text(errors="surrogateescape")
 
 
 def _field(text: str, name: str) -> str:

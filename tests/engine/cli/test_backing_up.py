@@ -267,3 +267,61 @@ def test_a_signal_ends_the_waiting_for_standard_input(
 
     assert (status, locks(repository)) == (130, [])
     assert packs(repository) == listed_packs(becalm, repository)
+
+
+# --- behind a gate
+
+
+def wait_for(path: Path) -> None:
+    deadline = time.monotonic() + 60
+    while not path.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+@pytest.mark.parametrize("flags", [["--pre-copy"], []])
+def test_what_changes_before_the_gate_opens_is_captured(
+    started: Started, source: Path, tmp_path: Path, repository: Path, flags: list[str]
+) -> None:
+    ready, gate, report = tmp_path / "ready", tmp_path / "gate", tmp_path / "captured"
+    process = started(
+        "backup", "--capture", "--report", report, "--gate", gate, "--ready-file", ready, *flags, source
+    )
+    wait_for(ready)
+    (source / "more").write_text("more")
+    assert len(locks(repository)) == 1
+    gate.write_text("open")
+
+    assert process.wait(60) == 0
+    assert json.loads(report.read_text())["files_new"] == 3
+    assert locks(repository) == []
+
+
+def test_a_signal_at_the_gate_ends_it_at_once(
+    started: Started, source: Path, tmp_path: Path, repository: Path
+) -> None:
+    ready = tmp_path / "ready"
+    process = started("backup", "--capture", "--gate", tmp_path / "gate", "--ready-file", ready, source)
+    wait_for(ready)
+    process.send_signal(signal.SIGTERM)
+
+    assert process.wait(60) == 130
+    assert locks(repository) == []
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--pre-copy"], "need a --gate"),
+        (["--ready-file=x"], "need a --gate"),
+        (["--gate=x", "--stdin"], "not for --stdin"),
+        (["--gate=x", "--dry-run"], "--dry-run"),
+    ],
+)
+def test_flags_of_the_gate_that_make_no_sense_are_refused(
+    becalm: Becalm, source: Path, flags: list[str], words: str
+) -> None:
+    result = becalm("backup", *flags, *([] if "--stdin" in flags else [source]))
+
+    assert result.status == 1
+    assert words in result.err

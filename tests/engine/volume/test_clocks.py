@@ -165,3 +165,12 @@ def test_lines_that_are_no_mounts_are_left_out(line: str) -> None:
     valid = "36 35 98:0 /a /mnt\\040x rw,noatime master:1 - xfs /dev/sda rw"
 
     assert clocks._types(f"{line}\n{valid}\n") == [("36", "xfs")]
+
+
+def test_what_is_mounted_below_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    places = ["/", "/srv", "/srv/data", "/srv/data/a\\040b", "/srv/data/c/d", "/srv/database"]
+    lines = [f"36 35 98:0 / {place} rw - ext4 /dev/sda rw" for place in places]
+    monkeypatch.setattr(clocks, "_mounts", lambda: "\n".join([*lines, "36 35"]))
+
+    assert list(clocks.mounts_below(b"/srv/data")) == [b"/srv/data/a b", b"/srv/data/c/d"]
+    assert len(list(clocks.mounts_below(b"/"))) == 5
