@@ -77,6 +77,14 @@ def test_restic_makes_the_very_same_trees(theirs: Program, source: Source, writt
         assert ours == made, folder
 
 
+def test_restic_dumps_a_stream_by_the_path_it_was_given(theirs: Program) -> None:
+    ours = becalm(theirs.repository)
+    ours.run("backup", "--stdin-from-command", "--stdin-filename=/dumps/shop/all.sql", "--", "echo", "rows")
+
+    assert theirs.run("dump", "latest", "/dumps/shop/all.sql") == "rows\n"
+    theirs.run("check", "--read-data")
+
+
 def test_restic_can_prune_and_forget(theirs: Program, source: Source) -> None:
     ours = becalm(theirs.repository)
     extra = ["--host=other", str(source.folder / "odd" / "contents")]

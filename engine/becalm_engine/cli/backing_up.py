@@ -20,7 +20,7 @@ from becalm_engine.commands import backup as backup_command
 from becalm_engine.commands import capacity, source_lists, sources
 from becalm_engine.commands.backup import BackupOptions, Captured
 from becalm_engine.commands.gate import Gate, capture_behind
-from becalm_engine.commands.piped import Command, Pipe
+from becalm_engine.commands.piped import Command, Pipe, opened_fifo
 from becalm_engine.commands.progress import Progress
 from becalm_engine.contract import Report
 from becalm_engine.errors import UsageError
@@ -84,6 +84,9 @@ def _reading(session: Session, progress: Progress) -> Iterator[Read | None]:
     if arguments.stdin_from_command:
         with Command(arguments.source, progress) as command:
             yield command.readinto
+    elif arguments.stdin_from_fifo:
+        with opened_fifo(arguments.stdin_from_fifo, progress) as pipe:
+            yield pipe.readinto
     elif arguments.stdin:
         yield Pipe(sys.stdin.fileno(), progress).readinto
     else:
@@ -105,9 +108,12 @@ def _sources(session: Session, teller: "_Teller") -> tuple[str, ...]:
     arguments = session.arguments
     lists = arguments.files_from, arguments.files_from_verbatim, arguments.files_from_raw
     patterns, verbatim, raw = ([_content(path) for path in files] for files in lists)
-    streams = arguments.stdin + arguments.stdin_from_command
-    if streams and (any(lists) or (arguments.stdin and arguments.source) or streams > 1):
-        raise UsageError("--stdin takes no paths, and --stdin-from-command only the words of a command")
+    streams = arguments.stdin + arguments.stdin_from_command + bool(arguments.stdin_from_fifo)
+    pathless = streams and not arguments.stdin_from_command
+    if streams and (any(lists) or (pathless and arguments.source) or streams > 1):
+        raise UsageError(
+            "--stdin and --stdin-from-fifo take no paths, and --stdin-from-command only the words of a command"
+        )
     if arguments.stdin_from_command and not arguments.source:
         raise UsageError("--stdin-from-command: no command is named")
     if streams:

@@ -177,8 +177,10 @@ def _backup_ways(parser: argparse.ArgumentParser, environment: Mapping[str, str]
     )
     parser.add_argument("--stdin", action="store_true", help="back up standard input as one file")
     parser.add_argument(
-        "--stdin-filename", default="stdin", metavar="NAME", help="that file's name (default: stdin)"
+        "--stdin-filename", default="stdin", metavar="PATH", help="that file's name, or path (default: stdin)"
     )
+    parser.add_argument("--stdin-from-fifo", default="", metavar="FIFO",
+                        help="back up what others write into a named pipe as one file")  # fmt: skip
     parser.add_argument("--stdin-from-command", action="store_true",
                         help="run PATH… as a command, and back up what it prints as one file")  # fmt: skip
     parser.add_argument("-n", "--dry-run", action="store_true",

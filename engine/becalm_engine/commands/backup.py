@@ -21,7 +21,7 @@ from becalm_engine.contract import CaptureReport, summary_of
 from becalm_engine.errors import UsageError
 from becalm_engine.format import gotime
 from becalm_engine.format.snapshot import Snapshot
-from becalm_engine.format.tree import FILE, Node, encode_node
+from becalm_engine.format.tree import DIR, FILE, Node, encode_node
 from becalm_engine.ids import BlobID, FileID, parse_id
 from becalm_engine.policy.grouping import Grouping
 from becalm_engine.policy.parent import ChangeRules, choose_parent
@@ -204,17 +204,25 @@ class _Run:
 
     def store_stream(self, read: Read) -> BlobID:
         """Store a stream as one file, and return the id of the tree that holds it."""
-        filename = self._options.stdin_filename
-        name = os.fsencode(filename.lstrip("/"))
-        if not name or b"/" in name:
-            raise UsageError(f"--stdin-filename {filename!r} is not a plain file name")
+        *folders, name = _stream_path(self._options.stdin_filename)
         with contextlib.closing(self._files):
             blobs, size = self._files.store_stream(read)
         now, owner = time.time_ns(), (os.getuid(), os.getgid())
         node = Node(name, FILE, 0o644, now, now, now, *owner, size=size, content=tuple(blobs))
         self.tally.files_new += 1
         self.tally.bytes_processed += size
+        for folder in reversed(folders):
+            tree = self._folders.save_tree([encode_node(node)])
+            node = Node(folder, DIR, 0o755, now, now, now, *owner, subtree=tree)
         return self._folders.save_tree([encode_node(node)])
+
+
+def _stream_path(filename: str) -> list[bytes]:
+    """Return the folders and the name that a stream is stored under."""
+    parts = os.fsencode(filename.removeprefix("/")).split(b"/")
+    if any(part in (b"", b".", b"..") for part in parts):
+        raise UsageError(f"--stdin-filename {filename!r} does not name a file")
+    return parts
 
 
 def find_basis(repository: Repository, options: BackupOptions) -> Basis:

@@ -1,9 +1,11 @@
-"""Contents that come through a pipe: from standard input, or from a command. A signal ends the waiting for them."""
+"""Contents that come through a pipe: standard input, a named pipe, or a command. A signal ends the waiting for them."""
 
+import contextlib
 import os
 import select
+import stat
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -31,6 +33,26 @@ class Pipe:
             self._progress.check()
             if select.select([self._handle], [], [], _LOOK_SECONDS)[0]:
                 return os.readv(self._handle, [place])
+
+
+@contextlib.contextmanager
+def opened_fifo(path: str, progress: Progress) -> Iterator[Pipe]:
+    """Open a named pipe for the block. What is read ends when its last writer has closed it; none need be there yet.
+
+    Raises:
+        SourceFailedError: It is no named pipe, or cannot be opened.
+    """
+    try:
+        # not to wait for a writer: a signal would not end that; the pipe counts as readable once one has come
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        raise SourceFailedError(f"cannot open {path}: {error.strerror}") from error
+    try:
+        if not stat.S_ISFIFO(os.fstat(handle).st_mode):
+            raise SourceFailedError(f"{path} is not a named pipe")
+        yield Pipe(handle, progress)
+    finally:
+        os.close(handle)
 
 
 class Command:

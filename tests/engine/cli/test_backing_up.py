@@ -77,6 +77,20 @@ def test_what_a_command_prints_is_backed_up(becalm: Becalm, tmp_path: Path) -> N
     assert (tmp_path / "back" / "dump").read_text() == "-x\n"
 
 
+@pytest.mark.slow
+def test_what_others_write_into_a_named_pipe_is_backed_up(
+    started: Started, becalm: Becalm, tmp_path: Path
+) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    process = started("backup", f"--stdin-from-fifo={tmp_path / 'fifo'}", "--stdin-filename=/dumps/all")
+    (tmp_path / "fifo").write_bytes(b"piped")
+    process.communicate()
+
+    assert process.returncode == 0
+    becalm("restore", "latest", "--target", tmp_path / "back")
+    assert (tmp_path / "back" / "dumps" / "all").read_bytes() == b"piped"
+
+
 @pytest.mark.parametrize("words", [["sh", "-c", "echo partial; exit 7"], ["no-such-command"], []])
 def test_a_command_that_fails_leaves_no_snapshot(becalm: Becalm, repository: Path, words: list[str]) -> None:
     result = becalm("backup", "--stdin-from-command", "--", *words)
@@ -119,7 +133,9 @@ def test_a_list_may_come_from_standard_input(started: Started, becalm: Becalm, s
     "flags",
     [
         ["--files-from=/nowhere"], ["--files-from-raw=cut"], ["--stdin", "--files-from=cut"],
-        ["--stdin", "--stdin-from-command", "true"], ["--files-from=empty"], ["--read-concurrency=x", "/etc/hostname"],
+        ["--stdin", "--stdin-from-command", "true"], ["--stdin-from-fifo=cut"],
+        ["--stdin-from-fifo=cut", "/etc/hostname"],
+        ["--files-from=empty"], ["--read-concurrency=x", "/etc/hostname"],
         ["--group-by=colour", "/etc/hostname"],
     ],
 )  # fmt: skip

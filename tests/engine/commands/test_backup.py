@@ -394,6 +394,24 @@ def test_standard_input_is_stored_as_one_file(world: World, place: Path) -> None
     assert captured.paths == ("/dump.sql",)
 
 
+def test_a_stream_may_lie_in_folders(world: World, place: Path) -> None:
+    options = BackupOptions(hostname="node", stdin_filename="/dumps/shop/all.sql")
+
+    captured = capture(world.opened(), options, progress=Progress(), report=lambda *_: None, read=lambda _: 0)
+
+    world.restore(captured.tree, place)
+    assert (place / "dumps" / "shop" / "all.sql").read_bytes() == b""
+    assert captured.paths == ("/dumps/shop/all.sql",)
+
+
+@pytest.mark.parametrize("name", ["", "/", "a/", "a//b", "//a", "../a", "a/./b"])
+def test_a_stream_needs_a_name_that_a_file_can_have(world: World, name: str) -> None:
+    options = BackupOptions(hostname="node", stdin_filename=name)
+
+    with pytest.raises(UsageError, match="does not name a file"):
+        capture(world.opened(), options, progress=Progress(), report=lambda *_: None, read=lambda _: 0)
+
+
 def test_totals_are_counted_ahead_for_those_who_watch(world: World, source: Path) -> None:
     root = arrange([str(source / "a"), str(source / "large")])
     progress = Progress()

@@ -2,10 +2,11 @@ import os
 import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from becalm_engine.commands.piped import Command, Pipe
+from becalm_engine.commands.piped import Command, Pipe, opened_fifo
 from becalm_engine.commands.progress import Progress
 from becalm_engine.errors import SourceFailedError, StoppedError
 
@@ -85,3 +86,46 @@ def test_a_pipe_gives_what_has_come_and_0_at_its_end(pipe: tuple[int, int]) -> N
     assert reading.readinto(memoryview(place)) == 3
     os.close(pipe[1])
     assert (bytes(place[:3]), reading.readinto(memoryview(place))) == (b"abc", 0)
+
+
+# --- a named pipe
+
+
+@pytest.fixture
+def fifo(tmp_path: Path) -> Path:
+    os.mkfifo(tmp_path / "fifo")
+    return tmp_path / "fifo"
+
+
+def test_a_named_pipe_is_read_until_its_writer_closes_it(fifo: Path) -> None:
+    content = os.urandom(300_000)
+    writer = threading.Thread(target=fifo.write_bytes, args=[content])
+    read, place = b"", bytearray(1000)
+
+    with opened_fifo(str(fifo), Progress()) as pipe:
+        writer.start()
+        while count := pipe.readinto(memoryview(place)):
+            read += place[:count]
+    writer.join()
+
+    assert read == content
+
+
+def test_a_signal_ends_the_waiting_for_somebody_to_write(fifo: Path) -> None:
+    progress = Progress()
+
+    with opened_fifo(str(fifo), progress) as pipe:
+        threading.Timer(0.1, progress.stop.set).start()
+        with pytest.raises(StoppedError):
+            pipe.readinto(memoryview(bytearray(1)))
+
+
+def test_what_is_no_named_pipe_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+
+    for path, reason in ((tmp_path / "file", "not a named pipe"), (tmp_path / "nowhere", "cannot open")):
+        with (
+            pytest.raises(SourceFailedError, match=reason),
+            opened_fifo(str(path), Progress()),
+        ):
+            pass
