@@ -40,8 +40,8 @@ class Containers:
         return ["ctr", "-a", str(self.socket), "-n", _NAMESPACE, *arguments]
 
     def load(self, archive: Path) -> None:
-        """Load an image from an archive as docker or buildah writes it, unless it was the last to be loaded."""
-        record = self.folder / "loaded"
+        """Load an image from an archive as docker or buildah writes it, unless it was the last of its name."""
+        record = self.folder / f"loaded-{archive.stem.partition('-')[0]}"
         if record.exists() and record.read_text() == archive.name:
             return
         run(self._ctr("images", "import", str(archive)), seconds=300)

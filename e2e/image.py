@@ -1,7 +1,7 @@
 """The images that a cluster runs, as archives in the cache."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from e2e.paths import ROOT, Places
 from e2e.shell import run, say
 
 IMAGE = "localhost/becalm:dev"
+POSTGRES_IMAGE = "localhost/becalm-postgres:dev"
 _INPUTS = ("Dockerfile", "pyproject.toml", "uv.lock", "README.md", "LICENSE", "engine", "operator")
 
 
@@ -23,17 +24,24 @@ class Builder:
 
     def archive(self) -> Path:
         """Return the archive of the project's image, built anew if anything that goes into it has changed."""
-        target = self._folder() / f"becalm-{_digest()}.tar"
+        return self._built("becalm", ROOT, _INPUTS, IMAGE)
+
+    def postgres_archive(self) -> Path:
+        """Return the archive of an image with PostgreSQL."""
+        return self._built("postgres", ROOT / "e2e" / "postgres", ("Dockerfile",), POSTGRES_IMAGE)
+
+    def _built(self, name: str, folder: Path, inputs: Sequence[str], image: str) -> Path:
+        target = self._folder() / f"{name}-{_digest(folder, inputs)}.tar"
         if target.exists():
             return target
-        say("building the image (some seconds; two minutes the first time)")
+        say(f"building the image {image} (some seconds; two minutes the first time)")
         fresh = target.with_suffix(".new")
         if packages.has_docker():
-            run(["docker", "build", "-q", "-t", IMAGE, str(ROOT)], seconds=1800)
-            run(["docker", "save", "-o", str(fresh), IMAGE])
+            run(["docker", "build", "-q", "-t", image, str(folder)], seconds=1800)
+            run(["docker", "save", "-o", str(fresh), image])
         else:
-            Buildah(self.places).build(ROOT, IMAGE, fresh)
-        for old in target.parent.glob("becalm-*.tar"):
+            Buildah(self.places).build(folder, image, fresh)
+        for old in target.parent.glob(f"{name}-*.tar"):
             old.unlink()
         fresh.rename(target)
         return target
@@ -52,17 +60,17 @@ class Builder:
         return folder
 
 
-def _digest() -> str:
-    """Return a digest of everything that goes into the image."""
+def _digest(folder: Path, inputs: Sequence[str]) -> str:
+    """Return a digest of everything that goes into an image."""
     digest = hashlib.sha256()
-    for path in _files():
-        digest.update(str(path.relative_to(ROOT)).encode() + b"\0" + path.read_bytes())
+    for path in _files(folder, inputs):
+        digest.update(str(path.relative_to(folder)).encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()[:16]
 
 
-def _files() -> Iterator[Path]:
-    for name in _INPUTS:
-        path = ROOT / name
+def _files(folder: Path, inputs: Sequence[str]) -> Iterator[Path]:
+    for name in inputs:
+        path = folder / name
         if path.is_dir():
             yield from sorted(p for p in path.rglob("*") if p.is_file() and "__pycache__" not in p.parts)
         else:
