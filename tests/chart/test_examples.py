@@ -83,7 +83,6 @@ def test_the_index_of_the_examples_names_them_all() -> None:
     ("field", "value"),
     [
         ("workload", []),
-        ("workloads", []),
         ("workloads", [{"kind": "deployment", "name": "web"}]),
         ("quiesce", {"maxDowntime": "half an hour"}),
         ("quiesce", {"drainTimeout": "99999999h"}),

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 from becalm_operator.api.base import Duration, LocalReference, Metadata, Model, Name, Pattern, Time
 from becalm_operator.api.conditions import Condition
 from becalm_operator.api.downtime import DowntimeParts, Forecast
+from becalm_operator.api.dumps import NAMED_ONCE, SOMETHING_TO_DO, Dumps, DumpStatus
 from becalm_operator.api.limits import Needs
 from becalm_operator.api.snapshots import Capture, VolumeSnapshotStatus
 from becalm_operator.api.switches import NATIVE, resource_name
@@ -55,7 +56,7 @@ def each_named_once(field: str) -> str:
     """Return the CEL rule that no workload stands twice in a list."""
     version = "(has({0}.apiVersion) ? {0}.apiVersion : '')"
     same = f"o.kind == w.kind && o.name == w.name && {version.format('o')} == {version.format('w')}"
-    return f"{field}.all(w, {field}.exists_one(o, {same}))"
+    return f"!has({field}) || {field}.all(w, {field}.exists_one(o, {same}))"
 
 
 _NATIVE_KINDS = ", ".join(f"'{kind}'" for kind in NATIVE)
@@ -145,6 +146,8 @@ class Guards(Model):
 
     on_empty_volume: Literal["Fail", "Allow"] = "Fail"
     """What to do with a volume that holds no files at all."""
+    on_empty_dump: Literal["Fail", "Allow"] = "Fail"
+    """What to do with a dump of no bytes."""
 
 
 class BackupSpec(Model):
@@ -155,11 +158,13 @@ class BackupSpec(Model):
         "self.capture == 'Snapshot' || (!has(self.volumeSnapshotClassName) && !has(self.cloneStorageClassName))": (
             "volumeSnapshotClassName and cloneStorageClassName are for capture: Snapshot"
         ),
+        SOMETHING_TO_DO: "name workloads to stop, or dumps to take",
+        NAMED_ONCE: "two dumps have the same name",
     }
     repository_ref: LocalReference
     """The BackupRepository, of the same namespace."""
-    workloads: Annotated[tuple[WorkloadReference, ...], Field(min_length=1, max_length=32)]
-    """Stopped in this order, started in the reverse order."""
+    workloads: Annotated[tuple[WorkloadReference, ...], Field(max_length=32)] = ()
+    """Stopped in this order, started in the reverse order. None are needed if all there is to do are dumps."""
     claims: ClaimSelection = ClaimSelection()
     """Which claims."""
     paths: Paths = Paths()
@@ -170,6 +175,8 @@ class BackupSpec(Model):
     """Tags of the snapshots."""
     quiesce: Quiesce = Quiesce()
     """How to stop."""
+    dumps: Dumps = ()
+    """What applications write out by themselves, before anything stops."""
     guards: Guards = Guards()
     """What not to believe."""
     capture: Capture = "Direct"
@@ -280,6 +287,8 @@ class BackupStatus(RunStatus):
 
     volumes: tuple[VolumeStatus, ...] = ()
     """The claims that it reads."""
+    dumps: tuple[DumpStatus, ...] = ()
+    """The dumps that it takes."""
     size_bytes: int = 0
     """How much all of them hold."""
     size: str = ""

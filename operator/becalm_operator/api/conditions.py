@@ -55,6 +55,8 @@ class Reason(enum.StrEnum):
     MOVER_NOT_STARTED = "MoverNotStarted"
     FILES_UNREADABLE = "FilesUnreadable"
     EMPTY_VOLUME = "EmptyVolume"
+    DUMP_FAILED = "DumpFailed"
+    EMPTY_DUMP = "EmptyDump"
     COMMIT_FAILED = "CommitFailed"
     RESTORE_FAILED = "RestoreFailed"
     DELETED = "Deleted"
@@ -107,6 +109,8 @@ EXPLANATIONS: dict[Reason, str] = {
     Reason.MOVER_NOT_STARTED: "A mover could not start: its image, its volume or its node.",
     Reason.FILES_UNREADABLE: "Some files could not be read, so the backup would not be whole.",
     Reason.EMPTY_VOLUME: "A volume holds no files, and guards.onEmptyVolume is Fail.",
+    Reason.DUMP_FAILED: "A dump did not end with exit status 0, or not in time. Nothing was stopped, nothing kept.",
+    Reason.EMPTY_DUMP: "A dump holds no bytes, and guards.onEmptyDump is Fail.",
     Reason.COMMIT_FAILED: "The snapshots could not be written, or a blob of them is missing.",
     Reason.RESTORE_FAILED: "A restoring mover ended with an error.",
     Reason.DELETED: "The object was deleted while it ran.",

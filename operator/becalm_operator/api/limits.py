@@ -17,9 +17,9 @@ class RepositoryLimits(Model):
     download_kib_per_second: Annotated[_Rate | None, Field(alias="downloadKiBPerSecond")] = None
     """How fast one mover downloads, in KiB; absent for as fast as it can."""
     max_concurrent_movers: Annotated[int, Field(ge=1, le=1000)] = 4
-    """How many movers may work at once; a Backup or Restore has one for each claim. Runs beyond that wait in a queue,
-    Restores before Backups. One that needs more by itself runs alone, with all its movers: holding some of them back
-    would keep its workloads down for longer."""
+    """How many movers may work at once; a Backup or Restore has one for each claim, and one for each dump before that.
+    Runs beyond that wait in a queue, Restores before Backups. One that needs more by itself runs alone, with all its
+    movers: holding some of them back would keep its workloads down for longer."""
 
 
 class Needs(Model):

@@ -54,7 +54,7 @@ class RestoreWorkloads(Model):
 
     rules: ClassVar = {
         _NamesAreUsed: "names are for mode List; Auto stops whoever mounts the target claims",
-        f"!has(self.names) || {each_named_once('self.names')}": "a workload is named twice",
+        each_named_once("self.names"): "a workload is named twice",
     }
     mode: Literal["Auto", "List"] = "Auto"
     """Auto stops whoever mounts the target claims; List stops the named ones and refuses if others do."""

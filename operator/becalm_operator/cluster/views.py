@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from kubernetes.aio.client import (
-    V1ContainerState,
+    V1ContainerStateTerminated,
     V1Job,
     V1ObjectMeta,
     V1PersistentVolumeClaim,
@@ -27,6 +27,7 @@ _STUCK = (
     "InvalidImageName",
     "RunContainerError",
 )
+_NOT_STARTED = ("StartError", "ContainerCannotRun")
 _ONE_NODE = ("ReadWriteOnce", "ReadWriteOncePod")
 
 
@@ -128,8 +129,9 @@ def job_view(job: V1Job, pods: Iterable[V1Pod], hints: Mapping[str, str]) -> Job
     metadata = metadata_of(job.metadata)
     mine = [pod for pod in pods if owner_of(pod) == f"job/{metadata.name}"]
     newest = max(mine, key=lambda pod: str(metadata_of(pod.metadata).creation_timestamp), default=None)
-    ended = _terminated(newest) if newest else None
+    ended = _terminated(newest, "becalm") if newest else None
     phase = newest.status.phase if newest and newest.status else ""
+    dumped = _terminated(newest, "dump") if newest else None
     succeeded = _holds(job, "Complete", "SuccessCriteriaMet") or phase == "Succeeded"
     stuck = hints.get(metadata.uid or "", "") if newest is None else stuck_reason(newest, hints)
     assert metadata.creation_timestamp is not None
@@ -139,9 +141,12 @@ def job_view(job: V1Job, pods: Iterable[V1Pod], hints: Mapping[str, str]) -> Job
         active=any(not has_ended(pod) for pod in mine),
         succeeded=succeeded,
         failed=not succeeded and (_holds(job, "Failed", "FailureTarget") or phase == "Failed"),
-        exit_code=ended.terminated.exit_code if ended and ended.terminated else None,
-        report=(ended.terminated.message or "") if ended and ended.terminated else "",
+        exit_code=ended.exit_code if ended else None,
+        report=(ended.message or "") if ended else "",
         stuck=stuck,
+        dump_exit_code=dumped.exit_code if dumped else None,
+        dump_ended_at=dumped.finished_at if dumped else None,
+        dump_reason=_reason(dumped) if dumped else "",
     )
 
 
@@ -150,17 +155,24 @@ def _holds(job: V1Job, *types: str) -> bool:
     return any(condition.type in types and condition.status == "True" for condition in conditions)
 
 
-def _terminated(pod: V1Pod) -> V1ContainerState | None:
+def _terminated(pod: V1Pod, container: str) -> V1ContainerStateTerminated | None:
     statuses = (pod.status.container_statuses if pod.status else None) or []
-    states = [status.state for status in statuses if status.name == "becalm" and status.state]
-    return next((state for state in states if state.terminated), None)
+    states = [status.state for status in statuses if status.name == container and status.state]
+    return next((state.terminated for state in states if state.terminated), None)
+
+
+def _reason(ended: V1ContainerStateTerminated) -> str:
+    """Return why a container has ended, where its program did not end by itself. What that has said is left out."""
+    if ended.reason in _NOT_STARTED:
+        return f"{ended.reason}: {ended.message or 'no message'}"
+    return "" if ended.reason in ("Completed", "Error") else ended.reason or ""
 
 
 def stuck_reason(pod: V1Pod, hints: Mapping[str, str]) -> str:
     """Return why a pod cannot start, or nothing."""
     if pod.status is None or pod.status.phase != "Pending":
         return ""
-    for status in pod.status.container_statuses or ():
+    for status in (*(pod.status.init_container_statuses or ()), *(pod.status.container_statuses or ())):
         waiting = status.state.waiting if status.state else None
         if waiting and waiting.reason in _STUCK:
             return f"{waiting.reason}: {waiting.message or 'no message'}"

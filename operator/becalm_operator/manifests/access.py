@@ -125,7 +125,7 @@ def _rate_flags(limits: RepositoryLimits) -> list[str]:
 def _secret_volume(name: str, reference: SecretKeyReference, file: str) -> V1Volume:
     source = V1SecretVolumeSource(
         secret_name=reference.name,
-        # 0444: the mover may run as any user; the pod holds nobody else
+        # 0444: the mover may run as any user; no other container mounts it
         items=[V1KeyToPath(key=reference.key, path=file)],
         default_mode=0o444,
     )

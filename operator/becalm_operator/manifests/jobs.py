@@ -127,6 +127,26 @@ def mover_job(
     return _job(owner, repository, image, task)
 
 
+def stream_job(
+    owner: Owner,
+    repository: BackupRepositorySpec,
+    image: Image,
+    *,
+    role: str,
+    part: str,
+    fifo: str,
+    path: str,
+    volume: V1Volume,
+    mount: V1VolumeMount,
+    deadline_seconds: int,
+) -> V1Job:
+    """Upload what comes through a named pipe as one file at `path`, without publishing a snapshot."""
+    arguments = ("backup", "--capture", f"--host={owner.namespace}")
+    stream = (f"--stdin-from-fifo={fifo}", f"--stdin-filename={path}")
+    task = _Task(role, (*arguments, *stream), part, (volume,), (mount,), deadline_seconds=deadline_seconds)
+    return _job(owner, repository, image, task)
+
+
 def attempt_part(attempt: int) -> str:
     """Return what distinguishes the Jobs of several tries, counted from 1."""
     return "" if attempt == 1 else str(attempt)

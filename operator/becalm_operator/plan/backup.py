@@ -10,22 +10,27 @@ from collections.abc import Sequence
 
 from becalm_engine.contract import (
     CaptureReport,
-    CommitPlan,
     CommitReport,
     ExitCode,
     ForgetReport,
-    PlannedSnapshot,
-    summary_of,
 )
-from becalm_operator.api import names
 from becalm_operator.api.backup import Backup, BackupStatus, Phase, VolumeStatus
-from becalm_operator.api.base import time_text, to_utc
 from becalm_operator.api.conditions import Reason
 from becalm_operator.api.record import Holder
 from becalm_operator.manifests import jobs
 from becalm_operator.manifests.jobs import COMMIT, FORGET, MOVER, Owner
 from becalm_operator.manifests.names import job_name
-from becalm_operator.plan import access, downtime, preflight, quantities, quiesce, run, snapshots
+from becalm_operator.plan import (
+    access,
+    downtime,
+    dumps,
+    preflight,
+    publishing,
+    quantities,
+    quiesce,
+    run,
+    snapshots,
+)
 from becalm_operator.plan.outcome import START_TIMEOUT, Failure, cannot_start, failure_of, report_of
 from becalm_operator.plan.quiesce import Run
 from becalm_operator.plan.run import SOON, WAITING, WATCHING, changed, ended, entered, failing
@@ -65,7 +70,14 @@ def _pending(backup: Backup, status: BackupStatus, this: Run, owner: Owner, worl
         return waiting
     preflight.refuse_missing(world, backup.spec.workloads)
     claims = frozenset(preflight.resolve_claims(world, backup))
-    return run.begun(status, backup.metadata, world, claims=claims, stopped=backup.spec.workloads)
+    return run.begun(
+        status,
+        backup.metadata,
+        world,
+        claims=claims,
+        stopped=backup.spec.workloads,
+        dumps=len(backup.spec.dumps),
+    )
 
 
 def _preflight(backup: Backup, status: BackupStatus, this: Run, owner: Owner, world: World) -> BackupPlan:
@@ -82,7 +94,13 @@ def _preflight(backup: Backup, status: BackupStatus, this: Run, owner: Owner, wo
     if waiting:
         return waiting
     expected = downtime.forecast(backup, world.former)
-    planned = changed(status, workloads=workloads, volumes=volumes, forecast=expected)
+    planned = changed(
+        status,
+        workloads=workloads,
+        volumes=volumes,
+        dumps=dumps.planned(backup.spec),
+        forecast=expected,
+    )
     events = (downtime.forecast_event(expected),) if expected else ()
     return Plan(entered(planned, Phase.PREPARING, world.now), events=events, again_seconds=SOON)
 
@@ -96,7 +114,10 @@ def _planned_volumes(
 
 
 def _preparing(backup: Backup, status: BackupStatus, this: Run, owner: Owner, world: World) -> BackupPlan:
-    """Pass on: the place where a mover will be started ahead of the stop."""
+    """Do what needs no standstill."""
+    status, waiting = dumps.taking(backup, status, owner, world)
+    if waiting:
+        return waiting
     return Plan(entered(status, Phase.QUIESCING, world.now, "stopping workloads"), again_seconds=SOON)
 
 
@@ -242,7 +263,7 @@ def _finishing(backup: Backup, status: BackupStatus, this: Run, owner: Owner, wo
         if given_up:
             return given_up
         assert world.repository is not None
-        plan = commit_plan(backup, status, world)
+        plan = publishing.commit_plan(backup, status, owner, world)
         made = jobs.commit_job(owner, world.repository.spec, world.image, plan=plan, attempt=attempt)
         return Plan(changed(status, message="writing snapshots"), (ApplyJob(made),), again_seconds=WAITING)
     failure = cannot_start(job, world.now)
@@ -253,13 +274,12 @@ def _finishing(backup: Backup, status: BackupStatus, this: Run, owner: Owner, wo
         return Plan(_failed_late(status, failure, world), _removal(job))
     if report is None:
         return Plan(status, again_seconds=WAITING)
-    if len(report.snapshots) != len(status.volumes):
-        count = f"{len(report.snapshots)} snapshots for {len(status.volumes)} volumes"
+    captured = len(status.volumes) + len(status.dumps)
+    if len(report.snapshots) != captured:
+        count = f"{len(report.snapshots)} snapshots for {captured} volumes and dumps"
         told = Failure(Reason.COMMIT_FAILED, f"the commit reported {count}")
         return Plan(_failed_late(status, told, world))
-    pairs = zip(status.volumes, report.snapshots, strict=True)
-    volumes = tuple(changed_volume(volume, snapshot_id=snapshot) for volume, snapshot in pairs)
-    return _retained(backup, changed(status, volumes=volumes), owner, world)
+    return _retained(backup, publishing.published(status, report.snapshots), owner, world)
 
 
 def _newest_commit(owner: Owner, world: World) -> tuple[int, JobState | None]:
@@ -285,7 +305,7 @@ def _retained(backup: Backup, status: BackupStatus, owner: Owner, world: World) 
     """Apply the schedule's retention, if a schedule made this Backup. Its failure does not undo a good backup."""
     schedule = world.schedule
     if schedule is None or schedule.spec.retention is None:
-        return Plan(ended(status, Phase.SUCCEEDED, world.now, _summary(status)))
+        return Plan(ended(status, Phase.SUCCEEDED, world.now, publishing.summary(status)))
     job = world.jobs.get(job_name(owner.name, owner.uid, FORGET))
     if job is None:
         if world.repository is None:
@@ -304,7 +324,7 @@ def _retained(backup: Backup, status: BackupStatus, owner: Owner, world: World) 
     if not job.finished and cannot_start(job, world.now) is None:
         return Plan(status, again_seconds=WAITING)
     if job.succeeded:
-        return Plan(ended(status, Phase.SUCCEEDED, world.now, _summary(status)))
+        return Plan(ended(status, Phase.SUCCEEDED, world.now, publishing.summary(status)))
     return _without_retention(
         status, failure_of(job, ForgetReport, Reason.INTERNAL).message, world, _removal(job)
     )
@@ -313,7 +333,7 @@ def _retained(backup: Backup, status: BackupStatus, owner: Owner, world: World) 
 def _without_retention(
     status: BackupStatus, why: str, world: World, actions: tuple[Action, ...] = ()
 ) -> BackupPlan:
-    message = f"{_summary(status)}; but retention was not applied: {why}"
+    message = f"{publishing.summary(status)}; but retention was not applied: {why}"
     event = Event("RetentionFailed", message, "Warning")
     return Plan(ended(status, Phase.SUCCEEDED, world.now, message), actions, (event,))
 
@@ -321,37 +341,6 @@ def _without_retention(
 def _removal(job: JobState) -> tuple[Action, ...]:
     """Return the deletion of a Job that is given up: it must not begin when nobody waits for it any more."""
     return () if job.finished else (DeleteJob(job.name),)
-
-
-def _summary(status: BackupStatus) -> str:
-    count = len(status.volumes)
-    return "one volume" if count == 1 else f"{count} volumes at one point in time"
-
-
-def commit_plan(backup: Backup, status: BackupStatus, world: World) -> CommitPlan:
-    """Return the snapshots that the commit writes: one time for all, the moment the last workload stopped."""
-    stops = [state.stopped_at for state in status.workloads if state.stopped_at]
-    moment = max(stops, default=status.start_time or to_utc(world.now))
-    tags = list(backup.spec.tags)
-    if schedule := backup.metadata.labels.get(names.SCHEDULE_LABEL):
-        tags.append(jobs.schedule_tag(schedule))
-    owner = Owner(backup.kind, backup.metadata.name, backup.metadata.namespace, backup.metadata.uid)
-    planned = []
-    for volume in status.volumes:
-        job = world.jobs.get(_mover_name(owner, volume.claim))
-        report = report_of(job, CaptureReport) if job else None
-        planned.append(
-            PlannedSnapshot(
-                tree=volume.tree,
-                hostname=owner.namespace,
-                paths=(jobs.data_path(volume.claim),),
-                time=time_text(moment),
-                tags=tuple(tags),
-                parent=report.parent if report else "",
-                summary=summary_of(report) if report else {},
-            )
-        )
-    return CommitPlan(tuple(planned))
 
 
 def _claims(status: BackupStatus) -> frozenset[str]:

@@ -158,7 +158,7 @@ def resolve_claims(world: World, backup: Backup) -> tuple[str, ...]:
         for claim in workload.claims
     ]
     chosen = [claim for claim in _selected(world, selection, mounted) if claim not in selection.exclude]
-    if not chosen:
+    if not chosen and not _only_dumps(backup):
         raise RefusalError(
             Failure(Reason.NO_CLAIMS, "the workloads mount no claims, or spec.claims leaves none of them")
         )
@@ -167,6 +167,10 @@ def resolve_claims(world: World, backup: Backup) -> tuple[str, ...]:
         many = f"{len(claims)} claims are too many for one Backup: at most {MOST_CLAIMS}"
         raise RefusalError(Failure(Reason.TOO_MANY_CLAIMS, many))
     return claims
+
+
+def _only_dumps(backup: Backup) -> bool:
+    return bool(backup.spec.dumps) and not backup.spec.workloads and not backup.spec.claims.names
 
 
 def _selected(world: World, selection: ClaimSelection, mounted: Sequence[str]) -> Sequence[str]:

@@ -99,6 +99,7 @@ def begun(
     *,
     claims: frozenset[str],
     stopped: Sequence[WorkloadReference],
+    dumps: int = 0,
     urgent: bool = False,
 ) -> Plan[S]:
     """Pending: begin, unless another run on the same claims or workloads goes first, or all places are taken."""
@@ -114,7 +115,8 @@ def begun(
     if first:
         waiting = f"waiting for {first.name}, which works on the same"
         return Plan(parked(status, waiting), again_seconds=WAITING)
-    needs = Needs(movers=len(claims), workloads=_up(world, stopped))
+    # dumps are over when the first volume is read
+    needs = Needs(movers=max(len(claims), dumps), workloads=_up(world, stopped))
     place = limits.place_in_queue(limits.wish(metadata, needs, world, urgent=urgent), world)
     if place:
         return Plan(queued(status, needs, place, world.now), again_seconds=WAITING)
@@ -219,23 +221,23 @@ def resuming(status: S, run: Run, world: World, movers: Sequence[JobState]) -> P
     """
     deadline = quiesce.deadline_of(run, status.workloads)
     late = deadline is not None and world.now >= deadline
-    removals = _removals(movers) if status.reason else ()
-    if removals and not late:
-        return Plan(status, removals, again_seconds=WATCHING)
+    leaving = removals(movers) if status.reason else ()
+    if leaving and not late:
+        return Plan(status, leaving, again_seconds=WATCHING)
     assert status.phase_time is not None
     hurry = late or bool(status.reason)
     step = quiesce.resume(run, world, status.workloads, since=status.phase_time, hurry=hurry)
     # beyond the deadline nobody waits for a mover either: its node may be dead
-    if step.done and (late or not removals) and step.workloads == status.workloads:
+    if step.done and (late or not leaving) and step.workloads == status.workloads:
         return None
-    actions = (*removals, *step.actions)
+    actions = (*leaving, *step.actions)
     soon = step.done or step.actions
     return Plan(
         _resumed(status, step.workloads), actions, step.events, again_seconds=SOON if soon else WATCHING
     )
 
 
-def _removals(movers: Iterable[JobState]) -> tuple[Action, ...]:
+def removals(movers: Iterable[JobState]) -> tuple[Action, ...]:
     """Return the deletion of every mover that may still hold a volume."""
     return tuple(DeleteJob(job.name) for job in movers if job.active or not job.finished)
 

@@ -89,6 +89,11 @@ class JobState:
     exit_code: int | None = None
     report: str = ""
     stuck: str = ""
+    dump_exit_code: int | None = None
+    """Of the user's container, in the Job of a dump."""
+    dump_ended_at: datetime | None = None
+    dump_reason: str = ""
+    """Why that container has ended, where it was not its program that did it: it could not start, or was killed."""
 
     @property
     def finished(self) -> bool:

@@ -1,6 +1,6 @@
 """What decisions see of the API's objects."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -58,6 +58,7 @@ def a_pod(phase: str = "Running", **changes: Any) -> V1Pod:
             },
             "status": {
                 "phase": phase,
+                "initContainerStatuses": changes.get("init", []),
                 "containerStatuses": changes.get("containers", []),
                 "conditions": changes.get("conditions", []),
             },
@@ -75,10 +76,10 @@ def a_volume(claim: str) -> dict[str, Any]:
     return {"name": claim, "persistentVolumeClaim": {"claimName": claim}}
 
 
-def becalm_container(state: dict[str, Any]) -> list[dict[str, Any]]:
+def becalm_container(state: dict[str, Any], name: str = "becalm") -> list[dict[str, Any]]:
     return [
         {
-            "name": "becalm",
+            "name": name,
             "ready": False,
             "restartCount": 0,
             "image": "becalm",
@@ -279,6 +280,39 @@ def test_a_pod_that_has_failed_shows_its_exit_code_and_report() -> None:
     assert (seen.failed, seen.exit_code, seen.report) == (True, 12, "{}")
 
 
+def test_the_pod_of_a_dump_shows_how_each_of_its_containers_has_ended() -> None:
+    dumped = {"exitCode": 2, "message": "not a report", "finishedAt": "2026-11-27T12:00:09Z"}
+    containers = [
+        *becalm_container({"terminated": {"exitCode": 0, "message": "{}"}}),
+        *becalm_container({"terminated": dumped}, "dump"),
+    ]
+
+    seen = views.job_view(a_job(), [a_pod("Failed", owners=OURS, containers=containers)], {})
+
+    assert (seen.failed, seen.exit_code, seen.report) == (True, 0, "{}")
+    assert (seen.dump_exit_code, seen.dump_ended_at) == (2, NOON + timedelta(seconds=9))
+
+
+@pytest.mark.parametrize(
+    ("reason", "told"),
+    [
+        ("Error", ""),
+        ("Completed", ""),
+        (None, ""),
+        ("OOMKilled", "OOMKilled"),
+        ("StartError", "StartError: no sh"),
+    ],
+)
+def test_why_a_dumps_container_was_ended_is_told_but_not_what_its_program_said(
+    reason: str | None, told: str
+) -> None:
+    ended = {"terminated": {"exitCode": 1, "reason": reason, "message": "no sh"}}
+
+    seen = views.job_view(a_job(), [a_pod(owners=OURS, containers=becalm_container(ended, "dump"))], {})
+
+    assert seen.dump_reason == told
+
+
 def test_a_job_that_has_failed_without_a_pod_has_no_exit_code() -> None:
     seen = views.job_view(a_job([{"type": "Failed", "status": "True"}]), [], {})
 
@@ -297,6 +331,19 @@ def test_a_pod_that_cannot_start_says_why() -> None:
     pod = a_pod("Pending", owners=OURS, containers=waiting)
 
     assert views.job_view(a_job(), [pod], {}).stuck == "ErrImageNeverPull: no such image"
+
+
+def test_a_pod_whose_first_container_cannot_be_made_says_why() -> None:
+    waiting = {"waiting": {"reason": "ErrImagePull", "message": "no such image"}}
+    first = becalm_container(waiting, "pipe")
+    pod = a_pod(
+        "Pending",
+        owners=OURS,
+        init=first,
+        containers=becalm_container({"waiting": {"reason": "PodInitializing"}}),
+    )
+
+    assert views.job_view(a_job(), [pod], {}).stuck == "ErrImagePull: no such image"
 
 
 def test_a_pod_that_cannot_be_placed_says_why() -> None:

@@ -338,6 +338,8 @@ def _job_state(job: StoredJob) -> JobState:
         exit_code=job.exit_code,
         report=job.report,
         stuck=_stuck(job),
+        dump_exit_code=job.dump_exit_code,
+        dump_ended_at=job.ended_at if job.dump_exit_code is not None else None,
     )
 
 

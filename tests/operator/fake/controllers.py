@@ -114,7 +114,8 @@ def _advance_deletion(state: State, job: StoredJob) -> None:
 def _end_job(state: State, job: StoredJob) -> None:
     if not job.script.evicted:
         job.exit_code, job.report = state.store.end(job)
-    job.phase = "succeeded" if job.exit_code == 0 else "failed"
+        job.dump_exit_code = job.script.dump_exit_code if job.role == "dump" else None
+    job.phase = "succeeded" if job.exit_code == 0 and not job.dump_exit_code else "failed"
     job.ended_at = state.now
     state.next_version()
 

@@ -16,6 +16,7 @@ from becalm_engine.contract import (
     Report,
     RestoreReport,
 )
+from becalm_operator.manifests.dumps import DUMP
 from becalm_operator.manifests.jobs import ACCESS, COMMIT, FORGET, INIT, MOVER, RESTORE
 from tests.operator.fake.objects import Script, StoredJob
 
@@ -34,6 +35,8 @@ UNREADABLE = Script(
     ).to_json(),
 )
 EMPTY_VOLUME = Script(report=CaptureReport(tree="e" * 64).to_json())
+FAILED_DUMP = Script(dump_exit_code=1)
+EMPTY_DUMP = Script(report=CaptureReport(tree="e" * 64, files_new=1).to_json())
 WRONG_PASSWORD = Script(
     exit_code=ExitCode.WRONG_PASSWORD,
     report=CaptureReport(
@@ -71,7 +74,7 @@ class Store:
             case "init":
                 self.exists = True
                 return InitReport(repository_id=REPOSITORY_ID)
-            case "mover":
+            case "mover" | "dump":
                 return CaptureReport(
                     tree=tree_of(job), files_new=7, bytes_processed=700, bytes_added_packed=70
                 )
@@ -103,4 +106,4 @@ def tree_of(job: StoredJob) -> str:
     return hashlib.sha256(f"{job.uid}/{job.claim}".encode()).hexdigest()
 
 
-ROLES = (ACCESS, INIT, MOVER, COMMIT, FORGET, RESTORE)
+ROLES = (ACCESS, INIT, MOVER, DUMP, COMMIT, FORGET, RESTORE)

@@ -119,6 +119,8 @@ class Script:
     """It ends without an exit code and a report."""
     stuck: str = ""
     """Why it cannot start."""
+    dump_exit_code: int = 0
+    """Of the user's container, in the Job of a dump."""
     frozen: bool = False
     """Its node is gone: it does not even end when told to."""
 
@@ -164,6 +166,7 @@ class StoredJob:
     phase: JobPhase = "made"
     age: int = 0
     exit_code: int | None = None
+    dump_exit_code: int | None = None
     report: str = ""
     ended_at: datetime | None = None
     deleting: int | None = None

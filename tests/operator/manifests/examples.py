@@ -6,10 +6,11 @@ from kubernetes.aio.client import V1Container, V1Job, V1PodSpec, V1PodTemplateSp
 
 from becalm_engine.contract import CommitPlan, PlannedSnapshot
 from becalm_operator.api.backup import BackupSpec
+from becalm_operator.api.dumps import Dump
 from becalm_operator.api.repository import BackupRepositorySpec
 from becalm_operator.api.restore import RestoreSpec, TargetStatus
 from becalm_operator.api.schedule import Retention
-from becalm_operator.manifests import jobs
+from becalm_operator.manifests import dumps, jobs
 from becalm_operator.manifests.jobs import Image, Owner
 
 OWNER = Owner("Backup", "b", "shop", "0b5f1f0e-7c0e-4a53-9d0a-0d5c1f6a7b11")
@@ -49,6 +50,13 @@ def a_restore(**spec: Any) -> RestoreSpec:
     return RestoreSpec.model_validate({**source, **spec})
 
 
+def a_dump(**container: Any) -> Dump:
+    secret = {"name": "PGPASSWORD", "valueFrom": {"secretKeyRef": {"name": "shop-db", "key": "password"}}}
+    command = ["pg_dump", "--host=db", "shop"]
+    made = {"image": "postgres:17", "command": command, "env": [secret], **container}
+    return Dump.model_validate({"name": "shop", "filename": "shop.sql", "container": made})
+
+
 def a_mover_job(
     owner: Owner = OWNER,
     claim: str = "data",
@@ -75,6 +83,7 @@ def all_jobs(owner: Owner = OWNER, repository: BackupRepositorySpec | None = Non
         jobs.ACCESS: jobs.access_job(owner, spec, IMAGE),
         jobs.INIT: jobs.init_job(owner, spec, IMAGE),
         jobs.MOVER: a_mover_job(owner, repository=spec),
+        dumps.DUMP: dumps.dump_job(owner, spec, IMAGE, dump=a_dump()),
         jobs.COMMIT: jobs.commit_job(owner, spec, IMAGE, plan=PLAN),
         jobs.FORGET: jobs.forget_job(
             owner, spec, IMAGE, schedule="nightly", retention=Retention(keep_last=3)
@@ -95,7 +104,9 @@ def pod_of(job: V1Job) -> V1PodSpec:
 
 
 def container_of(job: V1Job) -> V1Container:
-    (container,) = pod_of(job).containers
+    """Return becalm's own container, which comes first."""
+    container = pod_of(job).containers[0]
+    assert container.name == "becalm"
     return container
 
 

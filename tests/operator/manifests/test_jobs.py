@@ -12,7 +12,7 @@ from kubernetes.aio.client import V1Job
 from becalm_engine.contract import CommitPlan
 from becalm_operator.api import names
 from becalm_operator.api.schedule import Retention
-from becalm_operator.manifests import jobs
+from becalm_operator.manifests import dumps, jobs
 from becalm_operator.manifests.jobs import Owner
 from tests.operator.manifests.examples import (
     CLAIM,
@@ -82,6 +82,7 @@ def test_every_job_may_as_little_as_it_can(job: V1Job) -> None:
     [
         (jobs.ACCESS, None),
         (jobs.INIT, None),
+        (dumps.DUMP, None),
         (jobs.COMMIT, None),
         (jobs.FORGET, None),
         (jobs.MOVER, ["DAC_READ_SEARCH"]),
@@ -178,6 +179,14 @@ def test_the_commands_are_those_that_a_person_types() -> None:
         "access": ["becalm", "cat", "config"],
         "init": ["becalm", "init"],
         "mover": ["becalm", "backup", "--capture", "--host=shop", "/data/data"],
+        "dump": [
+            "becalm",
+            "backup",
+            "--capture",
+            "--host=shop",
+            "--stdin-from-fifo=/run/becalm/dump/pipe",
+            "--stdin-filename=/dumps/shop/shop.sql",
+        ],
         "commit": ["becalm", "commit", "--plan=/run/becalm/plan.json"],
         "forget": [
             "becalm",

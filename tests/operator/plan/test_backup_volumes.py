@@ -10,8 +10,8 @@ from becalm_engine.contract import CaptureReport, CommitPlan, CommitReport, Exit
 from becalm_operator.api import names
 from becalm_operator.api.backup import BackupStatus, Phase
 from becalm_operator.api.conditions import Reason
-from becalm_operator.manifests.jobs import COMMIT, FORGET, MOVER
-from becalm_operator.plan import backup
+from becalm_operator.manifests.jobs import COMMIT, FORGET, MOVER, Owner
+from becalm_operator.plan import backup, publishing
 from becalm_operator.plan.steps import ApplyJob, DeleteJob, Plan, ScaleUp
 from becalm_operator.plan.world import JobState, Workload
 from tests.operator.plan.worlds import (
@@ -40,6 +40,7 @@ from tests.operator.plan.worlds import (
 )
 
 BackupPlan = Plan[BackupStatus]
+OWNER = Owner("Backup", "b", "shop", "uid-b")
 
 
 def fails(plan: BackupPlan, reason: Reason, *, phase: Phase = Phase.RESUMING) -> str:
@@ -276,7 +277,7 @@ def test_the_time_of_the_snapshots_is_when_the_last_workload_stopped() -> None:
     workloads = planned(web_stopped=NOW, db_stopped=later(seconds=90))
     run = a_backup(Phase.FINISHING, workloads=workloads, volumes=volumes())
 
-    snapshots = backup.commit_plan(run, run.status, a_world(jobs=all_captured())).snapshots
+    snapshots = publishing.commit_plan(run, run.status, OWNER, a_world(jobs=all_captured())).snapshots
 
     assert {snapshot.time for snapshot in snapshots} == {"2026-11-27T03:01:30Z"}
 

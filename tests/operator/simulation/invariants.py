@@ -66,12 +66,15 @@ def check_nothing_is_left(shop: Shop) -> None:
 
 
 def check_snapshots(shop: Shop, backup: Backup) -> None:
-    """See that a Backup has the snapshots of all its volumes in one group, or says that it failed."""
+    """See that a Backup has the snapshots of all its volumes and dumps in one group, or says that it failed."""
     groups = [group for uid, group in shop.state.store.groups if uid == backup.metadata.uid]
     assert len(groups) <= 1, f"{len(groups)} groups were written"
     if backup.status.phase is Phase.SUCCEEDED:
-        assert [len(group) for group in groups] == [len(backup.status.volumes)]
-        for volume, snapshot in zip(backup.status.volumes, groups[0], strict=True):
-            assert volume.tree == snapshot.tree
-            assert volume.snapshot_id == snapshot_of(snapshot.tree)
-        assert len({snapshot.time for snapshot in groups[0]}) == 1
+        status = backup.status
+        assert [len(group) for group in groups] == [len(status.volumes) + len(backup.spec.dumps)]
+        captured = [(one.tree, one.snapshot_id) for one in status.volumes]
+        captured += [(one.tree, one.snapshot_id) for one in status.dumps]
+        assert captured == [(one.tree, snapshot_of(one.tree)) for one in groups[0]]
+        assert len({snapshot.time for snapshot in groups[0][: len(status.volumes)]}) <= 1
+    if backup.status.reason in ("DumpFailed", "EmptyDump"):
+        assert not any(workload.stopped_at for workload in backup.status.workloads), "something was stopped"

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from becalm_operator.api.backup import Backup, BackupSpec, ClaimSelection, Quiesce, WorkloadReference
 from becalm_operator.api.base import LocalReference, Metadata, SecretKeyReference
+from becalm_operator.api.dumps import Dump, DumpContainer
 from becalm_operator.api.repository import BackupRepository, BackupRepositorySpec, ClaimStorage, Storage
 from becalm_operator.api.restore import Restore, RestoreQuiesce, RestoreSource, RestoreSpec, RestoreTarget
 from becalm_operator.api.snapshots import Capture
@@ -69,11 +70,12 @@ class Shop:
         workloads: Sequence[WorkloadReference] = WORKLOADS,
         quiesce: Quiesce = _QUIESCE,
         capture: Capture = "Direct",
+        dumps: Sequence[str] = (),
     ) -> Backup:
         """Ask for a Backup, of all workloads unless others are named."""
         spec = BackupSpec(
             repository_ref=LocalReference(name="main"), workloads=tuple(workloads), quiesce=quiesce,
-            claims=ClaimSelection(), capture=capture,
+            claims=ClaimSelection(), capture=capture, dumps=tuple(a_dump(dump) for dump in dumps),
         )  # fmt: skip
         return await self.lab.make(Backup(metadata=Metadata(name=name, namespace=SHOP), spec=spec))
 
@@ -127,6 +129,12 @@ class Shop:
             and not workload.annotations
             for workload in self.state.workloads.values()
         )
+
+
+def a_dump(name: str) -> Dump:
+    return Dump(
+        name=name, filename="all.sql", container=DumpContainer(image="postgres", command=("pg_dump",))
+    )
 
 
 def a_repository() -> BackupRepository:

@@ -63,6 +63,14 @@ async def a_deleted_upload(shop: Shop) -> None:
     shop.state.delete(RUN)
 
 
+async def a_backup_with_dumps(shop: Shop) -> None:
+    await shop.back_up(dumps=("orders", "users"))
+
+
+async def a_backup_of_dumps_alone(shop: Shop) -> None:
+    await shop.back_up(workloads=(), dumps=("orders", "users"))
+
+
 async def a_restore(shop: Shop) -> None:
     await shop.restore()
 
@@ -85,6 +93,11 @@ SCENARIOS = [
     Scenario("all kinds", RUN, a_backup_of_all_kinds, {}, Phase.SUCCEEDED, stops=6),
     Scenario("a failing mover", RUN, a_backup, FAILING, Phase.FAILED),
     Scenario("a failing commit", RUN, a_backup, {"commit": movers.EVICTED}, Phase.FAILED),
+    Scenario("dumps beside volumes", RUN, a_backup_with_dumps, {}, Phase.SUCCEEDED),
+    Scenario("dumps alone", RUN, a_backup_of_dumps_alone, {}, Phase.SUCCEEDED, stops=0),
+    Scenario(
+        "a failing dump", RUN, a_backup_with_dumps, {"dump/users": movers.FAILED_DUMP}, Phase.FAILED, stops=0
+    ),
     Scenario("a mover that hangs", RUN, a_backup, {"mover": movers.HANGS}, Phase.FAILED, waits=True),
     Scenario("a deleted backup", RUN, a_deleted_backup, {}, Phase.FAILED),
     Scenario("snapshots", RUN, a_backup_by_snapshots, {}, Phase.SUCCEEDED),

@@ -1,0 +1,54 @@
+"""What a Backup publishes at its end: which snapshots the commit writes, and what they are called in status."""
+
+from becalm_engine.contract import CaptureReport, CommitPlan, PlannedSnapshot, summary_of
+from becalm_operator.api import names
+from becalm_operator.api.backup import Backup, BackupStatus
+from becalm_operator.api.base import time_text, to_utc
+from becalm_operator.manifests import jobs
+from becalm_operator.manifests.jobs import MOVER, Owner
+from becalm_operator.manifests.names import job_name
+from becalm_operator.plan import dumps
+from becalm_operator.plan.outcome import report_of
+from becalm_operator.plan.run import changed
+from becalm_operator.plan.world import World
+
+
+def commit_plan(backup: Backup, status: BackupStatus, owner: Owner, world: World) -> CommitPlan:
+    """Return the snapshots that the commit writes: one time for all volumes, the moment the last workload stopped."""
+    stops = [state.stopped_at for state in status.workloads if state.stopped_at]
+    moment = max(stops, default=status.start_time or to_utc(world.now))
+    tags = list(backup.spec.tags)
+    if schedule := backup.metadata.labels.get(names.SCHEDULE_LABEL):
+        tags.append(jobs.schedule_tag(schedule))
+    planned = []
+    for volume in status.volumes:
+        job = world.jobs.get(job_name(owner.name, owner.uid, MOVER, volume.claim))
+        report = report_of(job, CaptureReport) if job else None
+        planned.append(
+            PlannedSnapshot(
+                tree=volume.tree,
+                hostname=owner.namespace,
+                paths=(jobs.data_path(volume.claim),),
+                time=time_text(moment),
+                tags=tuple(tags),
+                parent=report.parent if report else "",
+                summary=summary_of(report) if report else {},
+            )
+        )
+    return CommitPlan((*planned, *dumps.snapshots(status, owner, world, tuple(tags))))
+
+
+def published(status: BackupStatus, snapshots: tuple[str, ...]) -> BackupStatus:
+    """Return a status with the ids of the snapshots, which come in the plan's order."""
+    named = iter(snapshots)
+    volumes = tuple(volume.model_copy(update={"snapshot_id": next(named)}) for volume in status.volumes)
+    taken = tuple(dump.model_copy(update={"snapshot_id": next(named)}) for dump in status.dumps)
+    return changed(status, volumes=volumes, dumps=taken)
+
+
+def summary(status: BackupStatus) -> str:
+    """Say what a run has written."""
+    count, taken = len(status.volumes), len(status.dumps)
+    volumes = "one volume" if count == 1 else f"{count} volumes at one point in time"
+    dumped = "one dump" if taken == 1 else f"{taken} dumps"
+    return " and ".join([*([volumes] if count else []), *([dumped] if taken else [])])
