@@ -2,7 +2,7 @@
 
 import json
 
-from e2e.kubectl import Document
+from e2e.objects import Document
 from e2e.paths import places
 from e2e.shell import run
 from e2e.shop import PASSWORD, Shop, Workload
@@ -69,5 +69,5 @@ def restic(shop: Shop, *arguments: str) -> str:
 
 def events(shop: Shop, name: str) -> list[str]:
     """Return the reasons of the events about an object."""
-    found = shop.kubectl.list("events", f"--field-selector=involvedObject.name={name}")
+    found = shop.kubectl.list("events", fields=f"involvedObject.name={name}")
     return [event["reason"] for event in found]

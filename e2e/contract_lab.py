@@ -19,7 +19,8 @@ from becalm_operator.cluster.port import R, Resource
 from becalm_operator.manifests.jobs import Image, Owner, access_job
 from e2e import snapshots
 from e2e.image import IMAGE
-from e2e.kubectl import Document, Kubectl, NeverHappenedError
+from e2e.kubectl import Kubectl, NeverHappenedError
+from e2e.objects import Document
 
 T = TypeVar("T")
 

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 
-from e2e.kubectl import Document, require
+from e2e.kubectl import require
 from e2e.lab import Lab, lab
+from e2e.objects import Document
 from e2e.paths import SetUpError
 from e2e.shell import run as run_program
 from e2e.shop import PASSWORD, Shop, Workload, backup, restore

@@ -1,18 +1,17 @@
-"""kubectl for tests and the demo: what a user would type, and waiting for what it shows."""
+"""The cluster for tests and the demo: kubectl as a user types it, and reading and waiting without it."""
 
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from e2e.objects import Document, Objects
 from e2e.paths import SetUpError
 from e2e.shell import run
-
-Document = dict[str, Any]
 
 
 class NeverHappenedError(AssertionError):
@@ -25,11 +24,12 @@ class Kubectl:
 
     program: str
     kubeconfig: Path
+    objects: Objects = field(repr=False, compare=False)
     namespace: str = "default"
 
     def within(self, namespace: str) -> "Kubectl":
         """Return the same for another namespace."""
-        return Kubectl(self.program, self.kubeconfig, namespace)
+        return replace(self, namespace=namespace)
 
     def __call__(self, *arguments: str, stdin: str | None = None, seconds: float = 60) -> str:
         """Run kubectl and return what it printed.
@@ -46,13 +46,11 @@ class Kubectl:
 
     def get(self, kind: str, name: str) -> Document | None:
         """Return an object, or None if it does not exist."""
-        found = self("get", kind, name, "-o", "json", "--ignore-not-found")
-        return json.loads(found) if found.strip() else None
+        return self.objects.get(kind, name, self.namespace)
 
-    def list(self, kind: str, *arguments: str) -> list[Document]:
-        """Return objects."""
-        found: list[Document] = json.loads(self("get", kind, "-o", "json", *arguments))["items"]
-        return found
+    def list(self, kind: str, *, labels: str = "", fields: str = "") -> list[Document]:
+        """Return the objects that selectors choose, by their labels and their fields."""
+        return self.objects.list(kind, self.namespace, labels=labels, fields=fields)
 
     def status(self, kind: str, name: str) -> Document:
         """Return an object's status; empty while there is none."""
@@ -108,7 +106,7 @@ class Helm:
 
 def pods_of(kubectl: Kubectl, selector: str) -> Sequence[str]:
     """Return the names of the pods with these labels that are not on their way out."""
-    found = kubectl.list("pods", "-l", selector)
+    found = kubectl.list("pods", labels=selector)
     return [pod["metadata"]["name"] for pod in found if "deletionTimestamp" not in pod["metadata"]]
 
 

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 from e2e.cluster import Cluster, cluster
 from e2e.image import IMAGE, Builder
-from e2e.kubectl import Document, Helm, Kubectl
+from e2e.kubectl import Helm, Kubectl
+from e2e.objects import Document, Objects
 from e2e.paths import ROOT, Places, places
 from e2e.s3 import S3Server
 
@@ -19,11 +20,12 @@ class Lab:
 
     places: Places
     cluster: Cluster
+    objects: Objects
 
     @property
     def kubectl(self) -> Kubectl:
         """What talks to the cluster, in the operator's namespace."""
-        return Kubectl(self.places.binary("kubectl"), self.cluster.kubeconfig, NAMESPACE)
+        return Kubectl(self.places.binary("kubectl"), self.cluster.kubeconfig, self.objects, NAMESPACE)
 
     @property
     def helm(self) -> Helm:
@@ -55,7 +57,7 @@ class Lab:
         """Return the operator's running pod."""
         found = self.kubectl.until(
             "the operator's pod is ready",
-            lambda: self.kubectl.list("pods", "-l", _SELECTOR),
+            lambda: self.kubectl.list("pods", labels=_SELECTOR),
             lambda pods: any(_is_ready(pod) for pod in pods),
             seconds=120,
         )
@@ -64,7 +66,7 @@ class Lab:
 
     def kill_operator(self) -> None:
         """Kill the operator outright: no signal handler runs, nothing is written any more."""
-        pods = self.kubectl.list("pods", "-l", _SELECTOR)
+        pods = self.kubectl.list("pods", labels=_SELECTOR)
         for pod in pods:
             for status in pod["status"].get("containerStatuses", []):
                 if "running" in status["state"]:
@@ -84,4 +86,5 @@ def _is_ready(pod: Document) -> bool:
 
 def lab() -> Lab:
     """Return the lab of this machine. It need not run yet."""
-    return Lab(places(), cluster())
+    found = cluster()
+    return Lab(places(), found, Objects(found.kubeconfig))

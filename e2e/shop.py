@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from e2e.image import IMAGE
-from e2e.kubectl import Document, Kubectl
+from e2e.kubectl import Kubectl
+from e2e.objects import Document
 from e2e.s3 import S3Server
 
 API = "becalm.dev/v1alpha1"
@@ -229,7 +230,7 @@ class Shop:
         """Return the name of a running pod of a workload."""
         found = self.kubectl.until(
             f"{workload.name} has a running pod",
-            lambda: self.kubectl.list("pods", "-l", workload.selector),
+            lambda: self.kubectl.list("pods", labels=workload.selector),
             lambda pods: any(_is_up(pod) for pod in pods),
             seconds=60,
         )

@@ -7,7 +7,8 @@ time. `STORAGE_CLASS` makes such claims. Snapshots of `SNAPSHOT_CLASS` work, tho
 from pathlib import Path
 from typing import Protocol
 
-from e2e.kubectl import Document, Kubectl
+from e2e.kubectl import Kubectl
+from e2e.objects import Document, Objects
 from e2e.paths import Places
 
 DRIVER = "e2e.csi.becalm.dev"
@@ -43,7 +44,7 @@ class Host(Protocol):
 
 def start(host: Host, places: Places) -> None:
     """Start what makes snapshots; what runs already is left alone."""
-    kubectl = Kubectl(places.binary("kubectl"), places.kubeconfig)
+    kubectl = Kubectl(places.binary("kubectl"), places.kubeconfig, Objects(places.kubeconfig))
     kubectl("apply", "-f", places.binary("snapshot-crds.yaml"))
     kubectl("wait", "--for=condition=Established", f"crd/volumesnapshots.{_API}", "--timeout=30s")
     kubectl.apply(_driver(), _storage_class(), *_snapshot_classes())

@@ -51,7 +51,7 @@ def test_what_was_stopped_before_stays_stopped(make_shop: MakeShop) -> None:
     idle = Workload("StatefulSet", "db", 0)
     shop.kubectl("scale", "statefulset/db", "--replicas=0")
     shop.kubectl.until(
-        "db is gone", lambda: shop.kubectl.list("pods", "-l", "app=db"), lambda p: not p, seconds=60
+        "db is gone", lambda: shop.kubectl.list("pods", labels="app=db"), lambda p: not p, seconds=60
     )
 
     shop.kubectl.apply(backup("half", shop.workloads))

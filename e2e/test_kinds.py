@@ -9,8 +9,8 @@ from becalm_operator.api.backup import WorkloadReference
 from e2e import checks
 from e2e.conftest import MakeShop
 from e2e.image import IMAGE
-from e2e.kubectl import Document
 from e2e.lab import Lab
+from e2e.objects import Document
 from e2e.shop import Shop, Workload, backup, claim
 
 pytestmark = pytest.mark.cluster
@@ -54,7 +54,7 @@ def _run(shop: Shop, name: str) -> None:
     shop.kubectl("create", "job", f"{name}-now", f"--from=cronjob/{name}")
     shop.kubectl.until(
         "its pod runs",
-        lambda: shop.kubectl.list("pods", "-l", f"job-name={name}-now"),
+        lambda: shop.kubectl.list("pods", labels=f"job-name={name}-now"),
         lambda pods: any(pod["status"]["phase"] == "Running" for pod in pods),
         seconds=60,
     )

@@ -6,7 +6,8 @@ import pytest
 
 from e2e import checks
 from e2e.conftest import MakeShop
-from e2e.kubectl import Document, NeverHappenedError
+from e2e.kubectl import NeverHappenedError
+from e2e.objects import Document
 from e2e.shop import Shop, Workload, backup
 
 pytestmark = pytest.mark.cluster

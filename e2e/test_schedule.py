@@ -4,7 +4,7 @@ import pytest
 
 from e2e import checks
 from e2e.conftest import MakeShop
-from e2e.kubectl import Document
+from e2e.objects import Document
 from e2e.shop import API, Shop, Workload, backup
 
 pytestmark = pytest.mark.cluster

@@ -7,8 +7,8 @@ import pytest
 
 from e2e import checks
 from e2e.conftest import MakeShop
-from e2e.kubectl import Document
 from e2e.lab import Lab
+from e2e.objects import Document
 from e2e.shell import succeeds
 from e2e.shop import Shop, Workload, backup
 

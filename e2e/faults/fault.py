@@ -9,8 +9,8 @@ from typing import ClassVar
 from becalm_operator.api.backup import Phase
 from becalm_operator.api.names import OWNER_UID_LABEL
 from e2e.faults.watch import Watch
-from e2e.kubectl import Document
 from e2e.lab import Lab
+from e2e.objects import Document
 from e2e.paths import SetUpError
 from e2e.processes import until
 from e2e.shop import Shop
@@ -222,7 +222,7 @@ def _until_up(scene: Scene) -> None:
 
 
 def _containers(target: Target) -> list[str]:
-    pods = target.shop.kubectl.list("pods", "-l", f"{OWNER_UID_LABEL}={target.uid}")
+    pods = target.shop.kubectl.list("pods", labels=f"{OWNER_UID_LABEL}={target.uid}")
     statuses = [status for pod in pods for status in pod["status"].get("containerStatuses", [])]
     return [_plain(status["containerID"]) for status in statuses if "running" in status["state"]]
 

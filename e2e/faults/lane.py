@@ -16,8 +16,9 @@ from e2e.faults.verdict import Facts
 from e2e.faults.watch import Watch, is_whole
 from e2e.instant import verdict
 from e2e.instant.writer import SIDES
-from e2e.kubectl import Document, NeverHappenedError
+from e2e.kubectl import NeverHappenedError
 from e2e.lab import Lab
+from e2e.objects import Document
 from e2e.shop import Shop, backup, repository, s3_storage
 
 _END_SECONDS = 360
@@ -144,7 +145,7 @@ class Lane:
         return tuple(left)
 
     def _jobs(self, target: Target, *, working: bool) -> tuple[str, ...]:
-        found = self.shop.kubectl.list("jobs", "-l", f"{OWNER_UID_LABEL}={target.uid}")
+        found = self.shop.kubectl.list("jobs", labels=f"{OWNER_UID_LABEL}={target.uid}")
         return tuple(
             one["metadata"]["name"] for one in found if not working or one["status"].get("active", 0) > 0
         )

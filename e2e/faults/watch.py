@@ -13,7 +13,8 @@ from kubernetes import watch as kubernetes_watch
 
 from becalm_operator.api.backup import Backup, Phase
 from becalm_operator.api.names import GROUP, RECORD_ANNOTATION, VERSION
-from e2e.kubectl import Document, NeverHappenedError
+from e2e.kubectl import NeverHappenedError
+from e2e.objects import Document
 
 _ORDER = list(Phase)
 _LOOK_SECONDS = 0.25

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from e2e.instant import writer
-from e2e.kubectl import Document
+from e2e.objects import Document
 from e2e.shop import Workload
 
 _SCRIPT = Path(writer.__file__).read_text()

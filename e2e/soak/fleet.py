@@ -5,8 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from e2e.instant import ledger
-from e2e.kubectl import Document
 from e2e.lab import Lab
+from e2e.objects import Document
 from e2e.shop import API, Shop, Workload
 
 _NAMESPACES = 4
