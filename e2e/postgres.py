@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from e2e.image import POSTGRES_IMAGE
-from e2e.kubectl import Document, Kubectl
+from e2e.objects import Document, Kubectl
 from e2e.shop import secret
 
 NAME = "pg"
