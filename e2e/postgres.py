@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 from e2e.image import POSTGRES_IMAGE
-from e2e.objects import Document, Kubectl
+from e2e.kubectl import Kubectl
+from e2e.objects import Document
 from e2e.shop import secret
 
 NAME = "pg"
