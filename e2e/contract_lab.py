@@ -62,7 +62,9 @@ class RealLab:
     async def attach(self, claim: str) -> None:
         found = self._kubectl.get("pvc", claim)
         assert found is not None
-        self._kubectl.apply(_attachment(f"{self.namespace}-{claim}", found["spec"]["volumeName"]))
+        volume = self._kubectl.get("pv", found["spec"]["volumeName"])
+        assert volume is not None
+        self._kubectl.apply(_attachment(volume["metadata"]))
 
     async def make_deployment(
         self, name: str, *, replicas: int, claims: Sequence[str] = (), owner: str = ""
@@ -180,15 +182,17 @@ def _claim(name: str, labels: Mapping[str, str]) -> Document:
     }
 
 
-def _attachment(name: str, volume: str) -> Document:
-    """Return what says that a volume is attached to a node that nobody knows: no driver acts on it."""
-    spec = {
-        "attacher": "nobody.example.org",
-        "nodeName": "nowhere",
-        "source": {"persistentVolumeName": volume},
+def _attachment(volume: Document) -> Document:
+    """Return what says that a volume is attached to a node that nobody knows: no driver acts on it. It goes with it."""
+    name = volume["name"]
+    owner = {"apiVersion": "v1", "kind": "PersistentVolume", "name": name, "uid": volume["uid"]}
+    source = {"persistentVolumeName": name}
+    return {
+        "apiVersion": "storage.k8s.io/v1",
+        "kind": "VolumeAttachment",
+        "metadata": {"name": f"of-{name}", "ownerReferences": [owner]},
+        "spec": {"attacher": "nobody.example.org", "nodeName": "nowhere", "source": source},
     }
-    api = "storage.k8s.io/v1"
-    return {"apiVersion": api, "kind": "VolumeAttachment", "metadata": {"name": name}, "spec": spec}
 
 
 def _workload(kind: str, name: str, replicas: int, claims: Sequence[str]) -> Document:

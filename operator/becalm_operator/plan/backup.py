@@ -190,15 +190,15 @@ def _reading(
 
 def _capture_failure(backup: Backup, job: JobState, world: World) -> Failure | None:
     """Return why a mover's capture is not good, if it is not. No report is no success."""
+    wished = snapshots.is_wished(backup.spec)
     if not job.finished:
-        wished = snapshots.is_wished(backup.spec)
         return cannot_start(job, world.now, snapshots.CLONE_PATIENCE if wished else START_TIMEOUT)
     report = report_of(job, CaptureReport)
     if report is not None and (report.unreadable_count or job.exit_code == ExitCode.INCOMPLETE):
         files = ", ".join(map(str, report.unreadable[:3]))
         return Failure(Reason.FILES_UNREADABLE, f"{report.unreadable_count} files could not be read: {files}")
     if job.failed or report is None or not report.tree:
-        return failure_of(job, CaptureReport, Reason.MOVER_FAILED)
+        return failure_of(job, CaptureReport, Reason.MOVER_FAILED, kept=not wished)
     if report.files_total == 0 and backup.spec.guards.on_empty_volume == "Fail":
         return Failure(Reason.EMPTY_VOLUME, "the volume holds no files (guards.onEmptyVolume is Fail)")
     return None

@@ -55,8 +55,11 @@ def _is_sound(report: Report) -> bool:
     return fits and (report.error is None or isinstance(report.error, Problem))
 
 
-def failure_of(job: JobState, kind: type[Report], otherwise: Reason) -> Failure:
-    """Return why a Job failed; `otherwise` where its exit code says nothing more particular."""
+def failure_of(job: JobState, kind: type[Report], otherwise: Reason, *, kept: bool = True) -> Failure:
+    """Return why a Job failed; `otherwise` where its exit code says nothing more particular.
+
+    `kept` says whether its log can be looked at later.
+    """
     report = report_of(job, kind)
     problem = report.error if report else None
     code = job.exit_code if job.exit_code is not None else (report.exit_code if report else None)
@@ -70,7 +73,8 @@ def failure_of(job: JobState, kind: type[Report], otherwise: Reason) -> Failure:
     ended = (
         f"ended with exit code {code}" if code is not None else "ended without a report (killed, or evicted)"
     )
-    return Failure(reason or otherwise, f"Job {job.name} {ended}; see `kubectl logs job/{job.name}`")
+    see = f"; see `kubectl logs job/{job.name}`" if kept else ""
+    return Failure(reason or otherwise, f"Job {job.name} {ended}{see}")
 
 
 def missing_secret(job: JobState) -> Failure | None:

@@ -292,6 +292,12 @@ def test_when_all_copies_are_read_the_group_is_committed() -> None:
     assert [one.tree for one in plan.status.volumes] == ["tree-uploads", "tree-data-db-0"]
 
 
+def test_a_mover_that_leaves_no_report_is_not_sent_after() -> None:
+    plan = upload(failed(MOVER, part="uploads", exit_code=None), captured("data-db-0"))
+
+    assert plan.status.message.endswith("ended without a report (killed, or evicted)")
+
+
 # --- the end
 
 
