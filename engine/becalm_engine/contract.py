@@ -112,6 +112,8 @@ class CaptureReport(Report):
     bytes_added_packed: int = 0
     started_at: str = ""
     ended_at: str = ""
+    parent_bytes: int = 0
+    """How much the parent held, if its summary says so."""
     unreadable_count: int = 0
     unreadable: tuple[str, ...] = ()
     pre_copied: bool = False

@@ -32,6 +32,8 @@ from becalm_engine.repository.repository import Repository
 from becalm_engine.repository.snapshots import StoredSnapshot
 from becalm_engine.repository.writer import DEFAULT_PACK_BYTES, Added, Writer
 
+_LARGEST_BYTES = 1 << 63
+
 
 @dataclass(frozen=True, slots=True)
 class BackupOptions:
@@ -278,9 +280,16 @@ def _report(
         bytes_added_packed=added.stored_bytes,
         started_at=gotime.encode(started),
         ended_at=gotime.encode(time.time_ns()),
+        parent_bytes=_size_of(basis.parent),
         unreadable_count=len(unreadable),
         unreadable=unreadable[:50],
     )
+
+
+def _size_of(parent: StoredSnapshot | None) -> int:
+    """Return how much a snapshot holds by its own summary; 0 if that does not say, or says nonsense."""
+    size = parent.snapshot.summary.get("total_bytes_processed") if parent else None
+    return size if isinstance(size, int) and 0 < size < _LARGEST_BYTES else 0
 
 
 def snapshot_of(captured: Captured, options: BackupOptions, program_version: str) -> Snapshot:

@@ -148,6 +148,11 @@ class Guards(Model):
     """What to do with a volume that holds no files at all."""
     on_empty_dump: Literal["Fail", "Allow"] = "Fail"
     """What to do with a dump of no bytes."""
+    max_shrink_percent: Annotated[int, Field(ge=0, le=100)] = 50
+    """How much of its size a volume may have lost since the newest Backup of it that is not suspect; 100 for all."""
+    on_shrink: Literal["Fail", "Warn"] = "Warn"
+    """What to do when it has lost more. Warn keeps the snapshot, tagged `suspect`, and no retention is applied on the
+    strength of it; Fail keeps no snapshot."""
 
 
 class BackupSpec(Model):
@@ -237,6 +242,8 @@ class VolumeStatus(Model):
     """How much was uploaded."""
     snapshot: VolumeSnapshotStatus | None = None
     """With capture: Snapshot, what stands between the claim and the mover."""
+    suspect: str = ""
+    """Why its snapshot is not believed, if it is not."""
     error: str = ""
     """What went wrong with it."""
 

@@ -57,6 +57,7 @@ class Reason(enum.StrEnum):
     EMPTY_VOLUME = "EmptyVolume"
     DUMP_FAILED = "DumpFailed"
     EMPTY_DUMP = "EmptyDump"
+    VOLUME_SHRANK = "VolumeShrank"
     COMMIT_FAILED = "CommitFailed"
     RESTORE_FAILED = "RestoreFailed"
     DELETED = "Deleted"
@@ -111,6 +112,7 @@ EXPLANATIONS: dict[Reason, str] = {
     Reason.EMPTY_VOLUME: "A volume holds no files, and guards.onEmptyVolume is Fail.",
     Reason.DUMP_FAILED: "A dump did not end with exit status 0, or not in time. Nothing was stopped, nothing kept.",
     Reason.EMPTY_DUMP: "A dump holds no bytes, and guards.onEmptyDump is Fail.",
+    Reason.VOLUME_SHRANK: "A volume has lost more than guards.maxShrinkPercent since the Backup before.",
     Reason.COMMIT_FAILED: "The snapshots could not be written, or a blob of them is missing.",
     Reason.RESTORE_FAILED: "A restoring mover ended with an error.",
     Reason.DELETED: "The object was deleted while it ran.",

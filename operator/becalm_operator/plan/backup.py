@@ -12,29 +12,30 @@ from becalm_engine.contract import (
     CaptureReport,
     CommitReport,
     ExitCode,
-    ForgetReport,
 )
 from becalm_operator.api.backup import Backup, BackupStatus, Phase, VolumeStatus
 from becalm_operator.api.conditions import Reason
 from becalm_operator.api.record import Holder
 from becalm_operator.manifests import jobs
-from becalm_operator.manifests.jobs import COMMIT, FORGET, MOVER, Owner
+from becalm_operator.manifests.jobs import COMMIT, MOVER, Owner
 from becalm_operator.manifests.names import job_name
 from becalm_operator.plan import (
     access,
     downtime,
     dumps,
+    guards,
     preflight,
     publishing,
     quantities,
     quiesce,
+    retention,
     run,
     snapshots,
 )
 from becalm_operator.plan.outcome import START_TIMEOUT, Failure, cannot_start, failure_of, report_of
 from becalm_operator.plan.quiesce import Run
 from becalm_operator.plan.run import SOON, WAITING, WATCHING, changed, ended, entered, failing
-from becalm_operator.plan.steps import Action, ApplyJob, DeleteJob, Event, Plan
+from becalm_operator.plan.steps import Action, ApplyJob, DeleteJob, Plan
 from becalm_operator.plan.world import JobState, World
 
 _COMMIT_TRIES = 3
@@ -167,7 +168,7 @@ def _reading(
                 snapshot=volume.snapshot,
             )
             actions.append(ApplyJob(made))
-        failure = _capture_failure(backup, job, world) if job else snapshots.lost(volume, world)
+        failure = _capture_failure(backup, volume.claim, job, world) if job else snapshots.lost(volume, world)
         if failure:
             at_fault = changed_volume(volume, error=failure.message)
             volumes = [at_fault if v.claim == volume.claim else v for v in status.volumes]
@@ -176,7 +177,7 @@ def _reading(
                 failing(changed(status, volumes=tuple(volumes)), reason, world.now), again_seconds=SOON
             )
         running += job is None or not job.succeeded or job.active
-        volumes.append(_captured(volume, job))
+        volumes.append(_captured(backup, volume, job, world))
     size = sum(volume.bytes_processed for volume in volumes)
     status = changed(status, volumes=tuple(volumes), size_bytes=size, size=quantities.size_text(size))
     if running:
@@ -185,10 +186,11 @@ def _reading(
         # an upload may take hours, and the watches tell of its Jobs
         pace = WATCHING if status.phase is Phase.CAPTURING else WAITING
         return Plan(changed(status, message=message), actions, again_seconds=pace)
-    return Plan(entered(status, then, world.now, message_then), again_seconds=SOON)
+    status, events = guards.marked(status, backup, world.now)
+    return Plan(entered(status, then, world.now, message_then), events=events, again_seconds=SOON)
 
 
-def _capture_failure(backup: Backup, job: JobState, world: World) -> Failure | None:
+def _capture_failure(backup: Backup, claim: str, job: JobState, world: World) -> Failure | None:
     """Return why a mover's capture is not good, if it is not. No report is no success."""
     wished = snapshots.is_wished(backup.spec)
     if not job.finished:
@@ -201,10 +203,10 @@ def _capture_failure(backup: Backup, job: JobState, world: World) -> Failure | N
         return failure_of(job, CaptureReport, Reason.MOVER_FAILED, kept=not wished)
     if report.files_total == 0 and backup.spec.guards.on_empty_volume == "Fail":
         return Failure(Reason.EMPTY_VOLUME, "the volume holds no files (guards.onEmptyVolume is Fail)")
-    return None
+    return guards.failure(backup, claim, report, world)
 
 
-def _captured(volume: VolumeStatus, job: JobState | None) -> VolumeStatus:
+def _captured(backup: Backup, volume: VolumeStatus, job: JobState | None, world: World) -> VolumeStatus:
     report = report_of(job, CaptureReport) if job and job.succeeded else None
     if report is None:
         return volume
@@ -216,6 +218,7 @@ def _captured(volume: VolumeStatus, job: JobState | None) -> VolumeStatus:
         files_unmodified=report.files_unmodified,
         bytes_processed=report.bytes_processed,
         bytes_added=report.bytes_added_packed,
+        suspect=guards.shrinkage(backup, volume.claim, report, world.former),
     )
 
 
@@ -279,7 +282,7 @@ def _finishing(backup: Backup, status: BackupStatus, this: Run, owner: Owner, wo
         count = f"{len(report.snapshots)} snapshots for {captured} volumes and dumps"
         told = Failure(Reason.COMMIT_FAILED, f"the commit reported {count}")
         return Plan(_failed_late(status, told, world))
-    return _retained(backup, publishing.published(status, report.snapshots), owner, world)
+    return retention.retained(backup, publishing.published(status, report.snapshots), owner, world)
 
 
 def _newest_commit(owner: Owner, world: World) -> tuple[int, JobState | None]:
@@ -299,43 +302,6 @@ def _worth_repeating(job: JobState) -> bool:
 def _failed_late(status: BackupStatus, failure: Failure, world: World) -> BackupStatus:
     """Fail a run whose workloads are up again already."""
     return ended(changed(status, reason=failure.reason.value), Phase.FAILED, world.now, failure.message)
-
-
-def _retained(backup: Backup, status: BackupStatus, owner: Owner, world: World) -> BackupPlan:
-    """Apply the schedule's retention, if a schedule made this Backup. Its failure does not undo a good backup."""
-    schedule = world.schedule
-    if schedule is None or schedule.spec.retention is None:
-        return Plan(ended(status, Phase.SUCCEEDED, world.now, publishing.summary(status)))
-    job = world.jobs.get(job_name(owner.name, owner.uid, FORGET))
-    if job is None:
-        if world.repository is None:
-            gone = f"BackupRepository {backup.spec.repository_ref.name} was deleted"
-            return _without_retention(status, gone, world)
-        made = jobs.forget_job(
-            owner,
-            world.repository.spec,
-            world.image,
-            schedule=schedule.metadata.name,
-            retention=schedule.spec.retention,
-        )
-        return Plan(
-            changed(status, message="clearing out old snapshots"), (ApplyJob(made),), again_seconds=WAITING
-        )
-    if not job.finished and cannot_start(job, world.now) is None:
-        return Plan(status, again_seconds=WAITING)
-    if job.succeeded:
-        return Plan(ended(status, Phase.SUCCEEDED, world.now, publishing.summary(status)))
-    return _without_retention(
-        status, failure_of(job, ForgetReport, Reason.INTERNAL).message, world, _removal(job)
-    )
-
-
-def _without_retention(
-    status: BackupStatus, why: str, world: World, actions: tuple[Action, ...] = ()
-) -> BackupPlan:
-    message = f"{publishing.summary(status)}; but retention was not applied: {why}"
-    event = Event("RetentionFailed", message, "Warning")
-    return Plan(ended(status, Phase.SUCCEEDED, world.now, message), actions, (event,))
 
 
 def _removal(job: JobState) -> tuple[Action, ...]:

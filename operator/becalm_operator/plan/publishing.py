@@ -7,7 +7,7 @@ from becalm_operator.api.base import time_text, to_utc
 from becalm_operator.manifests import jobs
 from becalm_operator.manifests.jobs import MOVER, Owner
 from becalm_operator.manifests.names import job_name
-from becalm_operator.plan import dumps
+from becalm_operator.plan import dumps, guards
 from becalm_operator.plan.outcome import report_of
 from becalm_operator.plan.run import changed
 from becalm_operator.plan.world import World
@@ -30,7 +30,7 @@ def commit_plan(backup: Backup, status: BackupStatus, owner: Owner, world: World
                 hostname=owner.namespace,
                 paths=(jobs.data_path(volume.claim),),
                 time=time_text(moment),
-                tags=tuple(tags),
+                tags=(*tags, guards.SUSPECT_TAG) if volume.suspect else tuple(tags),
                 parent=report.parent if report else "",
                 summary=summary_of(report) if report else {},
             )

@@ -13,7 +13,7 @@ from becalm_operator.api.backup import Backup, Phase
 from becalm_operator.api.base import parse_duration, time_text, to_utc
 from becalm_operator.api.conditions import Reason
 from becalm_operator.api.schedule import BackupSchedule, BackupScheduleStatus
-from becalm_operator.plan import conditions
+from becalm_operator.plan import conditions, guards
 from becalm_operator.plan.outcome import Failure
 from becalm_operator.plan.steps import Action, DeleteBackup, Event, MakeBackup, Plan
 from becalm_operator.plan.world import ScheduleWorld
@@ -224,6 +224,10 @@ def _beyond_history(schedule: BackupSchedule, backups: Sequence[Backup]) -> tupl
     for phase, limit in limits.items():
         ended = [b for b in backups if b.status.phase is phase and b.status.completion_time]
         ended.sort(key=_ended_at)
-        surplus = ended[: max(len(ended) - limit, 0)]
+        kept = ended[max(len(ended) - limit, 0) :]
+        if kept and all(guards.is_suspect(backup) for backup in kept):
+            # what the next ones are measured by stays
+            kept += [backup for backup in ended if not guards.is_suspect(backup)][-1:]
+        surplus = [backup for backup in ended if backup not in kept]
         gone += [DeleteBackup(b.metadata.name) for b in surplus if not b.metadata.deletion_timestamp]
     return tuple(gone)

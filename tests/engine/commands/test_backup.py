@@ -1,6 +1,7 @@
 import os
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ from becalm_engine.format.pack import BlobKind
 from becalm_engine.format.tree import encode_tree
 from becalm_engine.ids import blob_id
 from becalm_engine.policy.patterns import Patterns
+from becalm_engine.repository import snapshots
 from becalm_engine.storage.base import FileKind
 from becalm_engine.volume import scan
 from becalm_engine.volume.scan import Found
@@ -483,3 +485,31 @@ def test_a_directory_that_no_restore_could_read_is_refused(
 
     with pytest.raises(UsageError, match="no restore could read a tree"):
         world.capture(source)
+
+
+def test_the_report_says_how_much_the_parent_held(world: World, source: Path) -> None:
+    first = world.backup(source)
+    (source / "large").write_bytes(b"")
+
+    second = world.backup(source)
+
+    assert first.report.parent_bytes == 0
+    assert second.report.parent_bytes == first.report.bytes_processed > second.report.bytes_processed
+
+
+@pytest.mark.parametrize("size", [None, "many", -1, 1.5, 1 << 70])
+def test_a_parent_that_talks_nonsense_about_its_size_says_nothing(
+    world: World, source: Path, size: object
+) -> None:
+    world.backup(source)
+    (stored,) = world.snapshots()
+    snapshots.save_snapshot(
+        world.opened(),
+        replace(
+            stored.snapshot,
+            time_nanos=stored.snapshot.time_nanos + 1,
+            summary={"total_bytes_processed": size},
+        ),
+    )
+
+    assert world.backup(source).report.parent_bytes == 0
