@@ -14,9 +14,12 @@ from tests.operator.cluster.lab import REPORT, Ending
 from becalm_operator.api import names
 from becalm_operator.api.backup import WorkloadReference
 from becalm_operator.api.base import SecretKeyReference
+from becalm_operator.api.hooks import JobHook
 from becalm_operator.api.repository import BackupRepositorySpec, ClaimStorage, Storage
 from becalm_operator.cluster.port import R, Resource
+from becalm_operator.manifests.hooks import own_job
 from becalm_operator.manifests.jobs import Image, Owner, access_job
+from becalm_operator.plan.steps import RunCommand
 from e2e import snapshots
 from e2e.image import IMAGE
 from e2e.kubectl import Kubectl, NeverHappenedError
@@ -27,6 +30,12 @@ T = TypeVar("T")
 _SECONDS = 60.0
 _EVERY_SECONDS = 0.15
 _REPORTS = f"printf '%s' '{REPORT}' > /dev/termination-log"
+_WRITES = f"printf '%s' '{REPORT}'"
+_COMMANDS = {
+    Ending.WELL: _WRITES,
+    Ending.FAILED: f"{_WRITES} >&2; exit 12",
+    Ending.NEVER: "exec sleep 600",
+}
 _SCRIPTS = {
     Ending.WELL: _REPORTS,
     Ending.FAILED: f"{_REPORTS}; exit 12",
@@ -155,6 +164,24 @@ class RealLab:
 
     def _label(self, what: str) -> None:
         self._kubectl("label", "--overwrite", what, f"touched={next(self._touches)}")
+
+    def command(self, pod: str, part: str, ending: Ending) -> RunCommand:
+        script = f"echo begun >> /tmp/{part}; {_COMMANDS[ending]}"
+        return RunCommand(part, pod, "app", ("sh", "-c", script), 30.0)
+
+    async def times_run(self, pod: str, part: str) -> int:
+        return len(self._kubectl.exec(pod, "cat", f"/tmp/{part}").splitlines())
+
+    def hook_job(self, owner: Resource, part: str, ending: Ending) -> V1Job:
+        container = {
+            "name": "own",
+            "image": IMAGE,
+            "imagePullPolicy": "Never",
+            "command": ["sh", "-c", _SCRIPTS[ending]],
+        }
+        hook = JobHook(template={"spec": {"containers": [container], "terminationGracePeriodSeconds": 1}})
+        metadata = owner.metadata
+        return own_job(Owner(owner.kind, metadata.name, metadata.namespace, metadata.uid), part, hook, 60)
 
     def job(self, owner: Resource, part: str, ending: Ending) -> V1Job:
         metadata = owner.metadata

@@ -48,6 +48,7 @@ class Lab:
             "image.pullPolicy": "Never",
             "extraKinds": "{widgets.example.org}",
             "volumeSnapshots.enabled": "true",
+            "hooks.enabled": "true",
             # the tag stays the same, so that this is what makes a changed image roll out
             "podAnnotations.becalm\\.dev/image": archive.stem,
         }

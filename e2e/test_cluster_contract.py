@@ -58,12 +58,13 @@ class TestApiServer(ClusterContract):
             str(resting.cluster.kubeconfig), client_configuration=configuration, persist_config=False
         )
         settings = Settings(
-            namespace=lab.namespace,
+            namespace="becalm",
             image=IMAGE,
             pull_policy="Never",
             watched_namespaces=(lab.namespace,),
             extra_kinds=(WIDGETS_NAME,),
             most_down_per_cluster=100,
+            hooks_enabled=True,
         )
         async with ApiClient(configuration) as client:
             yield ApiServer(client, settings, lambda: datetime.now(UTC))

@@ -13,7 +13,7 @@ from becalm_operator.cluster.api_server import ApiServer
 from becalm_operator.cluster.connection import connected
 from becalm_operator.cluster.lease import ApiLeases, Lease
 from becalm_operator.errors import OperatorError
-from becalm_operator.handlers import logs, releasing, running, watchdog
+from becalm_operator.handlers import logs, releasing, request, running, watchdog
 from becalm_operator.settings import Settings, read_settings
 
 _FAILED = 1
@@ -35,6 +35,8 @@ def command(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
             return _release(options, environment)
         if options.command == "watchdog":
             return _watchdog(environment)
+        if options.command == "request":
+            return _request(environment)
         return _run(environment)
     except OperatorError as error:
         sys.stderr.write(f"becalm-operator: {error}\n")
@@ -64,6 +66,12 @@ def _parser() -> argparse.ArgumentParser:
         description="Look once at every workload that becalm holds down, and start those whose deadline is past or "
         "whose run has ended or is gone. It needs no operator. Ends with 1 if one could not be started.",
     )
+    commands.add_parser(
+        "request",
+        help="send the HTTP request of a hook, and exit",
+        description="Send the request that BECALM_REQUEST describes: what the pod of an http hook does. "
+        "Ends with 1 if the answer is not the expected one.",
+    )
     commands.add_parser("version", help="print the version")
     return parser
 
@@ -84,6 +92,13 @@ def _without_image(environment: Mapping[str, str]) -> Settings:
 
 def _watchdog(environment: Mapping[str, str]) -> int:
     return 0 if asyncio.run(_watch_once(_without_image(environment))) else _FAILED
+
+
+def _request(environment: Mapping[str, str]) -> int:
+    answer = asyncio.run(request.send(environment))
+    _tell(answer.told)
+    request.report(answer, environment)
+    return 0 if answer.expected else _FAILED
 
 
 async def _watch_once(settings: Settings) -> bool:

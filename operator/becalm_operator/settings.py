@@ -31,6 +31,7 @@ class Settings:
     health_port: int = 8080
     most_down_per_namespace: int = 0
     most_down_per_cluster: int = 0
+    hooks_enabled: bool = False
 
 
 def read_settings(environment: Mapping[str, str]) -> Settings:
@@ -66,6 +67,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         health_port=int(port),
         most_down_per_namespace=_number(environment, "BECALM_MAX_WORKLOADS_DOWN_PER_NAMESPACE"),
         most_down_per_cluster=_number(environment, "BECALM_MAX_WORKLOADS_DOWN_PER_CLUSTER"),
+        hooks_enabled=environment.get("BECALM_HOOKS") == "true",
     )
 
 

@@ -37,6 +37,7 @@ _VARIANTS = [
         "extraEnv[0].name=A",
     ),
     ("watchdog.enabled=false",),
+    ("hooks.enabled=true",),
     ("extraKinds={widgets.example.org}",),
     ("extraKinds={widgets.example.org}", "watchNamespaces={shop}", "watchdog.enabled=false"),
     (
@@ -83,6 +84,7 @@ def _same(written: Any, understood: Any, path: str) -> None:
         "image.digest=sha256:12",
         "replicas=2",
         "watchdog.often=true",
+        "hooks.enabled=yes",
         "extraKinds={Widget}",
         "extraKinds={widgets}",
     ],
@@ -107,6 +109,28 @@ def test_the_operator_may_touch_no_secret(render: Render, values: tuple[str, ...
     for rule in rules:
         assert "*" not in (*rule["apiGroups"], *rule["resources"], *rule["verbs"])
         assert not {"secrets", "pods/exec", "serviceaccounts/token"} & set(rule["resources"])
+
+
+@pytest.mark.parametrize("values", [(), ("watchNamespaces={shop}",)])
+def test_commands_in_pods_may_be_run_only_where_hooks_are_enabled(
+    render: Render, values: tuple[str, ...]
+) -> None:
+    def granted(*more: str) -> set[tuple[str, str, str]]:
+        return _granted(_rules(render(*values, *more), "becalm-becalm"))
+
+    assert granted("hooks.enabled=true") - granted() == {
+        ("", "pods/exec", "create"),
+        ("", "pods/exec", "get"),
+    }
+    assert granted() < granted("hooks.enabled=true")
+
+
+@pytest.mark.parametrize("enabled", ["false", "true"])
+def test_the_operator_is_told_whether_hooks_are_enabled(render: Render, enabled: str) -> None:
+    (deployment,) = of_kind(render(f"hooks.enabled={enabled}"), "Deployment")
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+
+    assert {"name": "BECALM_HOOKS", "value": enabled} in container["env"]
 
 
 @pytest.mark.parametrize("watched", WATCHED, ids=lambda watched: watched.plural)

@@ -57,6 +57,8 @@ seccompProfile: {type: RuntimeDefault}
   value: {{ int .Values.limits.maxWorkloadsDownPerNamespace | quote }}
 - name: BECALM_MAX_WORKLOADS_DOWN_PER_CLUSTER
   value: {{ int .Values.limits.maxWorkloadsDownPerCluster | quote }}
+- name: BECALM_HOOKS
+  value: {{ .Values.hooks.enabled | quote }}
 - name: BECALM_LOG_FORMAT
   value: {{ .Values.log.format }}
 - name: BECALM_LOG_LEVEL
@@ -109,6 +111,12 @@ seccompProfile: {type: RuntimeDefault}
 - apiGroups: [snapshot.storage.k8s.io]
   resources: [volumesnapshots]
   verbs: [list, create, delete]
+{{- end }}
+{{- if .Values.hooks.enabled }}
+# commands of hooks; which of the two verbs it takes depends on the version of the API server
+- apiGroups: [""]
+  resources: [pods/exec]
+  verbs: [create, get]
 {{- end }}
 {{- end }}
 

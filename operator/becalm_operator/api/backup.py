@@ -1,7 +1,7 @@
 """Backup: one run. A schedule makes them, and a person may."""
 
 import enum
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -9,9 +9,11 @@ from becalm_operator.api.base import Duration, LocalReference, Metadata, Model, 
 from becalm_operator.api.conditions import Condition
 from becalm_operator.api.downtime import DowntimeParts, Forecast
 from becalm_operator.api.dumps import NAMED_ONCE, SOMETHING_TO_DO, Dumps, DumpStatus
+from becalm_operator.api.hooks import HookStatus, RunHooks, WorkloadHooks
 from becalm_operator.api.limits import Needs
 from becalm_operator.api.snapshots import Capture, VolumeSnapshotStatus
-from becalm_operator.api.switches import NATIVE, resource_name
+from becalm_operator.api.workloads import ApiVersion, LabelSelector, WorkloadKind, each_named_once
+from becalm_operator.api.workloads import WorkloadReference as WorkloadReference  # noqa: PLC0414  offered here, too
 
 
 class Phase(enum.StrEnum):
@@ -41,68 +43,9 @@ class Phase(enum.StrEnum):
         return self is Phase.PENDING
 
 
-WorkloadKind = Annotated[str, Field(pattern=r"^[A-Z][A-Za-z0-9]*$", max_length=63)]
-ApiVersion = Annotated[
-    str, Field(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?/v[0-9]+((alpha|beta)[0-9]+)?$", max_length=128)
-]
-
-
 def none_empty(field: str) -> str:
     """Return the CEL rule that no pattern of an optional list is empty: movers refuse it, when all is stopped."""
     return f"!has({field}) || {field}.all(p, p.size() > 0)"
-
-
-def each_named_once(field: str) -> str:
-    """Return the CEL rule that no workload stands twice in a list."""
-    version = "(has({0}.apiVersion) ? {0}.apiVersion : '')"
-    same = f"o.kind == w.kind && o.name == w.name && {version.format('o')} == {version.format('w')}"
-    return f"!has({field}) || {field}.all(w, {field}.exists_one(o, {same}))"
-
-
-_NATIVE_KINDS = ", ".join(f"'{kind}'" for kind in NATIVE)
-
-
-class WorkloadReference(Model):
-    """Names a workload of the same namespace."""
-
-    rules: ClassVar = {
-        f"has(self.apiVersion) || self.kind in [{_NATIVE_KINDS}]": f"only {', '.join(NATIVE)} do without "
-        "an apiVersion; DaemonSets, Jobs and pods cannot be stopped"
-    }
-    api_version: ApiVersion | None = None
-    """Its apiVersion. Needed for kinds with a scale subresource other than the four below; the operator has to be told
-    of them (`extraKinds` of the chart)."""
-    kind: WorkloadKind
-    """Deployment, StatefulSet, ReplicaSet, CronJob, or any kind with a scale subresource."""
-    name: Name
-    """Its name."""
-
-    @model_validator(mode="after")
-    def _without_the_obvious(self) -> "WorkloadReference":
-        """Name a workload in one way only: who writes `apps/v1` means the same Deployment."""
-        if self.api_version is not None and NATIVE.get(self.kind) == self.api_version:
-            object.__setattr__(self, "api_version", None)
-        return self
-
-    @property
-    def resource(self) -> str:
-        """Its kind as kubectl takes it."""
-        return resource_name(self.kind, self.api_version)
-
-    @property
-    def is_native(self) -> bool:
-        """Whether becalm knows its kind by itself."""
-        return self.kind in NATIVE and self.api_version is None
-
-    def __str__(self) -> str:
-        return f"{self.resource}/{self.name}"
-
-
-class LabelSelector(Model):
-    """Picks objects by their labels."""
-
-    match_labels: Annotated[dict[str, str], Field(max_length=16)] = {}
-    """All of these must be there."""
 
 
 class ClaimSelection(Model):
@@ -155,6 +98,19 @@ class Guards(Model):
     strength of it; Fail keeps no snapshot."""
 
 
+class BackupWorkload(WorkloadReference):
+    """A workload to stop, and what is done to it around that."""
+
+    hooks: WorkloadHooks = WorkloadHooks()
+    """What is done just before it is stopped, and once it is Ready again. Not done if it is at 0 already."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_a_reference(cls, value: Any) -> Any:
+        """Take a mere reference for a workload without hooks."""
+        return value.model_dump() if type(value) is WorkloadReference else value
+
+
 class BackupSpec(Model):
     """Stop workloads, back up their claims at one point in time, start them again."""
 
@@ -168,7 +124,7 @@ class BackupSpec(Model):
     }
     repository_ref: LocalReference
     """The BackupRepository, of the same namespace."""
-    workloads: Annotated[tuple[WorkloadReference, ...], Field(max_length=32)] = ()
+    workloads: Annotated[tuple[BackupWorkload, ...], Field(max_length=32)] = ()
     """Stopped in this order, started in the reverse order. None are needed if all there is to do are dumps."""
     claims: ClaimSelection = ClaimSelection()
     """Which claims."""
@@ -191,6 +147,8 @@ class BackupSpec(Model):
     """For Snapshot: the VolumeSnapshotClass. By default the default one of each claim's driver, or its only one."""
     clone_storage_class_name: Name | None = None
     """For Snapshot: the storage class of the temporary claims that movers read. By default each claim's own."""
+    hooks: RunHooks = RunHooks()
+    """What is done before the first workload is stopped, and when all are up again."""
 
 
 class WorkloadStatus(Model):
@@ -288,6 +246,11 @@ class RunStatus(Model):
     repository_id: Annotated[str, Field(alias="repositoryID")] = ""
     """The repository that the run opened."""
 
+    @property
+    def must_resume(self) -> bool:
+        """Whether something was begun that has to be undone, however the run ends."""
+        return any(state.stopped_at for state in self.workloads)
+
 
 class BackupStatus(RunStatus):
     """What a Backup has done."""
@@ -302,6 +265,13 @@ class BackupStatus(RunStatus):
     """The same for people."""
     forecast: Forecast | None = None
     """How much downtime was expected before anything was stopped."""
+    hooks: tuple[HookStatus, ...] = ()
+    """The hooks that were begun, in that order."""
+
+    @property
+    def must_resume(self) -> bool:
+        """Whether something was begun that has to be undone: a hook may have locked what another one unlocks."""
+        return super().must_resume or bool(self.hooks)
 
 
 class Backup(Model):

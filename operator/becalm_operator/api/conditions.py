@@ -29,6 +29,8 @@ class Reason(enum.StrEnum):
     TOO_MANY_CLAIMS = "TooManyClaims"
     SNAPSHOTS_UNAVAILABLE = "SnapshotsUnavailable"
     SNAPSHOT_UNSUPPORTED = "SnapshotUnsupported"
+    HOOKS_NOT_ALLOWED = "HooksNotAllowed"
+    INVALID_HOOK = "InvalidHook"
     BACKUP_NOT_FOUND = "BackupNotFound"
     SNAPSHOT_NOT_FOUND = "SnapshotNotFound"
     # about the repository
@@ -46,6 +48,7 @@ class Reason(enum.StrEnum):
     # while workloads are down
     QUIESCED = "Quiesced"
     RELEASED = "Released"
+    HOOK_FAILED = "HookFailed"
     DRAIN_TIMEOUT = "DrainTimeout"
     DOWNTIME_EXCEEDED = "DowntimeExceeded"
     TAINTED = "Tainted"
@@ -86,6 +89,8 @@ EXPLANATIONS: dict[Reason, str] = {
     Reason.TOO_MANY_CLAIMS: "One Backup can take 64 claims.",
     Reason.SNAPSHOTS_UNAVAILABLE: "The cluster has no VolumeSnapshots, or the operator may not make them.",
     Reason.SNAPSHOT_UNSUPPORTED: "A claim's driver has no fitting VolumeSnapshotClass, or copies of it would stay.",
+    Reason.HOOKS_NOT_ALLOWED: "The chart does not enable hooks, or the operator may not run commands in pods.",
+    Reason.INVALID_HOOK: "A hook makes no sense: its target, its timeout or its Job.",
     Reason.BACKUP_NOT_FOUND: "The Backup to restore does not exist or did not succeed.",
     Reason.SNAPSHOT_NOT_FOUND: "The Backup has no snapshot of the claim.",
     Reason.READY: "The repository opens with the password and is the one it was.",
@@ -101,6 +106,7 @@ EXPLANATIONS: dict[Reason, str] = {
     Reason.REPOSITORY_LOCKED: "Another process holds a lock on the repository.",
     Reason.QUIESCED: "The workloads are at a standstill.",
     Reason.RELEASED: "The workloads were started again.",
+    Reason.HOOK_FAILED: "A before-hook failed, took too long, or nobody knows how it ended; its onError is Fail.",
     Reason.DRAIN_TIMEOUT: "Pods that mount the claims did not end within drainTimeout.",
     Reason.DOWNTIME_EXCEEDED: "The run took longer than maxDowntime; the workloads were started without it.",
     Reason.TAINTED: "A pod mounted a claim while it was being read. Nothing was kept.",

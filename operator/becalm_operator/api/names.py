@@ -22,6 +22,7 @@ OWNER_NAME_LABEL = "becalm.dev/owner-name"
 OWNER_UID_LABEL = "becalm.dev/owner-uid"
 SCHEDULE_LABEL = "becalm.dev/schedule"
 CLAIM_ANNOTATION = "becalm.dev/claim"
+HOOK_ANNOTATION = "becalm.dev/hook"
 
 FIELD_MANAGER = "becalm"
 """Who the API server says has set a field."""

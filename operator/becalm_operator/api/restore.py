@@ -4,8 +4,9 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from becalm_operator.api.backup import Quiesce, RunStatus, WorkloadReference, each_named_once, none_empty
+from becalm_operator.api.backup import Quiesce, RunStatus, WorkloadReference, none_empty
 from becalm_operator.api.base import Duration, LocalReference, Metadata, Model, Name, Pattern
+from becalm_operator.api.workloads import each_named_once
 
 _OneSource = "[has(self.backupName), has(self.snapshotID)].exists_one(x, x)"
 _EachClaimOnce = (

@@ -16,6 +16,7 @@ from becalm_operator.api.schedule import BackupSchedule
 from becalm_operator.cluster import views, workload_views
 from becalm_operator.cluster.announcements import Announcements, workload_reference
 from becalm_operator.cluster.documents import Documents
+from becalm_operator.cluster.hooks import Hooks
 from becalm_operator.cluster.jobs import Jobs
 from becalm_operator.cluster.objects import Objects
 from becalm_operator.cluster.pages import all_pages
@@ -29,14 +30,17 @@ from becalm_operator.plan import limits
 from becalm_operator.plan.snapshot_world import Snapshots
 from becalm_operator.plan.steps import (
     Action,
+    ApplyHookJob,
     ApplyJob,
     DeleteBackup,
     DeleteJob,
     DeleteSnapshot,
+    EndCommand,
     Event,
     MakeBackup,
     MakeSnapshot,
     RequestProbe,
+    RunCommand,
     ScaleDown,
     ScaleUp,
 )
@@ -70,6 +74,7 @@ class ApiServer:
         self._workloads = Workloads(client, settings.extra_kinds)
         self._jobs = Jobs(client)
         self._snapshots = VolumeSnapshots(client, Documents(client))
+        self._hooks = Hooks(client, settings, self._jobs)
         self._announcements = Announcements(client, settings.identity)
         self._image = Image(settings.image, settings.pull_policy)
         self._namespaces = settings.watched_namespaces or ("",)
@@ -133,6 +138,7 @@ class ApiServer:
             former=tuple(one for one in runs if isinstance(one, Backup) and one.status.phase.finished),
             schedule=schedule,
             source=source,
+            hooks=await self._hooks.look(run),
         )
 
     async def observe_repository(self, repository: BackupRepository) -> RepositoryWorld:
@@ -237,6 +243,8 @@ class ApiServer:
                 await self._objects.delete(Backup, namespace, name)
             case RequestProbe(repository=name):
                 await self._request_probe(namespace, name)
+            case RunCommand() | EndCommand() | ApplyHookJob():
+                await self._hooks.apply(namespace, owner.metadata.uid, action)
 
     async def _request_probe(self, namespace: str, name: str) -> None:
         asked = {names.PROBE_ANNOTATION: time_text(self._clock())}

@@ -16,6 +16,7 @@ from kubernetes.aio.client import (
 from becalm_operator.api import names
 from becalm_operator.api.switches import NATIVE, resource_name
 from becalm_operator.cluster.quantity import size_bytes
+from becalm_operator.manifests.hooks import HOOK
 from becalm_operator.plan.world import Claim, JobState, Pod
 
 _STUCK = (
@@ -68,7 +69,15 @@ def pod_view(pod: V1Pod, owners: Mapping[str, str]) -> Pod:
         node=(pod.spec.node_name if pod.spec else None) or "",
         ended=has_ended(pod),
         ours=_is_ours(metadata),
+        ready=_is_ready(pod),
+        labels=dict(metadata.labels or {}),
     )
+
+
+def _is_ready(pod: V1Pod) -> bool:
+    conditions = (pod.status.conditions if pod.status else None) or []
+    going = metadata_of(pod.metadata).deletion_timestamp is not None
+    return not going and any(c.type == "Ready" and c.status == "True" for c in conditions)
 
 
 def _top(name: str, owners: Mapping[str, str]) -> str:
@@ -91,8 +100,10 @@ def has_ended(pod: V1Pod) -> bool:
 
 
 def _is_ours(metadata: V1ObjectMeta) -> bool:
+    """Say whether a pod is one of becalm's. A hook's is not: what runs in it is somebody else's, and may write."""
     labels = metadata.labels or {}
-    return labels.get(names.MANAGED_BY_LABEL) == names.MANAGED_BY and names.OWNER_UID_LABEL in labels
+    mine = labels.get(names.MANAGED_BY_LABEL) == names.MANAGED_BY and names.OWNER_UID_LABEL in labels
+    return mine and labels.get(names.ROLE_LABEL) != HOOK
 
 
 def claim_view(claim: V1PersistentVolumeClaim) -> Claim:
@@ -129,7 +140,7 @@ def job_view(job: V1Job, pods: Iterable[V1Pod], hints: Mapping[str, str]) -> Job
     metadata = metadata_of(job.metadata)
     mine = [pod for pod in pods if owner_of(pod) == f"job/{metadata.name}"]
     newest = max(mine, key=lambda pod: str(metadata_of(pod.metadata).creation_timestamp), default=None)
-    ended = _terminated(newest, "becalm") if newest else None
+    ended = _terminated(newest, _telling(newest)) if newest else None
     phase = newest.status.phase if newest and newest.status else ""
     dumped = _terminated(newest, "dump") if newest else None
     succeeded = _holds(job, "Complete", "SuccessCriteriaMet") or phase == "Succeeded"
@@ -159,6 +170,12 @@ def _terminated(pod: V1Pod, container: str) -> V1ContainerStateTerminated | None
     statuses = (pod.status.container_statuses if pod.status else None) or []
     states = [status.state for status in statuses if status.name == container and status.state]
     return next((state.terminated for state in states if state.terminated), None)
+
+
+def _telling(pod: V1Pod) -> str:
+    """Return the container whose end is the Job's: ours, or in the pod of somebody's own Job the first one."""
+    containers = [container.name for container in (pod.spec.containers if pod.spec else None) or ()]
+    return "becalm" if "becalm" in containers else next(iter(containers), "")
 
 
 def _reason(ended: V1ContainerStateTerminated) -> str:

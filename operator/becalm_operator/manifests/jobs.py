@@ -49,12 +49,12 @@ ACCESS, INIT, MOVER, COMMIT, FORGET, RESTORE = "access", "init", "mover", "commi
 SNAPSHOT = "snapshot"
 """The role of what is no Job: a VolumeSnapshot."""
 
-_TERMINATION_LOG = "/dev/termination-log"
+TERMINATION_LOG = "/dev/termination-log"
 _DATA_FOLDER = "/data"
 _PLAN_FOLDER = "/run/becalm"
 _READS = ("DAC_READ_SEARCH",)
 _WRITES = ("CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID", "MKNOD", "SETFCAP")
-_KEEP_SECONDS = 24 * 3600
+KEEP_SECONDS = 24 * 3600
 _OPENING_SECONDS = 30 * 60
 _TIDYING_SECONDS = 6 * 3600
 """When a Job that holds no workload down is given up. Those that do are ended by the run, at its maxDowntime."""
@@ -242,7 +242,7 @@ def _job(owner: Owner, repository: BackupRepositorySpec, image: Image, task: _Ta
         namespace=owner.namespace,
         labels=labels,
         annotations=annotations,
-        owner_references=[_owner_reference(owner)],
+        owner_references=[owner_reference(owner)],
     )
     mover = repository.mover
     pod = V1PodTemplateSpec(
@@ -257,7 +257,7 @@ def _job(owner: Owner, repository: BackupRepositorySpec, image: Image, task: _Ta
         active_deadline_seconds=task.deadline_seconds,
         completions=1,
         parallelism=1,
-        ttl_seconds_after_finished=_KEEP_SECONDS,
+        ttl_seconds_after_finished=KEEP_SECONDS,
         template=pod,
     )
     return V1Job(api_version="batch/v1", kind="Job", metadata=metadata, spec=spec)
@@ -285,7 +285,8 @@ def snapshot_document(owner: Owner, claim: str, snapshot: VolumeSnapshotStatus) 
     return volume_snapshot(snapshot.name, claim, snapshot.class_name, _labels(owner, SNAPSHOT), reference)
 
 
-def _owner_reference(owner: Owner) -> V1OwnerReference:
+def owner_reference(owner: Owner) -> V1OwnerReference:
+    """Return the reference by which a Job goes with what it works for."""
     return V1OwnerReference(
         api_version=names.API_VERSION,
         kind=owner.kind,
@@ -298,7 +299,7 @@ def _owner_reference(owner: Owner) -> V1OwnerReference:
 
 def _pod(repository: BackupRepositorySpec, image: Image, task: _Task) -> V1PodSpec:
     access, mover = repository_access(repository), repository.mover
-    environment = (*access.environment, V1EnvVar(name="BECALM_REPORT", value=_TERMINATION_LOG))
+    environment = (*access.environment, V1EnvVar(name="BECALM_REPORT", value=TERMINATION_LOG))
     container = V1Container(
         name="becalm",
         image=image.name,
@@ -306,7 +307,7 @@ def _pod(repository: BackupRepositorySpec, image: Image, task: _Task) -> V1PodSp
         command=["becalm", *(literal(argument) for argument in (*task.arguments, *access.flags))],
         env=list(environment),
         volume_mounts=[*access.mounts, *task.mounts, V1VolumeMount(name="tmp", mount_path="/tmp")],  # noqa: S108
-        termination_message_path=_TERMINATION_LOG,
+        termination_message_path=TERMINATION_LOG,
         termination_message_policy="File",
         resources=V1ResourceRequirements.from_dict(mover.resources) if mover.resources else None,
         security_context=_security_context(mover, task.capabilities),

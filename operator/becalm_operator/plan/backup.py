@@ -24,6 +24,8 @@ from becalm_operator.plan import (
     downtime,
     dumps,
     guards,
+    hooked,
+    hooks,
     preflight,
     publishing,
     quantities,
@@ -91,6 +93,7 @@ def _preflight(backup: Backup, status: BackupStatus, this: Run, owner: Owner, wo
     preflight.refuse_strangers(world, frozenset(claims), backup.spec.workloads)
     preflight.refuse_running_jobs(world, frozenset(claims), workloads, backup.spec.quiesce)
     volumes = _planned_volumes(backup, owner, world, claims)
+    hooks.refuse(backup.spec, owner, world)
     status, waiting = access.repository_opened(status, world, owner)
     if waiting:
         return waiting
@@ -123,7 +126,7 @@ def _preparing(backup: Backup, status: BackupStatus, this: Run, owner: Owner, wo
 
 
 def _quiescing(backup: Backup, status: BackupStatus, this: Run, owner: Owner, world: World) -> BackupPlan:
-    return run.stopping(status, this, world)
+    return hooked.before_stop(backup, status, owner, world, run.stopping(status, this, world))
 
 
 def _draining(backup: Backup, status: BackupStatus, this: Run, owner: Owner, world: World) -> BackupPlan:
@@ -236,6 +239,7 @@ def _resuming(backup: Backup, status: BackupStatus, this: Run, owner: Owner, wor
                 changed(status, reason=tainted.reason.value, message=tainted.message), again_seconds=SOON
             )
     plan = run.resuming(status, this, world, _movers(owner, status, world))
+    plan = hooked.after_start(backup, status, owner, world, plan)
     if plan:
         return plan
     if status.reason:

@@ -7,7 +7,7 @@ from becalm_operator.api.base import time_text, to_utc
 from becalm_operator.manifests import jobs
 from becalm_operator.manifests.jobs import MOVER, Owner
 from becalm_operator.manifests.names import job_name
-from becalm_operator.plan import dumps, guards
+from becalm_operator.plan import dumps, guards, hooks
 from becalm_operator.plan.outcome import report_of
 from becalm_operator.plan.run import changed
 from becalm_operator.plan.world import World
@@ -51,4 +51,5 @@ def summary(status: BackupStatus) -> str:
     count, taken = len(status.volumes), len(status.dumps)
     volumes = "one volume" if count == 1 else f"{count} volumes at one point in time"
     dumped = "one dump" if taken == 1 else f"{taken} dumps"
-    return " and ".join([*([volumes] if count else []), *([dumped] if taken else [])])
+    written = " and ".join([*([volumes] if count else []), *([dumped] if taken else [])])
+    return written + hooks.complaints(status)

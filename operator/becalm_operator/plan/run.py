@@ -66,11 +66,11 @@ def reported(status: S, metadata: Metadata, now: datetime) -> S:
 
 
 def failing(status: S, failure: Failure, now: datetime) -> S:
-    """Return a status on its way down: whatever was stopped is started first. The first reason stays."""
+    """Return a status on its way down: whatever was begun is undone first. The first reason stays."""
     if status.reason:
         return status
     status = changed(status, reason=failure.reason.value)
-    if any(state.stopped_at for state in status.workloads):
+    if status.must_resume:
         return entered(status, Phase.RESUMING, now, failure.message)
     return ended(status, Phase.FAILED, now, failure.message)
 

@@ -88,6 +88,33 @@ class RequestProbe:
     repository: str
 
 
+@dataclass(frozen=True, slots=True)
+class RunCommand:
+    """Begin a hook's command in a container, unless this process has begun it. Its end is looked for in the world."""
+
+    part: str
+    pod: str
+    container: str
+    command: tuple[str, ...]
+    timeout_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class EndCommand:
+    """Wait no longer for a hook's command."""
+
+    part: str
+
+
+@dataclass(frozen=True, slots=True)
+class ApplyHookJob:
+    """Make a hook's Job, unless one of its name exists. A refusal is looked for in the world."""
+
+    part: str
+    job: V1Job
+
+
+HookAction = RunCommand | EndCommand | ApplyHookJob
 Action = (
     ApplyJob
     | DeleteJob
@@ -98,6 +125,7 @@ Action = (
     | MakeBackup
     | DeleteBackup
     | RequestProbe
+    | HookAction
 )
 
 

@@ -55,6 +55,9 @@ class Pod:
     ended: bool = False
     """Its containers are gone: it holds no volume any more."""
     ours: bool = False
+    ready: bool = False
+    """It is Ready, and not going."""
+    labels: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +102,29 @@ class JobState:
     def finished(self) -> bool:
         """Whether the Job has ended, well or not."""
         return self.succeeded or self.failed
+
+
+@dataclass(frozen=True, slots=True)
+class HookState:
+    """What this process of the operator knows of a hook that it has begun. `error`: why it could not be done."""
+
+    ended: bool = False
+    exit_code: int | None = None
+    output: str = ""
+    error: str = ""
+    timed_out: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Hooking:
+    """What the operator may do about hooks, and has done about those of one run. `process` names this process of it."""
+
+    enabled: bool = False
+    refusal: str = ""
+    """Why no command may be run in pods."""
+    process: str = ""
+    known: Mapping[str, HookState] = field(default_factory=dict)
+    """By the hook's part."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +193,7 @@ class World:
     schedule: BackupSchedule | None = None
     source: Backup | None = None
     """For a Restore: the Backup it names."""
+    hooks: Hooking = Hooking()
 
     def consumers(self, claims: frozenset[str]) -> list[Pod]:
         """Return the pods of others that hold any of the claims."""

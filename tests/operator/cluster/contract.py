@@ -6,6 +6,7 @@ On a real cluster the namespace must be one that no operator looks after, and em
 import pytest
 
 from becalm_operator.cluster.port import Cluster
+from tests.operator.cluster.hooks_contract import HooksContract
 from tests.operator.cluster.jobs_contract import JobsContract
 from tests.operator.cluster.kinds_contract import KindsContract
 from tests.operator.cluster.lab import Lab, Scene
@@ -14,7 +15,9 @@ from tests.operator.cluster.snapshots_contract import SnapshotsContract
 from tests.operator.cluster.workloads_contract import WorkloadsContract
 
 
-class ClusterContract(ObjectsContract, WorkloadsContract, KindsContract, JobsContract, SnapshotsContract):
+class ClusterContract(
+    ObjectsContract, WorkloadsContract, KindsContract, JobsContract, SnapshotsContract, HooksContract
+):
     """All of it. A subclass has fixtures `cluster` and `lab`."""
 
     @pytest.fixture

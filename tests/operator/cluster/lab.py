@@ -18,12 +18,14 @@ from becalm_operator.api.backup import (
     WorkloadStatus,
 )
 from becalm_operator.api.base import LocalReference, Metadata, SecretKeyReference
+from becalm_operator.api.hooks import RunHooks
 from becalm_operator.api.record import Holder, Record, undo_command
 from becalm_operator.api.repository import BackupRepository, BackupRepositorySpec, ClaimStorage, Storage
 from becalm_operator.api.schedule import BackupSchedule, BackupScheduleSpec, BackupTemplate
 from becalm_operator.cluster.port import Cluster, R, Resource
 from becalm_operator.errors import ConflictError
 from becalm_operator.plan.steps import (
+    RunCommand,
     ScaleDown,
     ScaleUp,
 )
@@ -128,6 +130,15 @@ class Lab(Protocol):
     def job(self, owner: Resource, part: str, ending: Ending) -> V1Job:
         """Return a Job of ours, not made yet, whose pod fares so. `part` tells several of one owner apart."""
 
+    def command(self, pod: str, part: str, ending: Ending) -> RunCommand:
+        """Return a hook's command for a pod that fares so; it writes `REPORT`. Of those that end none is STUCK."""
+
+    async def times_run(self, pod: str, part: str) -> int:
+        """Return how often a hook's command was begun."""
+
+    def hook_job(self, owner: Resource, part: str, ending: Ending) -> V1Job:
+        """Return a hook's Job, not made yet, whose pod fares so."""
+
 
 @dataclass
 class Scene:
@@ -201,6 +212,13 @@ def a_backup(namespace: str, name: str, workloads: Sequence[WorkloadReference] =
         metadata=Metadata(name=name, namespace=namespace),
         spec=BackupSpec(repository_ref=LocalReference(name="main"), workloads=tuple(workloads)),
     )
+
+
+def a_backup_with_hooks(namespace: str, name: str) -> Backup:
+    bare = a_backup(namespace, name)
+    command = {"podSelector": {"matchLabels": {"app": "web"}}, "command": ["true"]}
+    hooks = RunHooks.model_validate({"before": [{"name": "one", "exec": command}]})
+    return bare.model_copy(update={"spec": bare.spec.model_copy(update={"hooks": hooks})})
 
 
 def a_repository(namespace: str) -> BackupRepository:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from kubernetes.aio.client import (
+    V1Container,
     V1Deployment,
     V1Job,
     V1PersistentVolumeClaim,
@@ -225,6 +226,41 @@ def test_a_pod_is_ours_only_with_an_owner_of_ours() -> None:
 
     assert not views.pod_view(a_pod(labels=claimed), {}).ours
     assert views.pod_view(a_pod(labels={**claimed, "becalm.dev/owner-uid": "u"}), {}).ours
+
+
+def test_a_pod_of_a_hook_is_not_ours_for_others_decide_what_it_does() -> None:
+    labels = {
+        "app.kubernetes.io/managed-by": "becalm",
+        "becalm.dev/owner-uid": "u",
+        "becalm.dev/role": "hook",
+    }
+
+    seen = views.pod_view(a_pod(labels=labels), {})
+
+    assert (seen.ours, seen.labels) == (False, labels)
+
+
+def test_a_pod_is_ready_while_it_says_so_and_is_not_going() -> None:
+    ready = [{"type": "Ready", "status": "True"}]
+    going = a_pod(conditions=ready)
+    assert going.metadata is not None
+    going.metadata.deletion_timestamp = NOON
+
+    assert views.pod_view(a_pod(conditions=ready), {}).ready
+    assert not views.pod_view(a_pod(conditions=[{"type": "Ready", "status": "False"}]), {}).ready
+    assert not views.pod_view(a_pod(), {}).ready
+    assert not views.pod_view(going, {}).ready
+
+
+@pytest.mark.parametrize(("names", "told"), [(["own", "mesh"], "own"), (["mesh", "becalm"], "becalm")])
+def test_the_end_of_a_pod_is_that_of_our_container_or_else_of_its_first(names: list[str], told: str) -> None:
+    ends = {name: {"terminated": {"exitCode": at, "message": name}} for at, name in enumerate(names)}
+    containers = [{**becalm_container(ends[name])[0], "name": name} for name in reversed(names)]
+    pod = a_pod("Failed", owners=OURS, containers=containers)
+    assert pod.spec is not None
+    pod.spec.containers = [V1Container(name=name) for name in names]
+
+    assert views.job_view(a_job(), [pod], {}).report == told
 
 
 @pytest.mark.parametrize(

@@ -14,19 +14,23 @@ from becalm_operator.api.restore import Restore
 from becalm_operator.api.schedule import BackupSchedule
 from becalm_operator.cluster.port import Key, R, Resource
 from becalm_operator.errors import ConflictError, RefusedError
+from becalm_operator.manifests.hooks import HOOK
 from becalm_operator.manifests.jobs import Image
 from becalm_operator.plan.limits import share_of
 from becalm_operator.plan.snapshot_world import Snapshots
 from becalm_operator.plan.steps import (
     Action,
+    ApplyHookJob,
     ApplyJob,
     DeleteBackup,
     DeleteJob,
     DeleteSnapshot,
+    EndCommand,
     Event,
     MakeBackup,
     MakeSnapshot,
     RequestProbe,
+    RunCommand,
     ScaleDown,
     ScaleUp,
 )
@@ -45,7 +49,8 @@ from becalm_operator.plan.world import (
     World,
 )
 from tests.operator.fake import snapshots
-from tests.operator.fake.controllers import ENDING
+from tests.operator.fake.controllers import ENDING, STARTING
+from tests.operator.fake.hooks import FakeHooks
 from tests.operator.fake.objects import StoredClaim, StoredJob, StoredPod, StoredWorkload
 from tests.operator.fake.state import State, backups_in, key_of, owner_uids, refuse_bad_labels
 
@@ -59,6 +64,7 @@ class FakeCluster:
     def __init__(self, state: State, caps: Caps | None = None) -> None:
         self.state = state
         self.caps = caps or Caps()
+        self.hooks = FakeHooks(state, self._make_job)
         self.stops: list[tuple[str, str]] = []
         self.starts: list[str] = []
 
@@ -95,6 +101,7 @@ class FakeCluster:
             former=tuple(b for b in backups_in(self.state, namespace) if b.status.phase.finished),
             schedule=await self.load(BackupSchedule, namespace, label),
             source=await self.load(Backup, namespace, source),
+            hooks=self.hooks.look(run),
         )
 
     async def observe_repository(self, repository: BackupRepository) -> RepositoryWorld:
@@ -205,10 +212,11 @@ class FakeCluster:
             case MakeBackup():
                 self._make_backup(owner, action)
             case DeleteBackup(name=name):
-                if (key := Key(Backup.kind, namespace, name)) in self.state.resources:
-                    self.state.delete(key)
+                self._delete_backup(namespace, name)
             case RequestProbe(repository=name):
                 self._request_probe(namespace, name)
+            case RunCommand() | EndCommand() | ApplyHookJob():
+                self.hooks.apply(namespace, owner.metadata.uid, action)
 
     async def release(self, namespace: str, action: ScaleUp) -> None:
         """Start a workload whose run can or will not do it."""
@@ -265,6 +273,10 @@ class FakeCluster:
         if key_of(backup) not in self.state.resources:
             self.state.make(backup)
 
+    def _delete_backup(self, namespace: str, name: str) -> None:
+        if (key := Key(Backup.kind, namespace, name)) in self.state.resources:
+            self.state.delete(key)
+
     def _request_probe(self, namespace: str, name: str) -> None:
         found = self.state.resources.get(Key(BackupRepository.kind, namespace, name))
         if found is not None:
@@ -318,14 +330,26 @@ def _claim(claim: StoredClaim) -> Claim:
 
 
 def _pod(pod: StoredPod) -> Pod:
-    return Pod(pod.name, pod.controller, pod.claims, NODE, ours=pod.ours)
+    ready = pod.age >= STARTING and pod.ending is None
+    labels = {"app": pod.controller.partition("/")[2]}
+    return Pod(pod.name, pod.controller, pod.claims, NODE, ours=pod.ours, ready=ready, labels=labels)
 
 
 def _mover_pod(job: StoredJob) -> Pod | None:
     if not job.has_pod:
         return None
     claim = f"{job.name}-pod-data" if job.snapshot else job.claim
-    return Pod(f"{job.name}-pod", f"job/{job.name}", (claim,) if claim else (), NODE, ours=True)
+    ours = job.role != HOOK
+    labels = {names.OWNER_UID_LABEL: job.owner_uid}
+    return Pod(
+        f"{job.name}-pod",
+        f"job/{job.name}",
+        (claim,) if claim else (),
+        NODE,
+        ours=ours,
+        ready=True,
+        labels=labels,
+    )
 
 
 def _job_state(job: StoredJob) -> JobState:
@@ -358,7 +382,8 @@ def _stored_job(state: State, namespace: str, job: V1Job) -> StoredJob:
     refuse_bad_labels({**labels, **(template.labels or {})})
     if len(metadata.name or "") > 63:
         raise RefusedError(f"Job name {metadata.name} is too long")
-    role, claim = labels[names.ROLE_LABEL], annotations[names.CLAIM_ANNOTATION]
+    role = labels[names.ROLE_LABEL]
+    claim = annotations[names.HOOK_ANNOTATION if role == HOOK else names.CLAIM_ANNOTATION]
     return StoredJob(
         namespace=namespace,
         name=metadata.name or "",

@@ -19,6 +19,8 @@ def tick(state: State) -> None:
     state.now += TICK
     for job in list(state.jobs.values()):
         _advance_job(state, job)
+    for command in state.hooks.commands.values():
+        command.age += 1
     for pod in list(state.pods.values()):
         _advance_pod(state, pod)
     for workload in list(state.workloads.values()):

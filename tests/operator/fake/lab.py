@@ -10,10 +10,13 @@ from kubernetes.aio.client import V1Job
 from becalm_operator.api import names
 from becalm_operator.api.backup import WorkloadReference
 from becalm_operator.api.base import SecretKeyReference
+from becalm_operator.api.hooks import JobHook
 from becalm_operator.api.repository import BackupRepositorySpec, ClaimStorage, Storage
 from becalm_operator.api.switches import KEDA_PAUSED, KEDA_PAUSED_AT, merged
 from becalm_operator.cluster.port import R, Resource
+from becalm_operator.manifests.hooks import HOOK, own_job
 from becalm_operator.manifests.jobs import Image, Owner, access_job
+from becalm_operator.plan.steps import RunCommand
 from tests.operator.cluster.lab import CSI_DRIVER, CSI_STORAGE, REPORT, Ending
 from tests.operator.fake.controllers import ENDING, tick
 from tests.operator.fake.movers import CANNOT_START, HANGS
@@ -180,6 +183,19 @@ class FakeLab:
 
     async def touch_workload(self, workload: WorkloadReference) -> None:
         self.state.touched(self.state.workload(SHOP, workload), spec=False)
+
+    def command(self, pod: str, part: str, ending: Ending) -> RunCommand:
+        self.state.scripts[f"{HOOK}/{part}"] = _ENDINGS[ending]
+        return RunCommand(part, pod, "", (part,), 30.0)
+
+    async def times_run(self, pod: str, part: str) -> int:
+        return [begun for _, begun in self.state.hooks.begun].count(part)
+
+    def hook_job(self, owner: Resource, part: str, ending: Ending) -> V1Job:
+        self.state.scripts[f"{HOOK}/{part}"] = _ENDINGS[ending]
+        hook = JobHook(template={"spec": {"containers": [{"name": "own", "image": "own:1"}]}})
+        metadata = owner.metadata
+        return own_job(Owner(owner.kind, metadata.name, metadata.namespace, metadata.uid), part, hook, 60)
 
     def job(self, owner: Resource, part: str, ending: Ending) -> V1Job:
         storage = Storage(persistent_volume_claim=ClaimStorage(claim_name="repository"))

@@ -17,6 +17,7 @@ from becalm_engine.contract import (
     RestoreReport,
 )
 from becalm_operator.manifests.dumps import DUMP
+from becalm_operator.manifests.hooks import HOOK
 from becalm_operator.manifests.jobs import ACCESS, COMMIT, FORGET, INIT, MOVER, RESTORE
 from tests.operator.fake.objects import Script, StoredJob
 
@@ -62,7 +63,7 @@ class Store:
 
     def end(self, job: StoredJob) -> tuple[int, str]:
         """Do what a Job does at its end; return its exit code and its report."""
-        if job.script.report is not None or job.script.exit_code:
+        if job.script.report is not None or job.script.exit_code or job.role == HOOK:
             return job.script.exit_code, job.script.report or ""
         report = self._done(job)
         return report.exit_code, report.to_json()

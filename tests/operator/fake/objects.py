@@ -175,3 +175,31 @@ class StoredJob:
     def has_pod(self) -> bool:
         """Whether a container of it may still run."""
         return self.phase == "running" or (self.phase == "made" and (self.waits or bool(self.script.stuck)))
+
+
+@dataclass
+class StoredCommand:
+    """A hook's command in a container, as the process of the operator sees it that has begun it."""
+
+    script: Script
+    timeout_seconds: int
+    age: int = 0
+
+
+@dataclass
+class StoredHooks:
+    """What is known about hooks. `begun` notes each that was begun, as the Backup's UID and the hook's part."""
+
+    enabled: bool = True
+    refusal: str = ""
+    process: int = 1
+    begun: list[tuple[str, str]] = field(default_factory=list)
+    commands: dict[tuple[str, str], StoredCommand] = field(default_factory=dict)
+    errors: dict[tuple[str, str], str] = field(default_factory=dict)
+    """Why one could not be begun."""
+
+    def restart(self) -> None:
+        """Begin another process of the operator: it knows nothing of what the one before has begun."""
+        self.process += 1
+        self.commands.clear()
+        self.errors.clear()

@@ -16,6 +16,7 @@ from tests.operator.fake.movers import WELL, Store
 from tests.operator.fake.objects import (
     Script,
     StoredClaim,
+    StoredHooks,
     StoredJob,
     StoredPod,
     StoredSnapshot,
@@ -50,6 +51,7 @@ class State:
         """Workloads, as kind/name, whose pods do not end."""
         self.terminating: set[str] = set()
         """Namespaces that are being deleted: nothing new is made there."""
+        self.hooks = StoredHooks()
         self.rivals: list[Callable[[State], None]] = []
         """Other controllers, which do as they like once a tick."""
         self.version = 0

@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 from becalm_operator.api.backup import Backup, Phase
+from becalm_operator.api.hooks import When
 from becalm_operator.cluster.port import Key
 from tests.operator.fake.movers import snapshot_of
 from tests.operator.simulation.shop import RUN, SWEEP_SECONDS, Operator, Shop
@@ -55,6 +56,7 @@ def check_end(shop: Shop, key: Key = RUN) -> None:
     assert shop.is_over(key), f"{key} is stuck: {run and run.status}"
     if isinstance(run, Backup):
         check_snapshots(shop, run)
+        check_hooks(shop, run)
     check_nothing_is_left(shop)
 
 
@@ -63,6 +65,23 @@ def check_nothing_is_left(shop: Shop) -> None:
     left = [one.name for one in shop.state.snapshots.values()]
     left += [job.name for job in shop.state.jobs.values() if job.snapshot and job.deleting is None]
     assert not left, f"nobody has cleared away {left}"
+
+
+def check_hooks(shop: Shop, backup: Backup) -> None:
+    """See that no hook was begun twice, that the end of each is told, and that none is owed."""
+    begun = [part for uid, part in shop.state.hooks.begun if uid == backup.metadata.uid]
+    assert len(begun) == len(set(begun)), f"a hook was begun twice: {begun}"
+    told = backup.status.hooks
+    assert all(hook.finished_at and hook.outcome for hook in told), told
+    after = {(hook.workload, hook.name) for hook in told if hook.when is When.AFTER}
+    if backup.status.must_resume:
+        owed = {("", hook.name) for hook in backup.spec.hooks.after}
+        assert owed <= after, f"owed by the run, and not begun: {owed - after}"
+    touched = {hook.workload for hook in told if hook.when is When.BEFORE}
+    touched |= {str(state.reference) for state in backup.status.workloads if state.stopped_at}
+    for workload in backup.spec.workloads:
+        owed = {(str(workload), hook.name) for hook in workload.hooks.after if str(workload) in touched}
+        assert owed <= after, f"owed to {workload}, and not begun: {owed - after}"
 
 
 def check_snapshots(shop: Shop, backup: Backup) -> None:

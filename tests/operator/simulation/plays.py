@@ -1,5 +1,6 @@
 """Plays: a run in a shop, and what goes wrong meanwhile."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal
@@ -46,6 +47,8 @@ class Play:
     disturbances: dict[int, Disturbance]
     snapshots: bool = False
     """The run is a Backup with `capture: Snapshot`."""
+    begin: Callable[[Shop], Awaitable[object]] | None = None
+    """Asks for the run; None for the usual one."""
 
 
 class Crew:
@@ -85,6 +88,8 @@ async def perform(play: Play) -> Shop:
     shop = await Shop.open()
     if play.snapshots:
         await shop.snap()
+    elif play.begin is not None:
+        await play.begin(shop)
     else:
         await (shop.back_up() if play.key == RUN else shop.restore())
     for role, script in play.scripts.items():

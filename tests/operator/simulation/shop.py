@@ -3,9 +3,16 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from becalm_operator.api.backup import Backup, BackupSpec, ClaimSelection, Quiesce, WorkloadReference
+from becalm_operator.api.backup import (
+    Backup,
+    BackupSpec,
+    ClaimSelection,
+    Quiesce,
+    WorkloadReference,
+)
 from becalm_operator.api.base import LocalReference, Metadata, SecretKeyReference
 from becalm_operator.api.dumps import Dump, DumpContainer
+from becalm_operator.api.hooks import RunHooks
 from becalm_operator.api.repository import BackupRepository, BackupRepositorySpec, ClaimStorage, Storage
 from becalm_operator.api.restore import Restore, RestoreQuiesce, RestoreSource, RestoreSpec, RestoreTarget
 from becalm_operator.api.snapshots import Capture
@@ -71,11 +78,13 @@ class Shop:
         quiesce: Quiesce = _QUIESCE,
         capture: Capture = "Direct",
         dumps: Sequence[str] = (),
+        hooks: RunHooks | None = None,
     ) -> Backup:
         """Ask for a Backup, of all workloads unless others are named."""
         spec = BackupSpec(
             repository_ref=LocalReference(name="main"), workloads=tuple(workloads), quiesce=quiesce,
             claims=ClaimSelection(), capture=capture, dumps=tuple(a_dump(dump) for dump in dumps),
+            hooks=hooks or RunHooks(),
         )  # fmt: skip
         return await self.lab.make(Backup(metadata=Metadata(name=name, namespace=SHOP), spec=spec))
 
@@ -158,6 +167,7 @@ class Operator:
 
     def __post_init__(self) -> None:
         self.born = self.state.now
+        self.state.hooks.restart()
         self._sweep = Sweep(self.cluster, lambda: self.state.now)
 
     async def work(self) -> None:

@@ -139,8 +139,11 @@ async def begin(scenario: Scenario) -> Shop:
     return shop
 
 
-async def crash(scenario: Scenario, at: int, *, after: bool, outage: int) -> bool:
-    """Let an operator die at a call, and another one start some ticks later. Returns whether it died at all."""
+async def crash(scenario: Scenario, at: int, *, after: bool, outage: int, may_fail: bool = False) -> bool:
+    """Let an operator die at a call, and another one start some ticks later. Returns whether it died at all.
+
+    `may_fail`: a death may be why the run fails.
+    """
     shop = await begin(scenario)
     died = False
     try:
@@ -154,7 +157,7 @@ async def crash(scenario: Scenario, at: int, *, after: bool, outage: int) -> boo
     check_end(shop, scenario.key)
     check_single_stops(shop)
     run = shop.run(scenario.key)
-    late = run is not None and run.status.reason == "DowntimeExceeded"
+    late = run is not None and (run.status.reason == "DowntimeExceeded" or may_fail)
     assert run is None or late or run.status.phase is scenario.ends, run.status
     return died
 
@@ -174,14 +177,16 @@ async def calls_of(scenario: Scenario, wrap: Callable[[Cluster], Counting] = Cou
     return counting.calls
 
 
-async def crash_everywhere(scenario: Scenario, *, after: bool, outage: int, writes_only: bool) -> str:
+async def crash_everywhere(
+    scenario: Scenario, *, after: bool, outage: int, writes_only: bool, may_fail: bool = False
+) -> str:
     """Return the calls at which a death does harm, a line each."""
     harm = []
     for at, call in enumerate(await calls_of(scenario)):
         if writes_only and call.startswith(("load", "observe")):
             continue
         try:
-            assert await crash(scenario, at, after=after, outage=outage), "nobody died"
+            assert await crash(scenario, at, after=after, outage=outage, may_fail=may_fail), "nobody died"
         except AssertionError as error:
             moment = "after" if after else "before"
             harm.append(f"{scenario}: died {moment} call {at} ({call}), out for {outage} s: {error}")

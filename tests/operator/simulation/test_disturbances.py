@@ -58,7 +58,7 @@ _DEEDS: st.SearchStrategy[Disturbance] = st.sampled_from(
     ["scale up", "undo", "delete the run", "hold pods", "let pods go", "delete the repository"]
 )
 _INTERFERENCE: st.SearchStrategy[Disturbance] = st.sampled_from(["scale up", "undo"])
-_DISTURBANCES: st.SearchStrategy[Disturbance] = st.one_of(_CRASHES, _CRASHES, _FAULTS, _DEEDS)
+DISTURBANCES: st.SearchStrategy[Disturbance] = st.one_of(_CRASHES, _CRASHES, _FAULTS, _DEEDS)
 
 
 def plays(key: Key, mover: str) -> st.SearchStrategy[Play]:
@@ -75,7 +75,7 @@ def plays(key: Key, mover: str) -> st.SearchStrategy[Play]:
         Play,
         key=st.just(key),
         scripts=scripts,
-        disturbances=st.dictionaries(st.integers(0, 60), _DISTURBANCES, max_size=6),
+        disturbances=st.dictionaries(st.integers(0, 60), DISTURBANCES, max_size=6),
     )
 
 

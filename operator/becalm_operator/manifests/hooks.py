@@ -1,0 +1,185 @@
+"""The Jobs of hooks: one that sends a request, and those that people bring along."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from kubernetes.aio.client import (
+    V1Capabilities,
+    V1Container,
+    V1EnvVar,
+    V1EnvVarSource,
+    V1Job,
+    V1JobSpec,
+    V1ObjectMeta,
+    V1PodSecurityContext,
+    V1PodSpec,
+    V1PodTemplateSpec,
+    V1ResourceRequirements,
+    V1SeccompProfile,
+    V1SecretKeySelector,
+    V1SecurityContext,
+)
+from pydantic import ValidationError
+
+from becalm_operator.api import names
+from becalm_operator.api.base import SecretKeyReference
+from becalm_operator.api.hooks import HttpHook, JobHook
+from becalm_operator.manifests.access import literal
+from becalm_operator.manifests.jobs import KEEP_SECONDS, TERMINATION_LOG, Image, Owner, owner_reference
+from becalm_operator.manifests.names import job_name
+
+HOOK = "hook"
+
+REQUEST_VARIABLE = "BECALM_REQUEST"
+URL_VARIABLE = "BECALM_URL"
+TIMEOUT_VARIABLE = "BECALM_TIMEOUT"
+REPORT_VARIABLE = "BECALM_REPORT"
+_SPARE_SECONDS = 60
+"""How long a hook's Job lives on if no operator is there to end it at its timeout."""
+
+
+def header_variable(position: int) -> str:
+    """Return the variable that holds the value of a header which comes from a Secret."""
+    return f"BECALM_HEADER_{position}"
+
+
+def http_job(owner: Owner, part: str, http: HttpHook, timeout_seconds: int, image: Image) -> V1Job:
+    """Send a request. What is secret in it comes by reference, so that the operator need not read it."""
+    order = http.model_dump_json(by_alias=True, exclude_none=True)
+    environment = [
+        V1EnvVar(name=REQUEST_VARIABLE, value=literal(order)),
+        V1EnvVar(name=TIMEOUT_VARIABLE, value=str(timeout_seconds)),
+        V1EnvVar(name=REPORT_VARIABLE, value=TERMINATION_LOG),
+    ]
+    if http.url_from is not None:
+        environment.append(_secret_variable(URL_VARIABLE, http.url_from.secret_key_ref))
+    for position, header in enumerate(http.headers):
+        if header.value_from is not None:
+            name = header_variable(position)
+            environment.append(_secret_variable(name, header.value_from.secret_key_ref))
+    container = V1Container(
+        name="becalm",
+        image=image.name,
+        image_pull_policy=image.pull_policy,
+        command=["becalm-operator", "request"],
+        env=environment,
+        termination_message_path=TERMINATION_LOG,
+        resources=V1ResourceRequirements(
+            requests={"cpu": "20m", "memory": "96Mi"}, limits={"memory": "256Mi"}
+        ),
+        security_context=V1SecurityContext(
+            allow_privilege_escalation=False,
+            read_only_root_filesystem=True,
+            capabilities=V1Capabilities(drop=["ALL"]),
+        ),
+    )
+    restricted = V1PodSecurityContext(
+        run_as_non_root=True,
+        run_as_user=65532,
+        run_as_group=65532,
+        seccomp_profile=V1SeccompProfile(type="RuntimeDefault"),
+    )
+    spec = V1PodSpec(
+        containers=[container],
+        automount_service_account_token=False,
+        enable_service_links=False,
+        security_context=restricted,
+        termination_grace_period_seconds=1,
+    )
+    return _job(owner, part, V1PodTemplateSpec(spec=spec), timeout_seconds)
+
+
+def _secret_variable(name: str, reference: SecretKeyReference) -> V1EnvVar:
+    selector = V1SecretKeySelector(name=reference.name, key=reference.key)
+    return V1EnvVar(name=name, value_from=V1EnvVarSource(secret_key_ref=selector))
+
+
+def own_job(owner: Owner, part: str, hook: JobHook, timeout_seconds: int) -> V1Job:
+    """Run somebody's own pod.
+
+    Raises:
+        ValueError: The template makes no sense; the message says where.
+    """
+    template = _template(hook.template)
+    pod = template.spec
+    assert pod is not None
+    if pod.restart_policy not in (None, "Never"):
+        raise ValueError(
+            f"spec.restartPolicy is {pod.restart_policy}; a hook runs once, so it has to be Never"
+        )
+    if pod.automount_service_account_token is None:
+        pod.automount_service_account_token = bool(pod.service_account_name)
+    for container in pod.containers:
+        container.termination_message_policy = container.termination_message_policy or "FallbackToLogsOnError"
+    return _job(owner, part, template, timeout_seconds)
+
+
+def _template(written: dict[str, Any]) -> V1PodTemplateSpec:
+    try:
+        template = V1PodTemplateSpec.from_dict(written)
+        understood = template.model_dump(mode="json", by_alias=True) if template is not None else {}
+    except ValidationError as error:
+        raise ValueError(f"it is no template of pods: {_told(error)}") from None
+    except (ValueError, TypeError, AttributeError):
+        raise ValueError("it is no template of pods") from None
+    if template is None or template.spec is None or not template.spec.containers:
+        raise ValueError("spec.containers is missing")
+    if unknown := _unknown(written, understood, ""):
+        raise ValueError(f"{unknown} is no field of pods that this version of becalm knows")
+    return template
+
+
+def _told(error: ValidationError) -> str:
+    """Return what is wrong and where, without what was written: that may hold a secret."""
+    first = error.errors(include_input=False, include_url=False)[0]
+    return f"{error.title}.{'.'.join(map(str, first['loc']))}: {first['msg']}"
+
+
+def _unknown(written: Any, understood: Any, path: str) -> str:
+    """Return the path of a field that was lost in reading: a typo, most often."""
+    if isinstance(written, Mapping) and isinstance(understood, Mapping):
+        for key, value in written.items():
+            here = f"{path}.{key}".lstrip(".")
+            if key not in understood:
+                return here
+            if found := _unknown(value, understood[key], here):
+                return found
+    if isinstance(written, list) and isinstance(understood, list):
+        pairs = enumerate(zip(written, understood, strict=False))
+        return next(
+            (found for at, (one, other) in pairs if (found := _unknown(one, other, f"{path}[{at}]"))), ""
+        )
+    return ""
+
+
+def _job(owner: Owner, part: str, template: V1PodTemplateSpec, timeout_seconds: int) -> V1Job:
+    labels = {
+        names.MANAGED_BY_LABEL: names.MANAGED_BY,
+        names.ROLE_LABEL: HOOK,
+        names.OWNER_KIND_LABEL: owner.kind,
+        names.OWNER_UID_LABEL: owner.uid,
+    }
+    annotations = {names.OWNER_NAME_LABEL: owner.name, names.HOOK_ANNOTATION: part}
+    theirs = template.metadata or V1ObjectMeta()
+    template.metadata = V1ObjectMeta(
+        labels={**(theirs.labels or {}), **labels},
+        annotations={**(theirs.annotations or {}), **annotations},
+    )
+    assert template.spec is not None
+    template.spec.restart_policy = "Never"
+    metadata = V1ObjectMeta(
+        name=job_name(owner.name, owner.uid, HOOK, part),
+        namespace=owner.namespace,
+        labels=labels,
+        annotations=annotations,
+        owner_references=[owner_reference(owner)],
+    )
+    spec = V1JobSpec(
+        backoff_limit=0,
+        active_deadline_seconds=timeout_seconds + _SPARE_SECONDS,
+        completions=1,
+        parallelism=1,
+        ttl_seconds_after_finished=KEEP_SECONDS,
+        template=template,
+    )
+    return V1Job(api_version="batch/v1", kind="Job", metadata=metadata, spec=spec)
