@@ -7,7 +7,7 @@ import pytest
 from e2e import checks
 from e2e.conftest import MakeShop
 from e2e.image import IMAGE
-from e2e.kubectl import Document
+from e2e.objects import Document
 from e2e.shop import Shop, Workload, backup, secret
 
 pytestmark = pytest.mark.cluster

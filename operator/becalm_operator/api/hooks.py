@@ -5,7 +5,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from becalm_operator.api.base import Duration, Model, SecretKeyReference, Time
+from becalm_operator.api.base import Duration, Model, Name, Time
 from becalm_operator.api.workloads import LabelSelector, WorkloadReference
 
 LONGEST_TIMEOUT = "1h"
@@ -51,10 +51,19 @@ class ExecHook(Model):
     """The command and its arguments. No shell is around it: write `[sh, -c, ...]` if you want one."""
 
 
+class SecretKey(Model):
+    """Names one key of a Secret of the same namespace."""
+
+    name: Name
+    """The Secret's name."""
+    key: Annotated[str, Field(min_length=1, max_length=253)]
+    """The key in it."""
+
+
 class HeaderSource(Model):
     """Where the value of a header comes from."""
 
-    secret_key_ref: SecretKeyReference
+    secret_key_ref: SecretKey
     """A key of a Secret of the same namespace. The kubelet hands it to the pod; the operator does not see it."""
 
 

@@ -19,6 +19,14 @@ _CHART_KEEP = """  {{- if .Values.crds.keep }}
 """
 
 
+class _Dumper(yaml.SafeDumper):
+    """Spells out what stands in several places: people read CRDs, and few tools that show them follow aliases."""
+
+    def ignore_aliases(self, data: object) -> bool:  # noqa: ARG002  PyYAML asks so
+        """Say that nothing is worth an alias."""
+        return True
+
+
 def main(words: Sequence[str]) -> int:
     """Write the files, or compare them; returns the exit code."""
     return run(words, prog="python -m becalm_operator.crdgen", description=__doc__, files=files)
@@ -29,7 +37,9 @@ def files(root: Path) -> dict[Path, str]:
     every = definitions()
     made = {root / "docs" / "reference.md": reference(every)}
     for definition in every:
-        text = yaml.safe_dump(definition.document(), sort_keys=False, width=120, allow_unicode=True)
+        text = yaml.dump(
+            definition.document(), Dumper=_Dumper, sort_keys=False, width=120, allow_unicode=True
+        )
         made[root / "crds" / definition.file_name] = _NOTE + text
         made[root / "charts" / "becalm" / "templates" / "crds" / definition.file_name] = _for_chart(
             definition, text

@@ -22,8 +22,7 @@ from kubernetes.aio.client import (
 from pydantic import ValidationError
 
 from becalm_operator.api import names
-from becalm_operator.api.base import SecretKeyReference
-from becalm_operator.api.hooks import HttpHook, JobHook
+from becalm_operator.api.hooks import HttpHook, JobHook, SecretKey
 from becalm_operator.manifests.access import literal
 from becalm_operator.manifests.jobs import KEEP_SECONDS, TERMINATION_LOG, Image, Owner, owner_reference
 from becalm_operator.manifests.names import job_name
@@ -89,7 +88,7 @@ def http_job(owner: Owner, part: str, http: HttpHook, timeout_seconds: int, imag
     return _job(owner, part, V1PodTemplateSpec(spec=spec), timeout_seconds)
 
 
-def _secret_variable(name: str, reference: SecretKeyReference) -> V1EnvVar:
+def _secret_variable(name: str, reference: SecretKey) -> V1EnvVar:
     selector = V1SecretKeySelector(name=reference.name, key=reference.key)
     return V1EnvVar(name=name, value_from=V1EnvVarSource(secret_key_ref=selector))
 
