@@ -16,6 +16,9 @@ _MAX_MEMORY_BYTES = 256 * 1024 * 1024
 _MAX_COST = 1 << 26
 """restic's own keys cost N·r·p of some 2^21; a hostile file could ask for hours and gigabytes."""
 
+_NO_TIME = "0001-01-01T00:00:00Z"
+"""Go's zero time, which restic shows for the keys of rustic: they do not say when they were made."""
+
 
 @dataclass(frozen=True, slots=True)
 class ScryptCost:
@@ -111,7 +114,7 @@ def decode(text: bytes) -> KeyFile:
     if len(salt) != SALT_BYTES:
         raise DamagedError(f"key: a salt of {len(salt)} bytes")
     return KeyFile(
-        gotime.decode(document.get("created")),
+        gotime.decode(_NO_TIME if document.get("created") is None else document["created"]),
         text_of(document, "username", "key", ""),
         text_of(document, "hostname", "key", ""),
         cost,

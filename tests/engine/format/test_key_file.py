@@ -100,6 +100,16 @@ def test_absurd_key_files_are_damage_before_anything_is_derived(changes: dict[st
         key_file.decode(hostile.changed(VALID, changes))
 
 
+@pytest.mark.parametrize(
+    "text", [hostile.changed(VALID, {"created": None}), VALID.replace(b"created", b"other")]
+)
+def test_a_key_need_not_say_when_it_was_made(text: bytes) -> None:
+    read = key_file.decode(text)
+
+    assert key_file.unlock(read, "secret") == MASTER
+    assert json.loads(key_file.encode(read))["created"] == "0001-01-01T00:00:00Z"
+
+
 def test_costs_that_scrypt_itself_refuses_are_damage() -> None:
     read = key_file.decode(hostile.changed(VALID, {"N": 65536, "r": 1}))
 
