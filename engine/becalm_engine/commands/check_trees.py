@@ -113,12 +113,10 @@ def _faults(repository: Repository, nodes: list[Node], lost: BadBlobs) -> Iterat
 def _fault_of_file(repository: Repository, node: Node, lost: BadBlobs) -> str:
     index, size = repository.index, 0
     for blob in node.content:
-        location = index.find(blob)
-        if location is None:
-            return f"blob {blob.hex()} is missing"
-        if location.blob.kind is not BlobKind.DATA and not index.holds(BlobKind.DATA, blob):
-            return f"blob {blob.hex()} is not a data blob"
+        length = index.content_bytes(BlobKind.DATA, blob)
+        if length is None:
+            return f"blob {blob.hex()} is {'not a data blob' if blob in index else 'missing'}"
         if lost.is_lost(index, BlobKind.DATA, blob):
             return f"blob {blob.hex()} is damaged"
-        size += location.blob.content_bytes
+        size += length
     return "" if size == node.size else f"states {node.size} bytes, but its blobs have {size}"

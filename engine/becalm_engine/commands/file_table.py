@@ -68,9 +68,10 @@ class FileTable(Sequence[RestoredFile]):
         """Return a copy of a file, or of some."""
         if isinstance(number, slice):
             return [self[one] for one in range(*number.indices(len(self)))]
-        if not -len(self) <= number < len(self):
+        total = len(self._ends)
+        if not -total <= number < total:
             raise IndexError(number)
-        number %= len(self)
+        number %= total
         start = self._ends[number - 1] if number else 0
         record = marshal.loads(memoryview(self._records)[start : self._ends[number]])  # noqa: S302  written above
         at, shown, name, numbers, owner, links, count, xattrs = record

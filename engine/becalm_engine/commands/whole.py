@@ -179,8 +179,11 @@ class WholeWriter:
         return _OpenBatch(PackRange(batch.pack, blobs[0].offset, length, ()), blobs, files)
 
     def _place_in(self, pack: PackID, blob: BlobID) -> PackedBlob:
-        places = self._repository.index.find_all(blob)
-        return next(place.blob for place in places if place.pack == pack)
+        index = self._repository.index
+        first = index.find(blob)
+        if first is not None and first.pack == pack:
+            return first.blob
+        return next(place.blob for place in index.find_all(blob) if place.pack == pack)
 
     def _write_range(
         self, batch: _OpenBatch, wanted: PackRange, stored: memoryview, written: Written

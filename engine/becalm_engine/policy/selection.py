@@ -14,7 +14,7 @@ class Selection:
 
     def excludes(self, path: str) -> bool:
         """Say whether a path is left out, and with it all below it."""
-        return any(patterns.match(path) for patterns in self.exclude)
+        return bool(self.exclude) and any(patterns.match(path) for patterns in self.exclude)
 
     def includes(self, path: str) -> bool:
         """Say whether a path is among what is asked for."""

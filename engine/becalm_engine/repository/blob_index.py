@@ -10,8 +10,10 @@ import struct
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate
+from operator import add
 from typing import NamedTuple
 
+from becalm_engine.format.crypto import OVERHEAD_BYTES
 from becalm_engine.format.pack import BlobKind, PackedBlob, are_contiguous, expected_size
 from becalm_engine.ids import BlobID, PackID
 
@@ -20,6 +22,11 @@ _RECORD_BYTES = _RECORD.size
 _TREE_BIT = 1 << 31
 _KIND_BYTE, _KIND_MASK = 43, 0x80
 """Where the kind's bit lies in a record."""
+_LENGTHS, _LENGTHS_AT = struct.Struct("<II"), 40
+_DATA, _TREE = (
+    BlobKind.DATA,
+    BlobKind.TREE,
+)  # asked for by the million; to look them up in the enum takes longer
 
 
 class Location(NamedTuple):
@@ -97,13 +104,25 @@ class BlobIndex:
         found = self._find(blob)
         return None if found is None else self._location(*found)
 
+    def content_bytes(self, kind: BlobKind, blob: BlobID) -> int | None:
+        """Return how long a blob of a kind is once opened, or None if it is not there as that."""
+        found = self._find(blob)
+        if found is None:
+            return None
+        length, plain = _LENGTHS.unpack_from(found[0], found[1] + _LENGTHS_AT)
+        if bool(length & _TREE_BIT) is (kind is _TREE):
+            return int(plain or (length & ~_TREE_BIT) - OVERHEAD_BYTES)
+        return next(
+            (place.blob.content_bytes for place in self.find_all(blob) if place.blob.kind is kind), None
+        )
+
     def holds(self, kind: BlobKind, blob: BlobID) -> bool:
         """Say whether a blob is there as what it is needed for: a file may be the text of a directory."""
         found = self._find(blob)
         if found is None:
             return False
         bucket, at = found
-        if bool(bucket[at + _KIND_BYTE] & _KIND_MASK) is (kind is BlobKind.TREE):
+        if bool(bucket[at + _KIND_BYTE] & _KIND_MASK) is (kind is _TREE):
             return True
         return any(place.blob.kind is kind for place in self.find_all(blob))
 
@@ -156,8 +175,8 @@ class BlobIndex:
 
     def _location(self, bucket: bytes | bytearray, at: int) -> Location:
         raw, number, offset, length, plain = _RECORD.unpack_from(bucket, at)
-        kind = BlobKind.TREE if length & _TREE_BIT else BlobKind.DATA
-        blob = PackedBlob(BlobID(raw), kind, offset, length & ~_TREE_BIT, plain)
+        kind = _TREE if length & _TREE_BIT else _DATA
+        blob = PackedBlob(raw, kind, offset, length & ~_TREE_BIT, plain)
         return Location(self._packs[number], blob)
 
 
@@ -167,10 +186,15 @@ def _record(number: int, blob: PackedBlob) -> bytes:
 
 
 def _facts_of(blobs: Sequence[PackedBlob]) -> PackFacts:
-    end = max((blob.offset + blob.stored_bytes for blob in blobs), default=0)
-    in_order = are_contiguous(blobs) or are_contiguous(sorted(blobs, key=lambda blob: blob.offset))
-    has_trees = any(blob.kind is BlobKind.TREE for blob in blobs)
-    return PackFacts(end, len(blobs), expected_size(blobs), in_order, has_trees)
+    if not blobs:
+        return PackFacts(0, 0, expected_size(blobs), is_contiguous=True, has_trees=False)
+    _, kinds, offsets, lengths, _ = zip(*blobs, strict=True)
+    ends = list(accumulate(lengths, initial=0))
+    end, contiguous = ends.pop(), offsets == tuple(ends)
+    if not contiguous:
+        end = max(map(add, offsets, lengths))
+        contiguous = are_contiguous(sorted(blobs, key=lambda blob: blob.offset))
+    return PackFacts(end, len(blobs), expected_size(blobs), contiguous, _TREE in kinds)
 
 
 def _matches(bucket: bytes | bytearray, start: bytes) -> Iterator[int]:

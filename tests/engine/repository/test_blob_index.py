@@ -48,6 +48,18 @@ def test_a_blob_is_found_wherever_it_lies_and_nowhere_else(
     assert (blob in index) == bool(expected)
 
 
+@given(additions, st.sampled_from(BlobKind), near_ids)
+def test_how_long_a_blob_of_a_kind_is(
+    added: list[tuple[PackID, list[PackedBlob]]], kind: BlobKind, blob: BlobID
+) -> None:
+    index, model = built(added)
+
+    lengths = [place.blob.content_bytes for place in places(model, blob) if place.blob.kind is kind]
+
+    assert index.content_bytes(kind, blob) == (lengths[0] if lengths else None)
+    assert index.holds(kind, blob) == bool(lengths)
+
+
 @given(additions)
 def test_everything_that_was_added_is_in_it(added: list[tuple[PackID, list[PackedBlob]]]) -> None:
     index, model = built(added)
