@@ -126,6 +126,10 @@ class RealLab:
     ) -> None:
         self._kubectl.apply(a_scaled_object(name, target, dict(annotations or {})))
 
+    async def enforce(self, standard: str) -> None:
+        label = f"pod-security.kubernetes.io/enforce={standard}"
+        self._kubectl("label", "namespace", self.namespace, label)
+
     async def make_pod(self, name: str, claims: Sequence[str]) -> None:
         metadata = {"name": name}
         self._kubectl.apply({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": _pod(claims)})

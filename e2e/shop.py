@@ -42,6 +42,8 @@ class Workload:
     """Where it listens, behind a Service of its name."""
     storage_class: str = ""
     """Its claim's storage class; the default one if empty."""
+    user: int = 0
+    """As whom it runs, by the restricted Pod Security Standard; 0 for its image's user, by none."""
 
     @property
     def claim(self) -> str:
@@ -87,7 +89,7 @@ class Workload:
 
     def _pod(self) -> Document:
         script = _MADE_ONCE + _WRITES_ON % {"stop": self.stop_seconds, "ready": self.ready_seconds}
-        container = {
+        container: Document = {
             "name": "app",
             "image": IMAGE,
             "imagePullPolicy": "Never",
@@ -95,7 +97,15 @@ class Workload:
             "volumeMounts": [{"name": "data", "mountPath": "/data"}],
             "readinessProbe": {"exec": {"command": ["test", "-e", "/tmp/ready"]}, "periodSeconds": 1},
         }
-        return {"terminationGracePeriodSeconds": 30, "containers": [container]}
+        pod: Document = {"terminationGracePeriodSeconds": 30, "containers": [container]}
+        if self.user:
+            container["securityContext"] = {
+                "allowPrivilegeEscalation": False,
+                "capabilities": {"drop": ["ALL"]},
+            }
+            groups = {"runAsUser": self.user, "runAsNonRoot": True, "fsGroup": self.user}
+            pod["securityContext"] = {**groups, "seccompProfile": {"type": "RuntimeDefault"}}
+        return pod
 
 
 def claim(name: str, storage_class: str = "") -> Document:

@@ -104,6 +104,10 @@ seccompProfile: {type: RuntimeDefault}
 - apiGroups: [""]
   resources: [persistentvolumeclaims, events]
   verbs: [list]
+# its label says which Pod Security Standard movers have to meet
+- apiGroups: [""]
+  resources: [namespaces]
+  verbs: [get]
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create]

@@ -99,7 +99,8 @@ def _gate(session: Session) -> Gate | None:
         if arguments.pre_copy or arguments.ready_file:
             raise UsageError("--pre-copy and --ready-file need a --gate")
         return None
-    if arguments.stdin or arguments.stdin_from_command or arguments.dry_run:
+    streamed = arguments.stdin or arguments.stdin_from_command or arguments.stdin_from_fifo
+    if streamed or arguments.dry_run:
         raise UsageError("--gate is for files and folders, and not for --stdin… or --dry-run")
     return Gate(Path(arguments.gate), Path(arguments.ready_file) if arguments.ready_file else None)
 

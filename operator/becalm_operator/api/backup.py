@@ -10,6 +10,7 @@ from becalm_operator.api.conditions import Condition
 from becalm_operator.api.downtime import DowntimeParts, Forecast
 from becalm_operator.api.dumps import NAMED_ONCE, SOMETHING_TO_DO, Dumps, DumpStatus
 from becalm_operator.api.hooks import HookStatus, RunHooks, WorkloadHooks
+from becalm_operator.api.identity import Identity
 from becalm_operator.api.limits import Needs
 from becalm_operator.api.snapshots import Capture, VolumeSnapshotStatus
 from becalm_operator.api.workloads import ApiVersion, LabelSelector, WorkloadKind, each_named_once
@@ -184,6 +185,8 @@ class VolumeStatus(Model):
     """The claim."""
     node: str = ""
     """The node that its mover must run on, if any."""
+    identity: Identity | None = None
+    """As whom its mover reads it; absent if that is not the workload's user."""
     tree: str = ""
     """What was captured."""
     snapshot_id: Annotated[str, Field(alias="snapshotID")] = ""

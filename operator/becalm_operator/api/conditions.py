@@ -31,6 +31,7 @@ class Reason(enum.StrEnum):
     SNAPSHOT_UNSUPPORTED = "SnapshotUnsupported"
     HOOKS_NOT_ALLOWED = "HooksNotAllowed"
     INVALID_HOOK = "InvalidHook"
+    MOVER_USER_UNKNOWN = "MoverUserUnknown"
     BACKUP_NOT_FOUND = "BackupNotFound"
     SNAPSHOT_NOT_FOUND = "SnapshotNotFound"
     # about the repository
@@ -91,6 +92,7 @@ EXPLANATIONS: dict[Reason, str] = {
     Reason.SNAPSHOT_UNSUPPORTED: "A claim's driver has no fitting VolumeSnapshotClass, or copies of it would stay.",
     Reason.HOOKS_NOT_ALLOWED: "The chart does not enable hooks, or the operator may not run commands in pods.",
     Reason.INVALID_HOOK: "A hook makes no sense: its target, its timeout or its Job.",
+    Reason.MOVER_USER_UNKNOWN: "Movers may not be root, and nothing says as whom the workload's pods run.",
     Reason.BACKUP_NOT_FOUND: "The Backup to restore does not exist or did not succeed.",
     Reason.SNAPSHOT_NOT_FOUND: "The Backup has no snapshot of the claim.",
     Reason.READY: "The repository opens with the password and is the one it was.",

@@ -70,8 +70,12 @@ class Mover(Model):
     """Tolerations, as in a pod."""
     service_account_name: Annotated[str, Field(max_length=253)] = ""
     """Service account whose identity the store knows; no token of it is mounted by becalm."""
+    privilege: Literal["Auto", "Inherit", "Root"] = "Auto"
+    """As whom volumes are read and written. Root: with the capabilities of the task, so that nothing is left out.
+    Inherit: as the user and groups of the pods that mount the volume, without capabilities. Auto: Root, unless the
+    namespace enforces the Pod Security Standard baseline or restricted, which forbid it; then Inherit."""
     security_context: dict[str, Any] | None = None
-    """Replaces the container's security context: by default root with the capabilities of its task."""
+    """Replaces the container's security context, whatever privilege says."""
     pod_labels: Annotated[dict[str, str], Field(max_length=32)] = {}
     """More labels for the pods."""
     pod_annotations: Annotated[dict[str, str], Field(max_length=32)] = {}

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from becalm_operator.api.backup import Quiesce, RunStatus, WorkloadReference, none_empty
 from becalm_operator.api.base import Duration, LocalReference, Metadata, Model, Name, Pattern
+from becalm_operator.api.identity import Identity
 from becalm_operator.api.workloads import each_named_once
 
 _OneSource = "[has(self.backupName), has(self.snapshotID)].exists_one(x, x)"
@@ -103,6 +104,8 @@ class TargetStatus(Model):
     """The snapshot, pinned before anything is stopped."""
     node: str = ""
     """The node that its mover must run on, if any."""
+    identity: Identity | None = None
+    """As whom its mover writes it; absent if that is not the workload's user."""
     files_restored: int = 0
     """How many files were written."""
     bytes_restored: int = 0

@@ -22,7 +22,7 @@ from becalm_operator.cluster.objects import Objects
 from becalm_operator.cluster.pages import all_pages
 from becalm_operator.cluster.port import KINDS, Key, R, Resource
 from becalm_operator.cluster.snapshots import VolumeSnapshots
-from becalm_operator.cluster.translate import translated
+from becalm_operator.cluster.translate import REQUEST_SECONDS, translated
 from becalm_operator.cluster.workloads import Workloads
 from becalm_operator.errors import ClusterError, RefusedError
 from becalm_operator.manifests.jobs import Image
@@ -105,9 +105,10 @@ class ApiServer:
         no pods left then, one that is over has what its pod said, and no pod is a stranger for being new.
         """
         namespace, now = run.metadata.namespace, self._clock()
-        found, claims, repository, schedule, source = await asyncio.gather(
+        found, claims, standard, repository, schedule, source = await asyncio.gather(
             self._jobs.read(namespace, run.metadata.uid),
             self._claims(namespace),
+            self._pod_security(namespace),
             self._objects.load(BackupRepository, namespace, run.spec.repository_ref.name),
             self._schedule_of(run),
             self._source_of(run),
@@ -125,6 +126,7 @@ class ApiServer:
         return World(
             now=now,
             image=self._image,
+            pod_security=standard,
             repository=repository,
             workloads=workloads,
             kinds=seen.kinds,
@@ -180,6 +182,11 @@ class ApiServer:
     async def _pods(self, namespace: str) -> Sequence[V1Pod]:
         with translated(f"listing pods of {namespace}"):
             return await all_pages(self._core.list_namespaced_pod, namespace)
+
+    async def _pod_security(self, namespace: str) -> str:
+        with translated(f"reading namespace {namespace}"):
+            found = await self._core.read_namespace(namespace, _request_timeout=REQUEST_SECONDS)
+        return views.pod_security(found)
 
     async def _claims(self, namespace: str) -> dict[str, Claim]:
         with translated(f"listing claims of {namespace}"):

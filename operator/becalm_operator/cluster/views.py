@@ -6,6 +6,7 @@ from typing import Any
 from kubernetes.aio.client import (
     V1ContainerStateTerminated,
     V1Job,
+    V1Namespace,
     V1ObjectMeta,
     V1PersistentVolumeClaim,
     V1PersistentVolumeClaimSpec,
@@ -15,6 +16,7 @@ from kubernetes.aio.client import (
 
 from becalm_operator.api import names
 from becalm_operator.api.switches import NATIVE, resource_name
+from becalm_operator.cluster.identities import identities
 from becalm_operator.cluster.quantity import size_bytes
 from becalm_operator.manifests.hooks import HOOK
 from becalm_operator.plan.world import Claim, JobState, Pod
@@ -29,6 +31,7 @@ _STUCK = (
     "RunContainerError",
 )
 _NOT_STARTED = ("StartError", "ContainerCannotRun")
+_ENFORCED = "pod-security.kubernetes.io/enforce"
 _ONE_NODE = ("ReadWriteOnce", "ReadWriteOncePod")
 
 
@@ -71,6 +74,7 @@ def pod_view(pod: V1Pod, owners: Mapping[str, str]) -> Pod:
         ours=_is_ours(metadata),
         ready=_is_ready(pod),
         labels=dict(metadata.labels or {}),
+        identities=identities(pod.spec),
     )
 
 
@@ -104,6 +108,11 @@ def _is_ours(metadata: V1ObjectMeta) -> bool:
     labels = metadata.labels or {}
     mine = labels.get(names.MANAGED_BY_LABEL) == names.MANAGED_BY and names.OWNER_UID_LABEL in labels
     return mine and labels.get(names.ROLE_LABEL) != HOOK
+
+
+def pod_security(namespace: V1Namespace) -> str:
+    """Return the Pod Security Standard that a namespace enforces."""
+    return (metadata_of(namespace.metadata).labels or {}).get(_ENFORCED, "privileged")
 
 
 def claim_view(claim: V1PersistentVolumeClaim) -> Claim:

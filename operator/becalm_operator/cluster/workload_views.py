@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from becalm_operator.api import names
 from becalm_operator.api.backup import WorkloadReference
+from becalm_operator.api.identity import Identity
 from becalm_operator.api.record import Record
 from becalm_operator.api.switches import (
     KEDA_API_VERSION,
@@ -23,6 +24,7 @@ from becalm_operator.api.switches import (
     resource_name,
 )
 from becalm_operator.cluster.documents import Document
+from becalm_operator.cluster.identities import identities
 from becalm_operator.cluster.kinds import ScaledKind
 from becalm_operator.cluster.views import controller_of, metadata_of, mounted, named
 from becalm_operator.plan.world import Pod, Workload
@@ -31,7 +33,8 @@ from becalm_operator.plan.world import Pod, Workload
 def deployment_view(deployment: V1Deployment) -> Workload:
     """Return a Deployment as decisions see it."""
     assert deployment.spec is not None
-    return _workload("Deployment", deployment, mounted(deployment.spec.template.spec))
+    template = deployment.spec.template.spec
+    return _workload("Deployment", deployment, mounted(template), identities(template))
 
 
 def stateful_set_view(stateful_set: V1StatefulSet, claims: Iterable[str]) -> Workload:
@@ -40,10 +43,15 @@ def stateful_set_view(stateful_set: V1StatefulSet, claims: Iterable[str]) -> Wor
     assert spec is not None
     policy = spec.persistent_volume_claim_retention_policy
     templates = [metadata_of(claim.metadata).name or "" for claim in spec.volume_claim_templates or ()]
-    made = _of_templates(metadata_of(stateful_set.metadata).name or "", templates, claims)
+    named, known = metadata_of(stateful_set.metadata).name or "", tuple(claims)
+    made = {template: _of_templates(named, [template], known) for template in templates}
     deletes = bool(policy and policy.when_scaled == "Delete")
     return _workload(
-        "StatefulSet", stateful_set, (*mounted(spec.template.spec), *made), deletes_claims=deletes
+        "StatefulSet",
+        stateful_set,
+        (*mounted(spec.template.spec), *sorted(claim for each in made.values() for claim in each)),
+        identities(spec.template.spec, made),
+        deletes_claims=deletes,
     )
 
 
@@ -54,8 +62,8 @@ def replica_set_view(replica_set: V1ReplicaSet) -> Workload:
     and leaves them there.
     """
     assert replica_set.spec is not None
-    template = replica_set.spec.template
-    seen = _workload("ReplicaSet", replica_set, mounted(template.spec if template is not None else None))
+    template = replica_set.spec.template.spec if replica_set.spec.template is not None else None
+    seen = _workload("ReplicaSet", replica_set, mounted(template), identities(template))
     return replace(seen, record=None, unreadable_record=False) if seen.owner else seen
 
 
@@ -63,6 +71,7 @@ def _workload(
     kind: str,
     one: V1Deployment | V1StatefulSet | V1ReplicaSet,
     claims: tuple[str, ...],
+    known: Mapping[str, Identity],
     *,
     deletes_claims: bool = False,
 ) -> Workload:
@@ -82,6 +91,7 @@ def _workload(
         owner=controller_of(metadata),
         deletes_claims=deletes_claims,
         claims=claims,
+        identities=known,
     )
 
 
@@ -90,6 +100,7 @@ def cron_job_view(cron_job: V1CronJob) -> Workload:
     metadata, spec = metadata_of(cron_job.metadata), cron_job.spec
     assert spec is not None
     job = spec.job_template.spec
+    template = job.template.spec if job is not None else None
     record, unreadable = _record(metadata.annotations or {})
     up = 0 if spec.suspend else 1
     return Workload(
@@ -103,7 +114,8 @@ def cron_job_view(cron_job: V1CronJob) -> Workload:
         record=record,
         unreadable_record=unreadable,
         owner=controller_of(metadata),
-        claims=mounted(job.template.spec if job is not None else None),
+        claims=mounted(template),
+        identities=identities(template),
     )
 
 

@@ -6,7 +6,6 @@ from typing import Any
 
 from kubernetes.aio.client import (
     V1Affinity,
-    V1Capabilities,
     V1Container,
     V1DownwardAPIVolumeFile,
     V1DownwardAPIVolumeSource,
@@ -22,12 +21,9 @@ from kubernetes.aio.client import (
     V1ObjectMeta,
     V1OwnerReference,
     V1PersistentVolumeClaimVolumeSource,
-    V1PodSecurityContext,
     V1PodSpec,
     V1PodTemplateSpec,
     V1ResourceRequirements,
-    V1SeccompProfile,
-    V1SecurityContext,
     V1Toleration,
     V1Volume,
     V1VolumeMount,
@@ -36,11 +32,13 @@ from kubernetes.aio.client import (
 from becalm_engine.contract import CommitPlan
 from becalm_operator.api import names
 from becalm_operator.api.backup import BackupSpec
-from becalm_operator.api.repository import BackupRepositorySpec, Mover
+from becalm_operator.api.identity import Identity
+from becalm_operator.api.repository import BackupRepositorySpec
 from becalm_operator.api.restore import RestoreSpec, TargetStatus
 from becalm_operator.api.schedule import Retention
 from becalm_operator.api.snapshots import VolumeSnapshotStatus
 from becalm_operator.manifests.access import literal, repository_access
+from becalm_operator.manifests.identity import container_context, pod_context
 from becalm_operator.manifests.names import job_name
 from becalm_operator.manifests.snapshots import clone_volume, volume_snapshot
 from becalm_operator.settings import PullPolicy
@@ -89,6 +87,7 @@ class _Task:
     mounts: tuple[V1VolumeMount, ...] = ()
     capabilities: tuple[str, ...] = ()
     node: str = ""
+    identity: Identity | None = None
     deadline_seconds: int | None = None
     annotations: Mapping[str, str] = field(default_factory=dict)
 
@@ -113,6 +112,7 @@ def mover_job(
     backup: BackupSpec,
     claim: str,
     node: str,
+    identity: Identity | None = None,
     snapshot: VolumeSnapshotStatus | None = None,
 ) -> V1Job:
     """Read one claim, or its `snapshot`, and upload it, without publishing a snapshot of the repository."""
@@ -123,7 +123,7 @@ def mover_job(
     volumes, mounts = _claim(claim, read_only=True)
     if snapshot is not None:
         volumes = (clone_volume("data", snapshot),)
-    task = _Task(MOVER, tuple(arguments), claim, volumes, mounts, _READS, node)
+    task = _Task(MOVER, tuple(arguments), claim, volumes, mounts, _READS, node, identity)
     return _job(owner, repository, image, task)
 
 
@@ -208,7 +208,7 @@ def restore_job(
     arguments += ["--delete"] if restore.delete_extra else []
     arguments += ["--verify"] if restore.verify else []
     volumes, mounts = _claim(target.to, read_only=False)
-    task = _Task(RESTORE, tuple(arguments), target.to, volumes, mounts, _WRITES, target.node)
+    task = _Task(RESTORE, tuple(arguments), target.to, volumes, mounts, _WRITES, target.node, target.identity)
     return _job(owner, repository, image, task)
 
 
@@ -310,7 +310,7 @@ def _pod(repository: BackupRepositorySpec, image: Image, task: _Task) -> V1PodSp
         termination_message_path=TERMINATION_LOG,
         termination_message_policy="File",
         resources=V1ResourceRequirements.from_dict(mover.resources) if mover.resources else None,
-        security_context=_security_context(mover, task.capabilities),
+        security_context=container_context(repository, task.identity, task.capabilities),
     )
     return V1PodSpec(
         restart_policy="Never",
@@ -322,7 +322,7 @@ def _pod(repository: BackupRepositorySpec, image: Image, task: _Task) -> V1PodSp
         affinity=_affinity(task.node),
         tolerations=_tolerations(mover.tolerations),
         termination_grace_period_seconds=20,
-        security_context=V1PodSecurityContext(seccomp_profile=V1SeccompProfile(type="RuntimeDefault")),
+        security_context=pod_context(task.identity),
         containers=[container],
         volumes=[
             *access.volumes,
@@ -344,16 +344,3 @@ def _affinity(node: str) -> V1Affinity | None:
 def _tolerations(tolerations: Sequence[Mapping[str, object]]) -> list[V1Toleration] | None:
     made = [V1Toleration.from_dict(dict(toleration)) for toleration in tolerations]
     return [toleration for toleration in made if toleration is not None] or None
-
-
-def _security_context(mover: Mover, capabilities: Sequence[str]) -> V1SecurityContext:
-    """Root with the capabilities of the task, and nothing else; or what the repository says instead."""
-    if mover.security_context is not None:
-        return V1SecurityContext.model_validate(mover.security_context)
-    return V1SecurityContext(
-        run_as_user=0,
-        run_as_non_root=False,
-        allow_privilege_escalation=False,
-        read_only_root_filesystem=True,
-        capabilities=V1Capabilities(drop=["ALL"], add=list(capabilities) or None),
-    )

@@ -26,6 +26,7 @@ from becalm_operator.plan import (
     guards,
     hooked,
     hooks,
+    identity,
     preflight,
     publishing,
     quantities,
@@ -92,7 +93,7 @@ def _preflight(backup: Backup, status: BackupStatus, this: Run, owner: Owner, wo
     preflight.refuse_bad_claims(world, claims)
     preflight.refuse_strangers(world, frozenset(claims), backup.spec.workloads)
     preflight.refuse_running_jobs(world, frozenset(claims), workloads, backup.spec.quiesce)
-    volumes = _planned_volumes(backup, owner, world, claims)
+    volumes = identity.identified(world, _planned_volumes(backup, owner, world, claims))
     hooks.refuse(backup.spec, owner, world)
     status, waiting = access.repository_opened(status, world, owner)
     if waiting:
@@ -168,10 +169,11 @@ def _reading(
                 backup=backup.spec,
                 claim=volume.claim,
                 node=volume.node,
+                identity=volume.identity,
                 snapshot=volume.snapshot,
             )
             actions.append(ApplyJob(made))
-        failure = _capture_failure(backup, volume.claim, job, world) if job else snapshots.lost(volume, world)
+        failure = _capture_failure(backup, volume, job, world) if job else snapshots.lost(volume, world)
         if failure:
             at_fault = changed_volume(volume, error=failure.message)
             volumes = [at_fault if v.claim == volume.claim else v for v in status.volumes]
@@ -193,7 +195,7 @@ def _reading(
     return Plan(entered(status, then, world.now, message_then), events=events, again_seconds=SOON)
 
 
-def _capture_failure(backup: Backup, claim: str, job: JobState, world: World) -> Failure | None:
+def _capture_failure(backup: Backup, volume: VolumeStatus, job: JobState, world: World) -> Failure | None:
     """Return why a mover's capture is not good, if it is not. No report is no success."""
     wished = snapshots.is_wished(backup.spec)
     if not job.finished:
@@ -201,12 +203,14 @@ def _capture_failure(backup: Backup, claim: str, job: JobState, world: World) ->
     report = report_of(job, CaptureReport)
     if report is not None and (report.unreadable_count or job.exit_code == ExitCode.INCOMPLETE):
         files = ", ".join(map(str, report.unreadable[:3]))
-        return Failure(Reason.FILES_UNREADABLE, f"{report.unreadable_count} files could not be read: {files}")
+        told = f"{report.unreadable_count} files could not be read: {files}"
+        help_ = identity.what_to_set(world, volume.identity)
+        return Failure(Reason.FILES_UNREADABLE, f"{told}. {help_}")
     if job.failed or report is None or not report.tree:
         return failure_of(job, CaptureReport, Reason.MOVER_FAILED, kept=not wished)
     if report.files_total == 0 and backup.spec.guards.on_empty_volume == "Fail":
         return Failure(Reason.EMPTY_VOLUME, "the volume holds no files (guards.onEmptyVolume is Fail)")
-    return guards.failure(backup, claim, report, world)
+    return guards.failure(backup, volume.claim, report, world)
 
 
 def _captured(backup: Backup, volume: VolumeStatus, job: JobState | None, world: World) -> VolumeStatus:

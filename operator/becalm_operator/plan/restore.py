@@ -12,7 +12,7 @@ from becalm_operator.api.restore import Restore, RestoreStatus, RestoreTarget, T
 from becalm_operator.manifests import jobs
 from becalm_operator.manifests.jobs import RESTORE, Owner
 from becalm_operator.manifests.names import job_name
-from becalm_operator.plan import access, preflight, quiesce, run
+from becalm_operator.plan import access, identity, preflight, quiesce, run
 from becalm_operator.plan.outcome import Failure, cannot_start, failure_of, report_of
 from becalm_operator.plan.preflight import RefusalError
 from becalm_operator.plan.quiesce import Run
@@ -90,6 +90,7 @@ def _target(restore: Restore, target: RestoreTarget, world: World) -> TargetStat
         to=target.into,
         snapshot_id=_snapshot(restore, target.claim, world),
         node=preflight.node_of(world, target.into),
+        identity=identity.identity_of(world, [target.into, target.claim]),
     )
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from becalm_operator.api.backup import Backup, RunStatus, WorkloadReference
+from becalm_operator.api.identity import Identity
 from becalm_operator.api.record import Record
 from becalm_operator.api.repository import BackupRepository
 from becalm_operator.api.schedule import BackupSchedule
@@ -38,6 +39,8 @@ class Workload:
     """The controller that owns it, named as a workload is."""
     deletes_claims: bool = False
     claims: tuple[str, ...] = ()
+    identities: Mapping[str, Identity] = field(default_factory=dict)
+    """As whom its pods will use each claim, where its kind has a pod template."""
     scales: str = ""
     """The workload whose count it decides on, if it is an autoscaler."""
     unfit: str = ""
@@ -58,6 +61,8 @@ class Pod:
     ready: bool = False
     """It is Ready, and not going."""
     labels: Mapping[str, str] = field(default_factory=dict, hash=False)
+    identities: Mapping[str, Identity] = field(default_factory=dict, hash=False)
+    """As whom it uses each claim."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +179,8 @@ class World:
 
     now: datetime
     image: Image
+    pod_security: str = "privileged"
+    """The Pod Security Standard that the namespace enforces: privileged, baseline or restricted."""
     repository: BackupRepository | None = None
     workloads: Mapping[str, Workload] = field(default_factory=dict)
     """By their reference, as kind/name."""

@@ -331,13 +331,14 @@ def test_a_signal_at_the_gate_ends_it_at_once(
         (["--pre-copy"], "need a --gate"),
         (["--ready-file=x"], "need a --gate"),
         (["--gate=x", "--stdin"], "not for --stdin"),
+        (["--gate=x", "--stdin-from-fifo=x"], "not for --stdin"),
         (["--gate=x", "--dry-run"], "--dry-run"),
     ],
 )
 def test_flags_of_the_gate_that_make_no_sense_are_refused(
     becalm: Becalm, source: Path, flags: list[str], words: str
 ) -> None:
-    result = becalm("backup", *flags, *([] if "--stdin" in flags else [source]))
+    result = becalm("backup", *flags, *([] if "not for --stdin" in words else [source]))
 
     assert result.status == 1
     assert words in result.err

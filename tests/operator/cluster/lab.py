@@ -100,6 +100,9 @@ class Lab(Protocol):
     ) -> None:
         """Make a ScaledObject, which nobody looks after."""
 
+    async def enforce(self, standard: str) -> None:
+        """Have the namespace enforce a Pod Security Standard."""
+
     async def make_pod(self, name: str, claims: Sequence[str]) -> None:
         """Make a pod of nobody."""
 

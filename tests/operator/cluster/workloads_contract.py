@@ -83,6 +83,14 @@ class WorkloadsContract:
 
         assert (pod.name, pod.owner, pod.claims) == ("db-0", "statefulset/db", ("data-db-0",))
 
+    async def test_the_standard_that_a_namespace_enforces_is_seen(self, scene: Scene) -> None:
+        backup = await scene.backup()
+        before = (await scene.world(backup)).pod_security
+
+        await scene.lab.enforce("baseline")
+
+        assert (before, (await scene.world(backup)).pod_security) == ("privileged", "baseline")
+
     async def test_a_pod_of_nobody_has_no_owner(self, scene: Scene) -> None:
         await scene.lab.make_claim("data")
         await scene.lab.make_pod("shell", ["data"])

@@ -88,6 +88,7 @@ class FakeCluster:
         return World(
             now=self.state.now,
             image=_IMAGE,
+            pod_security=self.state.pod_security.get(namespace, "privileged"),
             repository=await self.load(BackupRepository, namespace, run.spec.repository_ref.name),
             workloads=workloads,
             kinds=frozenset({"widget.example.org"}),

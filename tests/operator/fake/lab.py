@@ -126,6 +126,9 @@ class FakeLab:
             resource_version=self.state.next_version(),
         )
 
+    async def enforce(self, standard: str) -> None:
+        self.state.pod_security[SHOP] = standard
+
     async def make_pod(self, name: str, claims: Sequence[str]) -> None:
         self.state.pods[SHOP, name] = StoredPod(SHOP, name, "", tuple(claims))
 

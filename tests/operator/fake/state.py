@@ -49,6 +49,8 @@ class State:
         """By role, by role/claim, or by a Job's name."""
         self.held_pods: set[str] = set()
         """Workloads, as kind/name, whose pods do not end."""
+        self.pod_security: dict[str, str] = {}
+        """The Pod Security Standard that a namespace enforces."""
         self.terminating: set[str] = set()
         """Namespaces that are being deleted: nothing new is made there."""
         self.hooks = StoredHooks()

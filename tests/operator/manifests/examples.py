@@ -7,6 +7,7 @@ from kubernetes.aio.client import V1Container, V1Job, V1PodSpec, V1PodTemplateSp
 from becalm_engine.contract import CommitPlan, PlannedSnapshot
 from becalm_operator.api.backup import BackupSpec
 from becalm_operator.api.dumps import Dump
+from becalm_operator.api.identity import Identity
 from becalm_operator.api.repository import BackupRepositorySpec
 from becalm_operator.api.restore import RestoreSpec, TargetStatus
 from becalm_operator.api.schedule import Retention
@@ -62,11 +63,18 @@ def a_mover_job(
     claim: str = "data",
     *,
     node: str = "node-1",
+    identity: Identity | None = None,
     repository: BackupRepositorySpec | None = None,
     **spec: Any,
 ) -> V1Job:
     return jobs.mover_job(
-        owner, repository or a_repository(), IMAGE, backup=a_backup(**spec), claim=claim, node=node
+        owner,
+        repository or a_repository(),
+        IMAGE,
+        backup=a_backup(**spec),
+        claim=claim,
+        node=node,
+        identity=identity,
     )
 
 

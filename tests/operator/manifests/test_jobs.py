@@ -11,6 +11,8 @@ from kubernetes.aio.client import V1Job
 
 from becalm_engine.contract import CommitPlan
 from becalm_operator.api import names
+from becalm_operator.api.identity import Identity
+from becalm_operator.api.restore import TargetStatus
 from becalm_operator.api.schedule import Retention
 from becalm_operator.manifests import dumps, jobs
 from becalm_operator.manifests.jobs import Owner
@@ -22,6 +24,7 @@ from tests.operator.manifests.examples import (
     S3,
     a_mover_job,
     a_repository,
+    a_restore,
     a_restore_job,
     all_jobs,
     command_of,
@@ -347,6 +350,41 @@ def test_what_the_repository_says_about_pods_is_done() -> None:
     assert (metadata.labels or {})["team"] == "shop"
     assert (metadata.labels or {})[names.OWNER_UID_LABEL] == OWNER.uid
     assert (metadata.annotations or {})["sidecar.istio.io/inject"] == "false"
+
+
+@pytest.mark.parametrize("role", [jobs.ACCESS, jobs.INIT, jobs.COMMIT, jobs.FORGET, dumps.DUMP])
+def test_what_touches_no_volume_is_nobody_unless_the_repository_lies_on_a_claim(role: str) -> None:
+    users = [container_of(all_jobs(repository=a_repository(storage))[role]) for storage in (S3, CLAIM)]
+
+    contexts = [container.security_context for container in users]
+    assert [(c.run_as_user, c.run_as_non_root) for c in contexts if c is not None] == [
+        (65532, True),
+        (0, False),
+    ]
+
+
+def test_a_mover_may_run_as_the_workload_does() -> None:
+    identity = Identity(
+        run_as_user=1000,
+        run_as_group=2000,
+        fs_group=3000,
+        supplemental_groups=(4,),
+        se_linux_options={"level": "s0"},
+    )
+    target = TargetStatus(claim="data", to="data", snapshot_id="ab" * 32, identity=identity)
+    restored = jobs.restore_job(OWNER, a_repository(), IMAGE, restore=a_restore(), target=target)
+
+    for job in (a_mover_job(identity=identity), restored):
+        context, pod = container_of(job).security_context, pod_of(job).security_context
+        assert context is not None
+        assert context.capabilities is not None
+        assert pod is not None
+        assert pod.se_linux_options is not None
+        assert pod.seccomp_profile is not None
+        assert (context.run_as_user, context.run_as_group, context.run_as_non_root) == (1000, 2000, True)
+        assert (context.capabilities.drop, context.capabilities.add) == (["ALL"], None)
+        assert (pod.fs_group, pod.supplemental_groups, pod.se_linux_options.level) == (3000, [4], "s0")
+        assert (pod.fs_group_change_policy, pod.seccomp_profile.type) == ("OnRootMismatch", "RuntimeDefault")
 
 
 def test_a_security_context_replaces_ours_whole() -> None:

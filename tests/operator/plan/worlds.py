@@ -88,7 +88,13 @@ def a_condition(status: str, reason: Reason, *, generation: int = 1, message: st
     )
 
 
-def a_repository(condition: Condition | None = None, **status: Any) -> BackupRepository:
+def a_repository(
+    condition: Condition | None = None,
+    *,
+    mover: dict[str, Any] | None = None,
+    storage: dict[str, Any] | None = None,
+    **status: Any,
+) -> BackupRepository:
     fields = {
         "conditions": (condition or a_condition("True", Reason.READY),),
         "repository_id": REPOSITORY_ID,
@@ -98,8 +104,9 @@ def a_repository(condition: Condition | None = None, **status: Any) -> BackupRep
         {
             "metadata": a_metadata("main"),
             "spec": {
-                "storage": {"s3": {"bucket": "backups", "credentialsSecretRef": {"name": "s3"}}},
+                "storage": storage or {"s3": {"bucket": "backups", "credentialsSecretRef": {"name": "s3"}}},
                 "passwordSecretRef": {"name": "password"},
+                "mover": mover or {},
             },
             "status": fields,
         }

@@ -67,6 +67,12 @@ async def a_backup_with_dumps(shop: Shop) -> None:
     await shop.back_up(dumps=("orders", "users"))
 
 
+async def a_backup_where_root_is_forbidden(shop: Shop) -> None:
+    """Nobody says as whom the workloads run."""
+    await shop.lab.enforce("restricted")
+    await shop.back_up()
+
+
 async def a_backup_of_dumps_alone(shop: Shop) -> None:
     await shop.back_up(workloads=(), dumps=("orders", "users"))
 
@@ -98,6 +104,7 @@ SCENARIOS = [
     Scenario(
         "a failing dump", RUN, a_backup_with_dumps, {"dump/users": movers.FAILED_DUMP}, Phase.FAILED, stops=0
     ),
+    Scenario("no root", RUN, a_backup_where_root_is_forbidden, {}, Phase.FAILED, stops=0),
     Scenario("a mover that hangs", RUN, a_backup, {"mover": movers.HANGS}, Phase.FAILED, waits=True),
     Scenario("a deleted backup", RUN, a_deleted_backup, {}, Phase.FAILED),
     Scenario("snapshots", RUN, a_backup_by_snapshots, {}, Phase.SUCCEEDED),
