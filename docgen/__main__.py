@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from becalm_operator.crdgen.checkout import run
-from docgen import errors
+from docgen import errors, metrics
 
 
 def main(words: Sequence[str]) -> int:
@@ -15,7 +15,8 @@ def main(words: Sequence[str]) -> int:
 
 def files(root: Path) -> dict[Path, str]:
     """Return what every page should hold."""
-    return {root / "docs" / "errors.md": errors.page()}
+    pages = {"errors.md": errors.page(), "metrics.md": metrics.page()}
+    return {root / "docs" / name: text for name, text in pages.items()}
 
 
 if __name__ == "__main__":

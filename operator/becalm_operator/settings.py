@@ -16,7 +16,8 @@ PullPolicy = Literal["Always", "IfNotPresent", "Never"]
 class Settings:
     """What the chart decides. `watched_namespaces` empty means all.
 
-    `most_down_…` is how many workloads may be down at once, 0 for any number.
+    `most_down_…` is how many workloads may be down at once, 0 for any number. With
+    `metrics_port` 0 no metrics are shown.
     `extra_kinds` are names of CustomResourceDefinitions with a scale subresource, as `widgets.example.org`.
     """
 
@@ -29,6 +30,7 @@ class Settings:
     log_format: Literal["text", "json"] = "text"
     log_level: str = "INFO"
     health_port: int = 8080
+    metrics_port: int = 8081
     most_down_per_namespace: int = 0
     most_down_per_cluster: int = 0
     hooks_enabled: bool = False
@@ -46,9 +48,6 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
     pull_policy = environment.get("BECALM_PULL_POLICY", "IfNotPresent")
     if pull_policy not in ("Always", "IfNotPresent", "Never"):
         raise SettingsError(f"BECALM_PULL_POLICY={pull_policy} is none of Always, IfNotPresent, Never")
-    port = environment.get("BECALM_HEALTH_PORT", "8080")
-    if not (port.isdecimal() and int(port) < 65536):
-        raise SettingsError(f"BECALM_HEALTH_PORT={port} is not a port")
     extra_kinds = _listed(environment, "BECALM_EXTRA_KINDS")
     for name in extra_kinds:
         if not _CRD_NAME.fullmatch(name):
@@ -64,11 +63,19 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         identity=environment.get("HOSTNAME", "becalm-operator"),
         log_format="json" if environment.get("BECALM_LOG_FORMAT") == "json" else "text",
         log_level=environment.get("BECALM_LOG_LEVEL", "INFO").upper(),
-        health_port=int(port),
+        health_port=_port(environment, "BECALM_HEALTH_PORT", 8080),
+        metrics_port=_port(environment, "BECALM_METRICS_PORT", 8081),
         most_down_per_namespace=_number(environment, "BECALM_MAX_WORKLOADS_DOWN_PER_NAMESPACE"),
         most_down_per_cluster=_number(environment, "BECALM_MAX_WORKLOADS_DOWN_PER_CLUSTER"),
         hooks_enabled=environment.get("BECALM_HOOKS") == "true",
     )
+
+
+def _port(environment: Mapping[str, str], name: str, otherwise: int) -> int:
+    text = environment.get(name, str(otherwise))
+    if not (text.isdecimal() and int(text) < 65536):
+        raise SettingsError(f"{name}={text} is not a port")
+    return int(text)
 
 
 def _number(environment: Mapping[str, str], name: str) -> int:

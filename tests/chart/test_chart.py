@@ -17,12 +17,14 @@ Helm = Callable[..., "subprocess.CompletedProcess[str]"]
 _MODELS = {
     "ClusterRole": "V1ClusterRole",
     "ClusterRoleBinding": "V1ClusterRoleBinding",
+    "ConfigMap": "V1ConfigMap",
     "CronJob": "V1CronJob",
     "CustomResourceDefinition": "V1CustomResourceDefinition",
     "Deployment": "V1Deployment",
     "Job": "V1Job",
     "Role": "V1Role",
     "RoleBinding": "V1RoleBinding",
+    "Service": "V1Service",
     "ServiceAccount": "V1ServiceAccount",
 }
 _VARIANTS = [
@@ -38,6 +40,8 @@ _VARIANTS = [
     ),
     ("watchdog.enabled=false",),
     ("hooks.enabled=true",),
+    ("metrics.enabled=false",),
+    ("metrics.dashboard.enabled=true",),
     ("extraKinds={widgets.example.org}",),
     ("extraKinds={widgets.example.org}", "watchNamespaces={shop}", "watchdog.enabled=false"),
     (

@@ -24,6 +24,7 @@ def test_everything_can_be_set() -> None:
             "BECALM_LOG_FORMAT": "json",
             "BECALM_LOG_LEVEL": "debug",
             "BECALM_HEALTH_PORT": "9090",
+            "BECALM_METRICS_PORT": "0",
             "BECALM_MAX_WORKLOADS_DOWN_PER_NAMESPACE": "5",
             "BECALM_MAX_WORKLOADS_DOWN_PER_CLUSTER": "20",
         }
@@ -39,6 +40,7 @@ def test_everything_can_be_set() -> None:
         log_format="json",
         log_level="DEBUG",
         health_port=9090,
+        metrics_port=0,
         most_down_per_namespace=5,
         most_down_per_cluster=20,
     )
@@ -62,6 +64,7 @@ def test_no_namespaces_means_all(text: str) -> None:
         ("BECALM_PULL_POLICY", "Sometimes"),
         ("BECALM_HEALTH_PORT", "http"),
         ("BECALM_HEALTH_PORT", "-1"),
+        ("BECALM_METRICS_PORT", "65536"),
         ("BECALM_MAX_WORKLOADS_DOWN_PER_NAMESPACE", "-1"),
         ("BECALM_MAX_WORKLOADS_DOWN_PER_CLUSTER", "few"),
     ],

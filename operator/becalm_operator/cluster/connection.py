@@ -7,14 +7,17 @@ from contextlib import asynccontextmanager
 from kubernetes.aio import config
 from kubernetes.aio.client import ApiClient, Configuration
 
+from becalm_operator.cluster.tracing import Requested, tracing
 from becalm_operator.errors import SettingsError
 
 _SERVICE_HOST = "KUBERNETES_SERVICE_HOST"
 
 
 @asynccontextmanager
-async def connected() -> AsyncIterator[ApiClient]:
+async def connected(requested: Requested | None = None) -> AsyncIterator[ApiClient]:
     """Yield a client for the cluster that this process runs in, or that KUBECONFIG names.
+
+    `requested` is told of every request.
 
     The token of a pod is read again before it expires.
 
@@ -31,5 +34,7 @@ async def connected() -> AsyncIterator[ApiClient]:
             )
     except config.ConfigException as error:
         raise SettingsError(f"there is no cluster to talk to: {error}") from error
+    if requested is not None:
+        configuration.trace_configs = [tracing(requested)]
     async with ApiClient(configuration) as client:
         yield client

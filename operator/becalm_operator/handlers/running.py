@@ -15,6 +15,7 @@ from becalm_operator.cluster.connection import connected
 from becalm_operator.cluster.lease import ApiLeases, Lease
 from becalm_operator.cluster.port import Cluster
 from becalm_operator.handlers.liveness import Heartbeats, serving
+from becalm_operator.handlers.metrics import Metrics, showing
 from becalm_operator.handlers.observer import Observer
 from becalm_operator.handlers.queue import Queue
 from becalm_operator.handlers.reconcile import reconcile
@@ -41,8 +42,12 @@ async def run(settings: Settings) -> None:
         LeaseLostError: Another operator has taken over. This one does nothing any more.
     """
     stop = _stop_signal()
-    heartbeats = Heartbeats()
-    async with connected() as client, serving(settings.health_port, heartbeats):
+    heartbeats, metrics = Heartbeats(), Metrics()
+    async with (
+        connected(metrics.requested) as client,
+        serving(settings.health_port, heartbeats),
+        showing(settings.metrics_port, metrics),
+    ):
         heartbeats.expect(_LEASE, _LEASE_ALIVE_SECONDS)
         leases = ApiLeases(client, settings.namespace)
         lease = Lease(leases, settings.identity, on_attempt=partial(heartbeats.beat, _LEASE))
@@ -50,9 +55,13 @@ async def run(settings: Settings) -> None:
             return
         _log.info("%s holds the Lease and begins", settings.identity)
         heartbeats.ready = True
-        cluster = ApiServer(client, settings, lambda: datetime.now(UTC), lease.require)
-        await _lead(cluster, client, settings, lease, heartbeats, stop)
+        cluster = ApiServer(client, settings, _now, lease.require)
+        await _lead(cluster, client, settings, lease, heartbeats=heartbeats, metrics=metrics, stop=stop)
         _log.info("%s has ended", settings.identity)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
 
 
 async def _lead(
@@ -60,12 +69,15 @@ async def _lead(
     client: ApiClient,
     settings: Settings,
     lease: Lease,
+    *,
     heartbeats: Heartbeats,
+    metrics: Metrics,
     stop: asyncio.Event,
 ) -> None:
     beginning = asyncio.Lock() if settings.most_down_per_cluster else None
-    queue = Queue(Turns(partial(reconcile, cluster, beginning=beginning)).reconcile)
-    sweep = Sweep(cluster, lambda: datetime.now(UTC), partial(heartbeats.beat, _SWEEP))
+    reconciling = metrics.measured(partial(reconcile, cluster, beginning=beginning, saw=metrics.saw))
+    queue = Queue(Turns(reconciling).reconcile)
+    sweep = Sweep(cluster, _now, partial(heartbeats.beat, _SWEEP), seen=metrics.swept)
     observer = Observer(client, settings.watched_namespaces, heartbeats, queue.add)
     heartbeats.expect(_SWEEP, _SWEEP_ALIVE_SECONDS)
     await lead(

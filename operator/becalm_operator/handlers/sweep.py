@@ -5,7 +5,7 @@ It depends on nothing but the API server: neither on watches nor on the queue.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import NoReturn
 
@@ -13,6 +13,7 @@ from becalm_operator.cluster.port import Cluster
 from becalm_operator.errors import ClusterError, ConflictError
 from becalm_operator.plan.steps import Event
 from becalm_operator.plan.sweep import Release, releases
+from becalm_operator.plan.world import Held
 
 INTERVAL_SECONDS = 60.0
 _RETRY_SECONDS = 5.0
@@ -27,10 +28,14 @@ async def _nothing_more(release: Release) -> None:
     """Do nothing: the run itself tells what became of it."""
 
 
+def _nobody_counts(held: Sequence[Held], now: datetime) -> None:
+    """Do nothing."""
+
+
 class Sweep:
     """Looks through all workloads that carry a record.
 
-    `beat` is called whenever it has, and `released` for each workload that it has started.
+    `beat` is called whenever it has, `released` for each workload that it has started, `seen` with all that is held.
     """
 
     def __init__(
@@ -39,11 +44,13 @@ class Sweep:
         clock: Callable[[], datetime],
         beat: Callable[[], None] = lambda: None,
         released: Callable[[Release], Awaitable[None]] = _nothing_more,
+        seen: Callable[[Sequence[Held], datetime], None] = _nobody_counts,
     ) -> None:
         self._cluster = cluster
         self._clock = clock
         self._beat = beat
         self._released = released
+        self._seen = seen
         self._hurry = False
         self._told: dict[str, float] = {}
         self._room = asyncio.Semaphore(_AT_ONCE)
@@ -61,6 +68,7 @@ class Sweep:
         try:
             async with asyncio.timeout(_LONGEST_SECONDS):
                 seen = await self._cluster.observe_held()
+                self._seen(seen.held, self._clock())
                 found = releases(seen.held, self._clock())
                 # side by side: one that hangs keeps no other one down
                 done = await asyncio.gather(*(self._release(release) for release in found))
