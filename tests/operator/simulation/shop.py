@@ -99,12 +99,12 @@ class Shop:
         for _ in range(5):
             tick(self.state)
 
-    async def snap(self) -> Backup:
+    async def snap(self, dumps: Sequence[str] = ()) -> Backup:
         """Ask for a Backup by snapshots, of claims whose driver can make them and attaches volumes to nodes."""
         for claim in self.state.claims.values():
             claim.driver, claim.storage_class, claim.attaches = CSI_DRIVER, CSI_STORAGE, True
         tick(self.state)
-        return await self.back_up(capture="Snapshot")
+        return await self.back_up(capture="Snapshot", dumps=dumps)
 
     async def restore(self) -> Restore:
         """Ask for a Restore of two claims."""

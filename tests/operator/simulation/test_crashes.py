@@ -52,6 +52,10 @@ async def a_backup_by_snapshots(shop: Shop) -> None:
     await shop.snap()
 
 
+async def a_backup_by_snapshots_with_a_dump(shop: Shop) -> None:
+    await shop.snap(dumps=("orders",))
+
+
 async def a_deleted_upload(shop: Shop) -> None:
     """Delete the Backup while copies are read: the workloads are up by then."""
     await shop.snap()
@@ -107,7 +111,7 @@ SCENARIOS = [
     Scenario("no root", RUN, a_backup_where_root_is_forbidden, {}, Phase.FAILED, stops=0),
     Scenario("a mover that hangs", RUN, a_backup, {"mover": movers.HANGS}, Phase.FAILED, waits=True),
     Scenario("a deleted backup", RUN, a_deleted_backup, {}, Phase.FAILED),
-    Scenario("snapshots", RUN, a_backup_by_snapshots, {}, Phase.SUCCEEDED),
+    Scenario("snapshots, and a dump", RUN, a_backup_by_snapshots_with_a_dump, {}, Phase.SUCCEEDED),
     Scenario("a failing snapshot", RUN, a_backup_by_snapshots, {"snapshot/uploads": STUCK}, Phase.FAILED),
     Scenario(
         "a snapshot that hangs",
