@@ -1,8 +1,8 @@
 """Two operators at once: one stood still at a call, another has taken over, and then the first one's call goes out.
 
 The Lease makes sure that the first does nothing else: it finds at its next look that it has lost it, and ends. What was
-under way nobody can take back: it is guarded by resourceVersions, UIDs and names. A Job for a run that is over is not,
-and who has stood still for so long does not make it: that is `Lease.require`, and tested with it.
+under way nobody can take back: it is guarded by resourceVersions, UIDs and names. A Job or a VolumeSnapshot for a run
+that is over is not, and who has stood still for so long does not make it: that is `Lease.require`, and tested with it.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ from tests.operator.simulation.test_crashes import (
 )
 
 _TO_THE_END = 400
-_MAKES_JOB = "apply ApplyJob"
+_MAKES = ("apply ApplyJob", "apply ApplyHookJob", "apply MakeSnapshot")
 _LATER_TICKS = 120
 """Long enough for the sweep to come by."""
 
@@ -61,7 +61,7 @@ async def late_call(scenario: Scenario, at: int, ticks: int) -> None:
 async def late_calls(scenario: Scenario, ticks: int) -> str:
     harm = []
     for at, call in enumerate(await calls_of(scenario)):
-        if call.startswith(("load", "observe", "announce")) or (ticks == _TO_THE_END and call == _MAKES_JOB):
+        if call.startswith(("load", "observe", "announce")) or (ticks == _TO_THE_END and call in _MAKES):
             continue
         try:
             await late_call(scenario, at, ticks)
