@@ -53,8 +53,8 @@ class Postgres:
         psql = ["psql", "-h", "127.0.0.1", "-U", "postgres", "-v", "ON_ERROR_STOP=1", "-At"]
         return self.kubectl("exec", "-i", f"deploy/{NAME}", "--", *psql, stdin=text)
 
-    def dump(self, name: str, *, password_secret: str = NAME) -> Document:
-        """Return a dump of all of it, as a Backup names it."""
+    def dump(self, name: str, *, password_secret: str = NAME, **more: object) -> Document:
+        """Return a dump of all of it, as a Backup names it; `more` is about its container."""
         reference = {"name": password_secret, "key": "password"}
         environment = [
             {"name": "PGHOST", "value": self.address},
@@ -65,6 +65,7 @@ class Postgres:
             "imagePullPolicy": "Never",
             "command": ["pg_dump", "--username=postgres", "postgres"],
             "env": environment,
+            **more,
         }
         return {"name": name, "filename": "all.sql", "container": container}
 

@@ -85,8 +85,17 @@ def test_a_dump_that_fails_fails_the_run_and_stops_nothing(shop: Shop, postgres:
     assert not any(text in str(status) for text in ("nonsense", PASSWORD))
 
 
-def test_dumps_alone_need_no_workloads(shop: Shop, postgres: Postgres) -> None:
-    shop.kubectl.apply(backup("alone", (), dumps=[postgres.dump("pg")]))
+def test_dumps_alone_need_no_workloads_and_no_root(shop: Shop, postgres: Postgres) -> None:
+    enforced = "pod-security.kubernetes.io/enforce=restricted"
+    shop.kubectl("label", "namespace", shop.kubectl.namespace, enforced)
+    user = {
+        "runAsUser": 999,
+        "runAsNonRoot": True,
+        "allowPrivilegeEscalation": False,
+        "capabilities": {"drop": ["ALL"]},
+    }
+
+    shop.kubectl.apply(backup("alone", (), dumps=[postgres.dump("pg", securityContext=user)]))
     status = shop.await_end("backup", "alone")
 
     assert status["phase"] == "Succeeded", status
