@@ -100,7 +100,9 @@ class Play:
             list(pool.map(lambda lane: lane.begin(name, fault, self._head_start(lanes, lane, phase)), lanes))
         targets = [lane.target(name, phase) for lane in lanes]
         seen = [self.watch.run(lane.namespace, name) for lane in lanes]
-        stood = [one.phase if one and not isinstance(fault, Nothing) else phase for one in seen]
+        stood: list[Phase | None] = [
+            one.phase if one and not isinstance(fault, Nothing) else phase for one in seen
+        ]
         scene = Scene(self.lab, self.watch, targets, phase)
         try:
             struck = fault.strike(scene)
