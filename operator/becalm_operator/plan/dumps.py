@@ -1,5 +1,6 @@
 """Taking dumps, before anything stops: one that fails does so while all is still up."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 
@@ -35,28 +36,30 @@ def taking(
     """
     wanted = {dump.name: dump for dump in backup.spec.dumps}
     jobs = {state.name: world.jobs.get(_job_name(owner, state.name)) for state in status.dumps}
-    dumps = list[DumpStatus]()
     for state in status.dumps:
         job = jobs[state.name]
-        if job is not None and not state.tree:
-            failure = _failure(wanted[state.name], job, backup.spec.guards, world)
-            if failure:
-                return status, _failed(status, state, failure, owner, world)
-            state = _taken(state, job)  # noqa: PLW2901
-        dumps.append(state)
-    status = changed(status, dumps=tuple(dumps))
-    if all(state.tree for state in dumps):
-        return status, None
+        failure = _failure(wanted[state.name], job, backup.spec.guards, world) if job else None
+        if failure and not state.tree:
+            return status, _failed(status, state, failure, owner, world)
+    status = changed(status, dumps=tuple(_taken(state, jobs[state.name]) for state in status.dumps))
+    missing = [wanted[state.name] for state in status.dumps if not state.tree]
+    return status, _waiting(status, owner, world, missing, jobs) if missing else None
+
+
+def _waiting(
+    status: BackupStatus, owner: Owner, world: World, missing: list[Dump], jobs: Mapping[str, JobState | None]
+) -> Plan[BackupStatus]:
+    """Wait for the dumps that are missing, and begin those that have no Job yet."""
     if gone := run.without_repository(status, world):
-        return status, replace(gone, actions=_removals(owner, status, world))
+        return replace(gone, actions=_removals(owner, status, world))
     assert world.repository is not None
-    missing = [wanted[state.name] for state in dumps if not state.tree and jobs[state.name] is None]
     repository = world.repository.spec
-    made = [ApplyJob(dump_job(owner, repository, world.image, dump=dump)) for dump in missing]
-    return status, Plan(changed(status, message=_progress(status, jobs)), made, again_seconds=WAITING)
+    begun = [dump_job(owner, repository, world.image, dump=one) for one in missing if jobs[one.name] is None]
+    told = changed(status, message=_progress(status, jobs))
+    return Plan(told, [ApplyJob(job) for job in begun], again_seconds=WAITING)
 
 
-def _progress(status: BackupStatus, jobs: dict[str, JobState | None]) -> str:
+def _progress(status: BackupStatus, jobs: Mapping[str, JobState | None]) -> str:
     done = sum(bool(state.tree) for state in status.dumps)
     stuck = next((job.stuck for job in jobs.values() if job is not None and job.stuck), "")
     return stuck or f"taking {len(status.dumps)} dumps, {done} are done"
@@ -118,11 +121,12 @@ def _doubt(job: JobState, guards: Guards) -> Failure | None:
     return None
 
 
-def _taken(state: DumpStatus, job: JobState) -> DumpStatus:
+def _taken(state: DumpStatus, job: JobState | None) -> DumpStatus:
     """Return a dump with what its Job reports, once that is over."""
-    report = report_of(job, CaptureReport) if job.succeeded and not job.active else None
-    if report is None:
+    if state.tree or job is None or not job.succeeded or job.active:
         return state
+    report = report_of(job, CaptureReport)
+    assert report is not None
     return state.model_copy(
         update={
             "tree": report.tree,
