@@ -108,6 +108,12 @@ class Hooks:
     async def _run(self, namespace: str, place: Place, command: RunCommand) -> None:
         try:
             self._known[place] = await run_command(self._client, namespace, command)
+        except Exception as error:  # noqa: BLE001  a command whose end is never told would hold up its run
+            # not the error itself: the client puts addresses into it, and so the command
+            _log.error("hook %s in %s/%s: %s", command.part, namespace, command.pod, type(error).__name__)
+            self._known[place] = HookState(
+                ended=True, error=f"a fault of becalm itself: {type(error).__name__}"
+            )
         finally:
             self._commands.pop(place, None)
 

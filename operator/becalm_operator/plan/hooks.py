@@ -34,6 +34,8 @@ from becalm_operator.plan.steps import Action, ApplyHookJob, DeleteJob, EndComma
 from becalm_operator.plan.world import HookState, JobState, Pod, World
 
 _MOST_MESSAGE_CHARS = 512
+_SPARE_SECONDS = 60
+"""How long after its timeout a command is still waited for: its own time ends it, counted from when it began."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,7 +285,24 @@ def _looked_at(
     refused = world.hooks.known.get(hook.part)
     if refused is not None and refused.error:
         return _ended(status, world.now, Outcome.FAILED, refused.error), ()
-    return status, (ApplyHookJob(hook.part, _job(hook, owner, world)),)
+    if _is_late(hook, status, world.now):
+        late = f"its Job could not be made within {hook.spec.timeout}"
+        return _ended(status, world.now, Outcome.TIMED_OUT, late), ()
+    return _made(hook, status, owner, world)
+
+
+def _made(
+    hook: Hook, status: HookStatus, owner: Owner, world: World
+) -> tuple[HookStatus, tuple[Action, ...]]:
+    try:
+        job = _job(hook, owner, world)
+    except ValueError as error:  # another version has let it pass; what is down must be started all the same
+        return _ended(status, world.now, Outcome.FAILED, f"job.template: {error}"), ()
+    return status, (ApplyHookJob(hook.part, job),)
+
+
+def _is_late(hook: Hook, status: HookStatus, now: datetime, spare_seconds: int = 0) -> bool:
+    return (now - status.started_at).total_seconds() > hook.timeout_seconds + spare_seconds
 
 
 def _command(
@@ -298,6 +317,9 @@ def _command(
             hook.part, status.pod, command.container, command.command, float(hook.timeout_seconds)
         )
         return status, (run,)
+    if not known.ended and _is_late(hook, status, world.now, _SPARE_SECONDS):
+        lost = f"the end of the command in pod {status.pod} was never told"
+        return _ended(status, world.now, Outcome.UNKNOWN, lost), (EndCommand(hook.part),)
     return (_of_command(hook, status, known, world.now) if known.ended else status), ()
 
 
@@ -324,8 +346,7 @@ def _of_job(
     """Return how a hook's Job stands. Its pod has to be gone: it may write to a volume."""
     if job.finished and not job.active:
         return _of_ended_job(status, job, world.now), ()
-    assert status.started_at is not None
-    if (world.now - status.started_at).total_seconds() <= hook.timeout_seconds:
+    if not _is_late(hook, status, world.now):
         return status, ()
     stuck = f": {job.stuck}" if job.stuck else ""
     late = f"Job {job.name} did not end within {hook.spec.timeout}{stuck}"

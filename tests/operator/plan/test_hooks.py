@@ -219,6 +219,38 @@ def test_a_job_that_the_api_server_refuses_has_failed() -> None:
     assert (plan.status.hooks[0].outcome, plan.status.hooks[0].message) == (Outcome.FAILED, refused.error)
 
 
+def test_a_job_that_cannot_be_made_holds_up_nobody() -> None:
+    plan = decide(hooked(before=[a_job_hook()], hooks=(begun("own"),)), here(now=later(seconds=61)))
+
+    assert (plan.status.hooks[0].outcome, plan.actions) == (Outcome.TIMED_OUT, [])
+
+
+def test_a_command_whose_end_is_never_told_holds_up_nobody() -> None:
+    silent, run = {"before.lock": HookState()}, hooked(before=[a_lock()], hooks=(begun(),))
+
+    assert decide(run, here(known=silent, now=later(seconds=119))).status.hooks[0].outcome is None
+    plan = decide(run, here(known=silent, now=later(seconds=121)))
+    assert (plan.status.hooks[0].outcome, plan.actions) == (Outcome.UNKNOWN, [EndCommand("before.lock")])
+
+
+def test_a_template_that_another_version_let_pass_keeps_nothing_down() -> None:
+    states = (stopped()[0], stopped(started_at=NOW)[1])
+    bad = {"template": {"spec": {"containers": [{"name": "x", "imagee": "y"}]}}}
+    workloads = [
+        {"kind": "Deployment", "name": "web"},
+        {"kind": "StatefulSet", "name": "db", "hooks": {"after": [a_job_hook(job=bad)]}},
+    ]
+    going = (begun("own", When.AFTER, workload="statefulset/db"),)
+    run = hooked(
+        Phase.RESUMING, more={"workloads": workloads}, workloads=states, volumes=volumes(), hooks=going
+    )
+
+    plan = decide(run, here(held_web(), db(), jobs=all_captured()))
+
+    assert kinds(plan) == ["ScaleUp"]
+    assert plan.status.hooks[0].outcome is Outcome.FAILED
+
+
 # --- where
 
 
