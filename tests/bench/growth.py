@@ -1,4 +1,7 @@
-"""How time and memory grow with the size of a backup, and with that of the index."""
+"""How processor time and memory grow with the size of a backup, and with that of the index.
+
+Processor time, not the clock: one run each has to do, and other work on the machine would show in it.
+"""
 
 import os
 import random
@@ -89,7 +92,9 @@ def _point(
     cost = measure.run(command, environment, cwd=scratch)
     place.emptied()
     peak = cost.peak_bytes / _MIB
-    print(f"  {size:>10,} {work:20} {program.name:7} {cost.wall_seconds:6.2f} s {peak:6.0f} MiB", flush=True)
+    print(
+        f"  {size:>10,} {work:20} {program.name:7} {cost.cpu_seconds:6.2f} cpu-s {peak:6.0f} MiB", flush=True
+    )
     return Point(work, size, program.name, cost)
 
 
@@ -129,12 +134,13 @@ def section(points: Sequence[Point], names: Sequence[str]) -> str:
     """Return the part of docs/benchmarks.md about growth."""
     if not points:
         return ""
-    head = [*(f"{name} s" for name in names), *(f"{name} MiB" for name in names)]
+    head = [*(f"{name} cpu-s" for name in names), *(f"{name} MiB" for name in names)]
     lines = [
         "## How it grows",
         "",
         "A first backup of ever more random data (in files of 1 GiB), and of ever more files of 0.1 to 2 KB; and a",
-        "backup of one file into a repository whose index lists ever more blobs. One run each.",
+        "backup of one file into a repository whose index lists ever more blobs. One run each; seconds are those of",
+        "processor time, of all processes of a program together, key derivation included.",
         "",
         "![Time and memory against size](benchmarks.svg)",
         "",
@@ -143,7 +149,7 @@ def section(points: Sequence[Point], names: Sequence[str]) -> str:
     ]
     for work, size in dict.fromkeys((point.work, point.size) for point in points):
         costs = {point.tool: point.cost for point in points if (point.work, point.size) == (work, size)}
-        seconds = " | ".join(f"{costs[name].wall_seconds:.2f}" for name in names)
+        seconds = " | ".join(f"{costs[name].cpu_seconds:.2f}" for name in names)
         memory = " | ".join(f"{costs[name].peak_bytes / _MIB:.0f}" for name in names)
         lines.append(f"| {work} | {size:,} | {seconds} | {memory} |")
     return "\n".join(lines)
@@ -156,11 +162,11 @@ def draw(points: Sequence[Point], names: Sequence[str], folder: Path) -> None:
         return
     figure = Figure(figsize=(4 * len(works), 6), layout="constrained")
     for column, work in enumerate(works):
-        for row, label in enumerate(("seconds", "MiB at the peak")):
+        for row, label in enumerate(("processor seconds", "MiB at the peak")):
             axes = figure.add_subplot(2, len(works), row * len(works) + column + 1)
             for name in names:
                 mine = [point for point in points if point.work == work and point.tool == name]
-                values = [p.cost.wall_seconds if row == 0 else p.cost.peak_bytes / _MIB for p in mine]
+                values = [p.cost.cpu_seconds if row == 0 else p.cost.peak_bytes / _MIB for p in mine]
                 axes.loglog([point.size for point in mine], values, marker="o", label=name)
             axes.set_xlabel(work)
             axes.set_ylabel(label)
