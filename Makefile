@@ -10,7 +10,7 @@ RUN := $(UV) run --no-sync
 SYNCED := .venv/.synced
 PARALLEL := -n $(shell nproc) --dist loadscope
 
-.PHONY: help setup toolchain lint format unit fuzz compat chart e2e faults soak coverage test demo demo-down bench generate \
+.PHONY: help setup toolchain lint format unit fuzz compat chart e2e faults soak coverage test demo demo-down bench bench-downtime generate \
         cluster-up cluster-down cluster-status image clean
 
 help: ## list the targets
@@ -78,6 +78,9 @@ demo-down: toolchain ## remove what `make demo` made
 
 bench: toolchain ## measure the engine side by side with its peers
 	$(RUN) python -m tests.bench --growth
+
+bench-downtime: toolchain ## measure how long a workload is down for a backup, on a real cluster (as root)
+	$(RUN) python -m e2e.bench_downtime
 
 generate: setup ## CRDs, chart parts and reference docs from the models
 	$(RUN) python -m becalm_operator.crdgen

@@ -102,7 +102,7 @@ seccompProfile: {type: RuntimeDefault}
   verbs: [list, watch, create, delete]
 - apiGroups: [""]
   resources: [pods]
-  verbs: [list, watch]
+  verbs: [list, watch, patch]
 - apiGroups: [""]
   resources: [persistentvolumeclaims, events]
   verbs: [list]

@@ -85,6 +85,14 @@ class Quiesce(Model):
     end, or stop nothing and fail."""
 
 
+class BackupQuiesce(Quiesce):
+    """How workloads are brought to a standstill for a backup."""
+
+    pre_copy: bool = True
+    """Read and upload the volumes once while the workloads still run, and what has changed since when they are down.
+    What lies on a file system whose times cannot be trusted is read when they are down alone."""
+
+
 class Guards(Model):
     """When a backup that could be read is still not believed."""
 
@@ -135,7 +143,7 @@ class BackupSpec(Model):
         tuple[Annotated[str, Field(pattern=r"^[^,]+$", max_length=128)], ...], Field(max_length=16)
     ] = ()
     """Tags of the snapshots."""
-    quiesce: Quiesce = Quiesce()
+    quiesce: BackupQuiesce = BackupQuiesce()
     """How to stop."""
     dumps: Dumps = ()
     """What applications write out by themselves, before anything stops."""
@@ -187,6 +195,10 @@ class VolumeStatus(Model):
     """The node that its mover must run on, if any."""
     identity: Identity | None = None
     """As whom its mover reads it; absent if that is not the workload's user."""
+    pre_copied: bool = False
+    """Whether it was read once while the workloads still ran."""
+    not_pre_copied: Annotated[str, Field(max_length=1024)] = ""
+    """Why it was not, though that was wanted."""
     tree: str = ""
     """What was captured."""
     snapshot_id: Annotated[str, Field(alias="snapshotID")] = ""

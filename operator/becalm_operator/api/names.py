@@ -11,6 +11,8 @@ RELEASED_ANNOTATION = "becalm.dev/released-by-watchdog"
 SCHEDULED_ANNOTATION = "becalm.dev/scheduled-at"
 """On a Backup that a schedule has made: the time of the cron expression that it is for."""
 COMMIT_ANNOTATION = "becalm.dev/commit-plan"
+GATE_ANNOTATION = "becalm.dev/gate"
+"""On a mover's pod: what the file of its gate holds."""
 PROBE_ANNOTATION = "becalm.dev/probe-requested-at"
 """On a BackupRepository: whenever its value changes, the repository is opened again at once."""
 

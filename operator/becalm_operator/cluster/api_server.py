@@ -16,6 +16,7 @@ from becalm_operator.api.schedule import BackupSchedule
 from becalm_operator.cluster import views, workload_views
 from becalm_operator.cluster.announcements import Announcements, workload_reference
 from becalm_operator.cluster.documents import Documents
+from becalm_operator.cluster.gates import Gates
 from becalm_operator.cluster.hooks import Hooks
 from becalm_operator.cluster.jobs import Jobs
 from becalm_operator.cluster.objects import Objects
@@ -39,6 +40,7 @@ from becalm_operator.plan.steps import (
     Event,
     MakeBackup,
     MakeSnapshot,
+    OpenGate,
     RequestProbe,
     RunCommand,
     ScaleDown,
@@ -74,6 +76,7 @@ class ApiServer:
         self._workloads = Workloads(client, settings.extra_kinds)
         self._jobs = Jobs(client)
         self._snapshots = VolumeSnapshots(client, Documents(client))
+        self._gates = Gates(client)
         self._hooks = Hooks(client, settings, self._jobs)
         self._announcements = Announcements(client, settings.identity)
         self._image = Image(settings.image, settings.pull_policy)
@@ -240,10 +243,10 @@ class ApiServer:
                 await self._jobs.delete(namespace, name)
             case MakeSnapshot() | DeleteSnapshot():
                 await self._snapshots.apply(namespace, action)
-            case ScaleDown():
-                await self._workloads.stop(namespace, action)
-            case ScaleUp():
-                await self._workloads.start(namespace, action)
+            case OpenGate(pod=pod):
+                await self._gates.open(namespace, pod)
+            case ScaleDown() | ScaleUp():
+                await self._scale(namespace, action)
             case MakeBackup():
                 await self._objects.make(Backup, namespace, _backup_document(owner, action))
             case DeleteBackup(name=name):
@@ -252,6 +255,12 @@ class ApiServer:
                 await self._request_probe(namespace, name)
             case RunCommand() | EndCommand() | ApplyHookJob():
                 await self._hooks.apply(namespace, owner.metadata.uid, action)
+
+    async def _scale(self, namespace: str, action: ScaleDown | ScaleUp) -> None:
+        if isinstance(action, ScaleDown):
+            await self._workloads.stop(namespace, action)
+        else:
+            await self._workloads.start(namespace, action)
 
     async def _request_probe(self, namespace: str, name: str) -> None:
         asked = {names.PROBE_ANNOTATION: time_text(self._clock())}

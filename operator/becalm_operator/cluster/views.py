@@ -32,7 +32,8 @@ _STUCK = (
 )
 _NOT_STARTED = ("StartError", "ContainerCannotRun")
 _ENFORCED = "pod-security.kubernetes.io/enforce"
-_ONE_NODE = ("ReadWriteOnce", "ReadWriteOncePod")
+_ONE_POD = "ReadWriteOncePod"
+_ONE_NODE = ("ReadWriteOnce", _ONE_POD)
 
 
 def mounted(pod: V1PodSpec | None) -> tuple[str, ...]:
@@ -130,6 +131,7 @@ def claim_view(claim: V1PersistentVolumeClaim) -> Claim:
         access_modes=tuple(modes),
         size_bytes=_capacity(claim),
         block=spec.volume_mode == "Block",
+        one_pod=bool(modes) and all(mode == _ONE_POD for mode in modes),
     )
 
 
@@ -167,6 +169,11 @@ def job_view(job: V1Job, pods: Iterable[V1Pod], hints: Mapping[str, str]) -> Job
         dump_exit_code=dumped.exit_code if dumped else None,
         dump_ended_at=dumped.finished_at if dumped else None,
         dump_reason=_reason(dumped) if dumped else "",
+        pod=(metadata_of(newest.metadata).name or "") if newest else "",
+        ready=newest is not None and _is_ready(newest),
+        gate=(metadata_of(newest.metadata).annotations or {}).get(names.GATE_ANNOTATION, "")
+        if newest
+        else "",
     )
 
 

@@ -1,5 +1,6 @@
 """The Jobs of a run: each runs one command of the engine, once, and leaves its report as termination message."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -7,8 +8,6 @@ from typing import Any
 from kubernetes.aio.client import (
     V1Affinity,
     V1Container,
-    V1DownwardAPIVolumeFile,
-    V1DownwardAPIVolumeSource,
     V1EmptyDirVolumeSource,
     V1EnvVar,
     V1Job,
@@ -17,12 +16,12 @@ from kubernetes.aio.client import (
     V1NodeSelector,
     V1NodeSelectorRequirement,
     V1NodeSelectorTerm,
-    V1ObjectFieldSelector,
     V1ObjectMeta,
     V1OwnerReference,
     V1PersistentVolumeClaimVolumeSource,
     V1PodSpec,
     V1PodTemplateSpec,
+    V1Probe,
     V1ResourceRequirements,
     V1Toleration,
     V1Volume,
@@ -38,6 +37,7 @@ from becalm_operator.api.restore import RestoreSpec, TargetStatus
 from becalm_operator.api.schedule import Retention
 from becalm_operator.api.snapshots import VolumeSnapshotStatus
 from becalm_operator.manifests.access import literal, repository_access
+from becalm_operator.manifests.gate import CLOSED, Gate, annotation_file
 from becalm_operator.manifests.identity import container_context, pod_context
 from becalm_operator.manifests.names import job_name
 from becalm_operator.manifests.snapshots import clone_volume, volume_snapshot
@@ -90,6 +90,7 @@ class _Task:
     identity: Identity | None = None
     deadline_seconds: int | None = None
     annotations: Mapping[str, str] = field(default_factory=dict)
+    probe: V1Probe | None = None
 
 
 def access_job(owner: Owner, repository: BackupRepositorySpec, image: Image, *, part: str = "") -> V1Job:
@@ -114,17 +115,32 @@ def mover_job(
     node: str,
     identity: Identity | None = None,
     snapshot: VolumeSnapshotStatus | None = None,
+    gate: Gate | None = None,
 ) -> V1Job:
-    """Read one claim, or its `snapshot`, and upload it, without publishing a snapshot of the repository."""
+    """Read one claim, or its `snapshot`, and upload it, without publishing a snapshot of the repository.
+
+    It waits for its `gate`, if it has one.
+    """
     arguments = ["backup", "--capture", f"--host={owner.namespace}"]
     arguments += [f"--exclude={pattern}" for pattern in backup.paths.exclude]
     arguments += ["--exclude-caches"] if backup.paths.exclude_caches else []
+    arguments += gate.arguments if gate else []
     arguments.append(data_path(claim))
     volumes, mounts = _claim(claim, read_only=True)
     if snapshot is not None:
         volumes = (clone_volume("data", snapshot),)
     task = _Task(MOVER, tuple(arguments), claim, volumes, mounts, _READS, node, identity)
-    return _job(owner, repository, image, task)
+    return _job(owner, repository, image, _behind(gate, task) if gate else task)
+
+
+def _behind(gate: Gate, task: _Task) -> _Task:
+    return dataclasses.replace(
+        task,
+        volumes=(*task.volumes, gate.volume),
+        mounts=(*task.mounts, gate.mount),
+        annotations={names.GATE_ANNOTATION: CLOSED},
+        probe=gate.probe,
+    )
 
 
 def stream_job(
@@ -156,16 +172,7 @@ def commit_job(
     owner: Owner, repository: BackupRepositorySpec, image: Image, *, plan: CommitPlan, attempt: int = 1
 ) -> V1Job:
     """Publish the trees of all claims as snapshots."""
-    source = V1DownwardAPIVolumeSource(
-        items=[
-            V1DownwardAPIVolumeFile(
-                path="plan.json",
-                field_ref=V1ObjectFieldSelector(
-                    field_path=f"metadata.annotations['{names.COMMIT_ANNOTATION}']"
-                ),
-            )
-        ]
-    )
+    source = annotation_file("plan.json", names.COMMIT_ANNOTATION)
     task = _Task(
         COMMIT,
         ("commit", f"--plan={_PLAN_FOLDER}/plan.json"),
@@ -306,6 +313,7 @@ def _pod(repository: BackupRepositorySpec, image: Image, task: _Task) -> V1PodSp
         image_pull_policy=image.pull_policy,
         command=["becalm", *(literal(argument) for argument in (*task.arguments, *access.flags))],
         env=list(environment),
+        readiness_probe=task.probe,
         volume_mounts=[*access.mounts, *task.mounts, V1VolumeMount(name="tmp", mount_path="/tmp")],  # noqa: S108
         termination_message_path=TERMINATION_LOG,
         termination_message_policy="File",

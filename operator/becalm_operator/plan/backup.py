@@ -17,12 +17,13 @@ from becalm_operator.api.backup import Backup, BackupStatus, Phase, VolumeStatus
 from becalm_operator.api.conditions import Reason
 from becalm_operator.api.record import Holder
 from becalm_operator.manifests import jobs
-from becalm_operator.manifests.jobs import COMMIT, MOVER, Owner
+from becalm_operator.manifests.jobs import COMMIT, Owner
 from becalm_operator.manifests.names import job_name
 from becalm_operator.plan import (
     access,
     downtime,
     dumps,
+    gate,
     guards,
     hooked,
     hooks,
@@ -62,7 +63,9 @@ def decide(backup: Backup, world: World) -> BackupPlan:
         phase=lambda: _PHASES[status.phase](backup, status, this, owner, world),
     )
     if snapshots.is_wished(backup.spec):
-        plan = snapshots.cleared(plan, world, _movers(owner, plan.status, world))
+        plan = snapshots.cleared(plan, world, gate.movers(owner, plan.status, world))
+    else:
+        plan = gate.without_movers(plan, backup.status, owner, world)
     return run.completed(
         plan, backup.status, owner, backup.metadata, backup.spec.repository_ref.name, world.now
     )
@@ -115,7 +118,7 @@ def _planned_volumes(
 ) -> tuple[VolumeStatus, ...]:
     if snapshots.is_wished(backup.spec):
         return snapshots.planned(world, backup.spec, owner, claims)
-    return tuple(VolumeStatus(claim=claim, node=preflight.node_of(world, claim)) for claim in claims)
+    return tuple(gate.planned(world, claim, preflight.node_of(world, claim)) for claim in claims)
 
 
 def _preparing(backup: Backup, status: BackupStatus, this: Run, owner: Owner, world: World) -> BackupPlan:
@@ -123,16 +126,18 @@ def _preparing(backup: Backup, status: BackupStatus, this: Run, owner: Owner, wo
     status, waiting = dumps.taking(backup, status, owner, world)
     if waiting:
         return waiting
-    return Plan(entered(status, Phase.QUIESCING, world.now, "stopping workloads"), again_seconds=SOON)
+    return gate.preparing(backup, status, owner, world)
 
 
 def _quiescing(backup: Backup, status: BackupStatus, this: Run, owner: Owner, world: World) -> BackupPlan:
-    return hooked.before_stop(backup, status, owner, world, run.stopping(status, this, world))
+    plan = gate.fallen(status, owner, world) or run.stopping(status, this, world)
+    return hooked.before_stop(backup, status, owner, world, plan)
 
 
 def _draining(backup: Backup, status: BackupStatus, this: Run, owner: Owner, world: World) -> BackupPlan:
     if not snapshots.is_wished(backup.spec):
-        return run.draining(status, this, world, _claims(status), Phase.CAPTURING, "reading volumes")
+        plan = run.draining(status, this, world, _claims(status), Phase.CAPTURING, "reading volumes")
+        return gate.fallen(status, owner, world) or plan
     plan = run.draining(status, this, world, _claims(status), Phase.CAPTURING, "making snapshots")
     return snapshots.detached(plan, status, this, world)
 
@@ -156,11 +161,11 @@ def _reading(
 ) -> BackupPlan:
     """Have all volumes read, or the copies that snapshots make of them."""
     assert world.repository is not None
-    actions: list[Action] = []
+    actions = gate.openings(gate.movers(owner, status, world))
     volumes: list[VolumeStatus] = []
     running = 0
     for volume in status.volumes:
-        job = world.jobs.get(_mover_name(owner, volume.claim))
+        job = world.jobs.get(gate.mover_name(owner, volume.claim))
         if job is None:
             made = jobs.mover_job(
                 owner,
@@ -175,18 +180,13 @@ def _reading(
             actions.append(ApplyJob(made))
         failure = _capture_failure(backup, volume, job, world) if job else snapshots.lost(volume, world)
         if failure:
-            at_fault = changed_volume(volume, error=failure.message)
-            volumes = [at_fault if v.claim == volume.claim else v for v in status.volumes]
-            reason = Failure(failure.reason, f"claim {volume.claim}: {failure.message}")
-            return Plan(
-                failing(changed(status, volumes=tuple(volumes)), reason, world.now), again_seconds=SOON
-            )
+            return gate.failed_volume(status, volume.claim, failure, world)
         running += job is None or not job.succeeded or job.active
         volumes.append(_captured(backup, volume, job, world))
     size = sum(volume.bytes_processed for volume in volumes)
     status = changed(status, volumes=tuple(volumes), size_bytes=size, size=quantities.size_text(size))
     if running:
-        stuck = next((job.stuck for job in _movers(owner, status, world) if job.stuck), "")
+        stuck = next((job.stuck for job in gate.movers(owner, status, world) if job.stuck), "")
         message = stuck or f"reading {len(volumes)} volumes, {len(volumes) - running} are done"
         # an upload may take hours, and the watches tell of its Jobs
         pace = WATCHING if status.phase is Phase.CAPTURING else WAITING
@@ -220,6 +220,8 @@ def _captured(backup: Backup, volume: VolumeStatus, job: JobState | None, world:
     return changed_volume(
         volume,
         tree=report.tree,
+        pre_copied=report.pre_copied,
+        not_pre_copied=(report.not_pre_copied or volume.not_pre_copied)[:1024],
         files_new=report.files_new,
         files_changed=report.files_changed,
         files_unmodified=report.files_unmodified,
@@ -242,7 +244,7 @@ def _resuming(backup: Backup, status: BackupStatus, this: Run, owner: Owner, wor
             return Plan(
                 changed(status, reason=tainted.reason.value, message=tainted.message), again_seconds=SOON
             )
-    plan = run.resuming(status, this, world, _movers(owner, status, world))
+    plan = run.resuming(status, this, world, gate.movers(owner, status, world))
     plan = hooked.after_start(backup, status, owner, world, plan)
     if plan:
         return plan
@@ -319,15 +321,6 @@ def _removal(job: JobState) -> tuple[Action, ...]:
 
 def _claims(status: BackupStatus) -> frozenset[str]:
     return frozenset(volume.claim for volume in status.volumes)
-
-
-def _mover_name(owner: Owner, claim: str) -> str:
-    return job_name(owner.name, owner.uid, MOVER, claim)
-
-
-def _movers(owner: Owner, status: BackupStatus, world: World) -> list[JobState]:
-    found = (world.jobs.get(_mover_name(owner, volume.claim)) for volume in status.volumes)
-    return [job for job in found if job is not None]
 
 
 _PHASES = {

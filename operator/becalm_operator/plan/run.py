@@ -1,7 +1,7 @@
 """The part of the phase machine that Backup and Restore share: how a run moves, fails and ends."""
 
 from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from becalm_operator.api.backup import Phase, RunStatus, WorkloadReference, WorkloadStatus
@@ -45,6 +45,8 @@ _MOST_CHARS = 4096
 SOON = 0.2
 WATCHING = 0.5
 WAITING = 15.0
+_EAGER = timedelta(seconds=30)
+"""How long the end of pods, which no watch tells of, is looked for more often: most take no longer."""
 
 
 def changed(status: S, **fields: Any) -> S:
@@ -211,7 +213,9 @@ def draining(status: S, run: Run, world: World, claims: frozenset[str], then: Ph
     if world.now - status.phase_time > parse_duration(timeout):
         failure = Failure(Reason.DRAIN_TIMEOUT, f"{left} did not end within drainTimeout ({timeout})")
         return Plan(failing(status, failure, world.now), again_seconds=SOON)
-    return Plan(changed(status, message=f"waiting for the end of {left}"), again_seconds=WATCHING)
+    eager = world.now - status.phase_time < _EAGER
+    message = f"waiting for the end of {left}"
+    return Plan(changed(status, message=message), again_seconds=SOON if eager else WATCHING)
 
 
 def resuming(status: S, run: Run, world: World, movers: Sequence[JobState]) -> Plan[S] | None:

@@ -43,6 +43,13 @@ class DeleteSnapshot:
 
 
 @dataclass(frozen=True, slots=True)
+class OpenGate:
+    """Let a mover read: the volumes stand still. A pod that is gone needs no gate."""
+
+    pod: str
+
+
+@dataclass(frozen=True, slots=True)
 class ScaleDown:
     """Bring a workload to a standstill and write the record, in one update that fails if the workload has changed."""
 
@@ -120,6 +127,7 @@ Action = (
     | DeleteJob
     | MakeSnapshot
     | DeleteSnapshot
+    | OpenGate
     | ScaleDown
     | ScaleUp
     | MakeBackup

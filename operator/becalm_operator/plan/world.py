@@ -82,11 +82,13 @@ class Claim:
     """How large the volume is, or is to be."""
     block: bool = False
     """It is a device, and no file system."""
+    one_pod: bool = False
+    """Only one pod can mount it at a time."""
 
 
 @dataclass(frozen=True, slots=True)
 class JobState:
-    """A Job of ours and its pod. `stuck` says why the pod cannot start."""
+    """A Job of ours and its pod. `stuck` says why the pod cannot start, `gate` what its gate's file is to hold."""
 
     name: str
     created: datetime
@@ -102,6 +104,10 @@ class JobState:
     dump_ended_at: datetime | None = None
     dump_reason: str = ""
     """Why that container has ended, where it was not its program that did it: it could not start, or was killed."""
+    pod: str = ""
+    ready: bool = False
+    """The pod says that it has prepared all; one without a gate says so at once."""
+    gate: str = ""
 
     @property
     def finished(self) -> bool:

@@ -3,6 +3,7 @@
 from becalm_operator.plan.steps import (
     ApplyJob,
     DeleteJob,
+    OpenGate,
 )
 from tests.operator.cluster.lab import REPORT, Ending, Scene, a_repository, name_of
 
@@ -110,6 +111,26 @@ class JobsContract:
             return None if has_job else True
 
         await scene.lab.until("the Job is gone", gone)
+
+    async def test_a_gate_is_opened_once_and_for_all(self, scene: Scene) -> None:
+        backup = await scene.backup()
+        job = scene.lab.job(backup, "one", Ending.NEVER)
+        await scene.cluster.apply(backup, ApplyJob(job))
+        waiting = await scene.job(backup, name_of(job), "ready", lambda state: state.ready)
+        assert waiting.gate == ""
+
+        for _ in range(2):
+            await scene.cluster.apply(backup, OpenGate(waiting.pod))
+
+            opened = (await scene.world(backup)).jobs[name_of(job)]
+            assert (opened.gate, opened.pod) == ("open", waiting.pod)
+
+    async def test_opening_the_gate_of_a_pod_that_is_gone_is_harmless(self, scene: Scene) -> None:
+        backup = await scene.backup()
+
+        await scene.cluster.apply(backup, OpenGate("missing"))
+
+        assert (await scene.world(backup)).jobs == {}
 
     async def test_deleting_a_job_that_is_gone_is_harmless(self, scene: Scene) -> None:
         backup = await scene.backup()

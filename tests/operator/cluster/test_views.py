@@ -264,10 +264,17 @@ def test_the_end_of_a_pod_is_that_of_our_container_or_else_of_its_first(names: l
 
 
 @pytest.mark.parametrize(
-    ("modes", "node_bound"),
-    [(["ReadWriteOnce"], True), (["ReadWriteOncePod"], True), (["ReadWriteMany"], False)],
+    ("modes", "node_bound", "one_pod"),
+    [
+        (["ReadWriteOnce"], True, False),
+        (["ReadWriteOncePod"], True, True),
+        (["ReadWriteMany"], False, False),
+        (["ReadWriteOnce", "ReadWriteMany"], False, False),
+    ],
 )
-def test_a_claim_says_whether_one_node_alone_can_mount_it(modes: list[str], node_bound: bool) -> None:
+def test_a_claim_says_whether_one_node_or_one_pod_alone_can_mount_it(
+    modes: list[str], node_bound: bool, one_pod: bool
+) -> None:
     claim = V1PersistentVolumeClaim.from_dict(
         {"metadata": {"name": "data"}, "spec": {"accessModes": modes}, "status": {"phase": "Bound"}}
     )
@@ -275,7 +282,7 @@ def test_a_claim_says_whether_one_node_alone_can_mount_it(modes: list[str], node
 
     seen = views.claim_view(claim)
 
-    assert (seen.bound, seen.node_bound) == (True, node_bound)
+    assert (seen.bound, seen.node_bound, seen.one_pod) == (True, node_bound, one_pod)
 
 
 def a_job(conditions: list[dict[str, str]] | None = None) -> V1Job:
@@ -297,6 +304,19 @@ def test_a_job_whose_pod_runs_is_active() -> None:
 
     assert seen.active
     assert not seen.finished
+
+
+@pytest.mark.parametrize(("status", "ready"), [("True", True), ("False", False)])
+def test_a_job_shows_its_pod_its_gate_and_whether_it_is_ready(status: str, ready: bool) -> None:
+    pod = a_pod(owners=OURS, conditions=[{"type": "Ready", "status": status}])
+    assert pod.metadata is not None
+    pod.metadata.annotations = {"becalm.dev/gate": "closed"}
+
+    seen = views.job_view(a_job(), [pod], {})
+
+    assert (seen.pod, seen.gate, seen.ready) == ("web-1", "closed", ready)
+    without = views.job_view(a_job(), [], {})
+    assert (without.pod, without.gate, without.ready) == ("", "", False)
 
 
 def test_a_pod_that_has_ended_well_counts_before_its_job_does() -> None:

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 from kubernetes.aio.client import V1Job
 
+from becalm_engine.contract import GATE_OPEN
 from becalm_operator.api import names
 from becalm_operator.api.backup import Backup, RunStatus
 from becalm_operator.api.base import Metadata, Model, time_text
@@ -14,7 +15,6 @@ from becalm_operator.api.restore import Restore
 from becalm_operator.api.schedule import BackupSchedule
 from becalm_operator.cluster.port import Key, R, Resource
 from becalm_operator.errors import ConflictError, RefusedError
-from becalm_operator.manifests.hooks import HOOK
 from becalm_operator.manifests.jobs import Image
 from becalm_operator.plan.limits import share_of
 from becalm_operator.plan.snapshot_world import Snapshots
@@ -29,6 +29,7 @@ from becalm_operator.plan.steps import (
     Event,
     MakeBackup,
     MakeSnapshot,
+    OpenGate,
     RequestProbe,
     RunCommand,
     ScaleDown,
@@ -48,13 +49,13 @@ from becalm_operator.plan.world import (
     Workload,
     World,
 )
-from tests.operator.fake import snapshots
+from tests.operator.fake import job_views, snapshots
 from tests.operator.fake.controllers import ENDING, STARTING
 from tests.operator.fake.hooks import FakeHooks
-from tests.operator.fake.objects import StoredClaim, StoredJob, StoredPod, StoredWorkload
+from tests.operator.fake.job_views import NODE
+from tests.operator.fake.objects import StoredClaim, StoredPod, StoredWorkload
 from tests.operator.fake.state import State, backups_in, key_of, owner_uids, refuse_bad_labels
 
-NODE = "node-1"
 _IMAGE = Image("becalm:test", "IfNotPresent")
 
 
@@ -163,7 +164,7 @@ class FakeCluster:
 
     def _pods(self, namespace: str) -> tuple[Pod, ...]:
         pods = [_pod(pod) for pod in self.state.pods.values() if pod.namespace == namespace]
-        movers = [_mover_pod(job) for job in self.state.jobs.values() if job.namespace == namespace]
+        movers = [job_views.mover_pod(job) for job in self.state.jobs.values() if job.namespace == namespace]
         return (*pods, *(pod for pod in movers if pod))
 
     def _claims(self, namespace: str) -> dict[str, Claim]:
@@ -176,7 +177,7 @@ class FakeCluster:
 
     def _jobs(self, owner_uid: str) -> dict[str, JobState]:
         mine = [job for job in self.state.jobs.values() if job.owner_uid == owner_uid]
-        return {job.name: _job_state(job) for job in mine}
+        return {job.name: job_views.job_state(job) for job in mine}
 
     def _other_runs(self, run: Backup | Restore) -> list[Backup | Restore]:
         runs = [one for one in self.state.resources.values() if isinstance(one, Backup | Restore)]
@@ -206,10 +207,10 @@ class FakeCluster:
                 self._delete_job(namespace, name)
             case MakeSnapshot() | DeleteSnapshot():
                 snapshots.apply(self.state, namespace, action)
-            case ScaleDown():
-                self._stop(namespace, action)
-            case ScaleUp():
-                self._start(namespace, action)
+            case OpenGate(pod=pod):
+                self._open_gate(namespace, pod)
+            case ScaleDown() | ScaleUp():
+                self._scale(namespace, action)
             case MakeBackup():
                 self._make_backup(owner, action)
             case DeleteBackup(name=name):
@@ -222,6 +223,12 @@ class FakeCluster:
     async def release(self, namespace: str, action: ScaleUp) -> None:
         """Start a workload whose run can or will not do it."""
         self._start(namespace, action)
+
+    def _scale(self, namespace: str, action: ScaleDown | ScaleUp) -> None:
+        if isinstance(action, ScaleDown):
+            self._stop(namespace, action)
+        else:
+            self._start(namespace, action)
 
     def _stop(self, namespace: str, action: ScaleDown) -> None:
         workload = self._unchanged(namespace, action)
@@ -248,7 +255,7 @@ class FakeCluster:
         return workload
 
     def _make_job(self, namespace: str, job: V1Job) -> None:
-        stored = _stored_job(self.state, namespace, job)
+        stored = job_views.stored_job(self.state, namespace, job)
         if namespace in self.state.terminating:
             raise RefusedError(f"namespace {namespace} is being terminated")
         if (namespace, stored.name) not in self.state.jobs:
@@ -260,6 +267,12 @@ class FakeCluster:
         if job is not None and job.deleting is None:
             job.deleting = ENDING
             self.state.next_version()
+
+    def _open_gate(self, namespace: str, pod: str) -> None:
+        for job in self.state.jobs.values():
+            if (job.namespace, job_views.pod_name(job)) == (namespace, pod) and job.gate != GATE_OPEN:
+                job.gate, job.opened_age = GATE_OPEN, job.age
+                self.state.next_version()
 
     def _make_backup(self, owner: Resource, action: MakeBackup) -> None:
         metadata = Metadata(
@@ -327,6 +340,7 @@ def _claim(claim: StoredClaim) -> Claim:
         storage_class=claim.storage_class,
         access_modes=("ReadWriteOnce",) if claim.node_bound else ("ReadWriteMany",),
         size_bytes=1 << 20,
+        one_pod=claim.one_pod,
     )
 
 
@@ -334,78 +348,6 @@ def _pod(pod: StoredPod) -> Pod:
     ready = pod.age >= STARTING and pod.ending is None
     labels = {"app": pod.controller.partition("/")[2]}
     return Pod(pod.name, pod.controller, pod.claims, NODE, ours=pod.ours, ready=ready, labels=labels)
-
-
-def _mover_pod(job: StoredJob) -> Pod | None:
-    if not job.has_pod:
-        return None
-    claim = f"{job.name}-pod-data" if job.snapshot else job.claim
-    ours = job.role != HOOK
-    labels = {names.OWNER_UID_LABEL: job.owner_uid}
-    return Pod(
-        f"{job.name}-pod",
-        f"job/{job.name}",
-        (claim,) if claim else (),
-        NODE,
-        ours=ours,
-        ready=True,
-        labels=labels,
-    )
-
-
-def _job_state(job: StoredJob) -> JobState:
-    return JobState(
-        name=job.name,
-        created=job.created,
-        active=job.has_pod,
-        succeeded=job.phase == "succeeded",
-        failed=job.phase == "failed",
-        exit_code=job.exit_code,
-        report=job.report,
-        stuck=_stuck(job),
-        dump_exit_code=job.dump_exit_code,
-        dump_ended_at=job.ended_at if job.dump_exit_code is not None else None,
-    )
-
-
-def _stuck(job: StoredJob) -> str:
-    if job.phase != "made" or not job.age:
-        return ""
-    return "Unschedulable: the claim of the pod is not bound" if job.waits else job.script.stuck
-
-
-def _stored_job(state: State, namespace: str, job: V1Job) -> StoredJob:
-    """Return what a manifest asks for."""
-    metadata, template = job.metadata, job.spec.template.metadata if job.spec else None
-    assert metadata is not None
-    assert template is not None
-    labels, annotations = metadata.labels or {}, template.annotations or {}
-    refuse_bad_labels({**labels, **(template.labels or {})})
-    if len(metadata.name or "") > 63:
-        raise RefusedError(f"Job name {metadata.name} is too long")
-    role = labels[names.ROLE_LABEL]
-    claim = annotations[names.HOOK_ANNOTATION if role == HOOK else names.CLAIM_ANNOTATION]
-    return StoredJob(
-        namespace=namespace,
-        name=metadata.name or "",
-        uid=state.new_uid(),
-        owner_uid=labels[names.OWNER_UID_LABEL],
-        role=role,
-        claim=claim if role in ("mover", "restore") else "",
-        plan=annotations.get(names.COMMIT_ANNOTATION, ""),
-        script=state.script_of(role, claim, metadata.name or ""),
-        created=state.now,
-        snapshot=_source_of(job),
-    )
-
-
-def _source_of(job: V1Job) -> str:
-    """Return the snapshot that a Job's volume is filled from."""
-    pod = job.spec.template.spec if job.spec else None
-    volumes = (pod.volumes if pod else None) or []
-    templates = [volume.ephemeral.volume_claim_template for volume in volumes if volume.ephemeral]
-    sources = [template.spec.data_source for template in templates if template]
-    return next((source.name for source in sources if source), "")
 
 
 def _other(run: Backup | Restore, workloads: dict[str, Workload]) -> OtherRun:

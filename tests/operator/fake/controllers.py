@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 from becalm_operator.cluster.port import Key
+from becalm_operator.manifests.gate import CLOSED
 from tests.operator.fake import snapshots
 from tests.operator.fake.movers import tree_of
 from tests.operator.fake.objects import StoredClaim, StoredJob, StoredPod, StoredWorkload
@@ -96,10 +97,20 @@ def _advance_job(state: State, job: StoredJob) -> None:
     elif job.phase == "made" and not job.script.stuck:
         job.phase = "running"
         state.next_version()
-    elif job.phase == "running" and not job.script.hangs and job.age > job.script.ticks:
+    elif job.phase == "running" and job.gate == CLOSED:
+        _wait_at_gate(state, job)
+    elif job.phase == "running" and not job.script.hangs and job.age - job.opened_age > job.script.ticks:
         _end_job(state, job)
     elif job.ended_at is not None and state.now - job.ended_at >= _KEPT:
         del state.jobs[job.namespace, job.name]
+
+
+def _wait_at_gate(state: State, job: StoredJob) -> None:
+    if job.age == job.script.ahead:
+        state.next_version()
+    if job.age == job.script.falls:
+        job.phase, job.ended_at = "failed", state.now
+        state.next_version()
 
 
 def _advance_deletion(state: State, job: StoredJob) -> None:
@@ -125,7 +136,8 @@ def _end_job(state: State, job: StoredJob) -> None:
 def _note_torn(state: State) -> None:
     """Note the captures that go on while somebody else's pod has the claim: no snapshot may come of them."""
     for job in state.jobs.values():
-        reads = job.role == "mover" and job.phase == "running" and not job.snapshot
+        mover = job.role == "mover" and job.phase == "running"
+        reads = mover and job.gate != CLOSED and not job.snapshot
         if reads and _has_strangers(state, job):
             state.store.torn.add(tree_of(job))
 

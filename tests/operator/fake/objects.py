@@ -76,6 +76,7 @@ class StoredClaim:
     name: str
     bound: bool = True
     node_bound: bool = True
+    one_pod: bool = False
     labels: Mapping[str, str] = field(default_factory=dict)
     driver: str = ""
     """The CSI driver of its volume."""
@@ -123,6 +124,10 @@ class Script:
     """Of the user's container, in the Job of a dump."""
     frozen: bool = False
     """Its node is gone: it does not even end when told to."""
+    ahead: int = 2
+    """How many ticks it takes to its gate, if it has one."""
+    falls: int | None = None
+    """At which age it is killed at its gate."""
 
 
 @dataclass
@@ -170,6 +175,14 @@ class StoredJob:
     report: str = ""
     ended_at: datetime | None = None
     deleting: int | None = None
+    gate: str = ""
+    opened_age: int = 0
+    """How old it was when its gate was opened."""
+
+    @property
+    def at_gate(self) -> bool:
+        """Whether it has nothing to do but to wait for its gate."""
+        return self.phase == "running" and self.age >= self.script.ahead
 
     @property
     def has_pod(self) -> bool:

@@ -12,6 +12,7 @@ from becalm_operator.api.repository import BackupRepositorySpec
 from becalm_operator.api.restore import RestoreSpec, TargetStatus
 from becalm_operator.api.schedule import Retention
 from becalm_operator.manifests import dumps, jobs
+from becalm_operator.manifests.gate import Gate
 from becalm_operator.manifests.jobs import Image, Owner
 
 OWNER = Owner("Backup", "b", "shop", "0b5f1f0e-7c0e-4a53-9d0a-0d5c1f6a7b11")
@@ -65,6 +66,7 @@ def a_mover_job(
     node: str = "node-1",
     identity: Identity | None = None,
     repository: BackupRepositorySpec | None = None,
+    gate: Gate | None = None,
     **spec: Any,
 ) -> V1Job:
     return jobs.mover_job(
@@ -75,6 +77,7 @@ def a_mover_job(
         claim=claim,
         node=node,
         identity=identity,
+        gate=gate,
     )
 
 

@@ -27,6 +27,7 @@ from tests.operator.plan.worlds import (
     a_record,
     a_repository,
     a_world,
+    all_at_gate,
     an_other,
     captured,
     committed,
@@ -211,7 +212,8 @@ def test_an_opening_that_cannot_start_is_taken_away() -> None:
 
 
 def test_the_finalizer_is_set_before_the_first_stop() -> None:
-    plan = decide(a_backup(Phase.PREPARING, workloads=planned()), a_world())
+    run = a_backup(Phase.PREPARING, workloads=planned(), volumes=volumes())
+    plan = decide(run, a_world(jobs=all_at_gate()))
 
     assert (plan.status.phase, plan.finalizer, plan.actions) == (Phase.QUIESCING, True, [])
 

@@ -12,7 +12,7 @@ from becalm_operator.api.backup import BackupStatus, Phase, WorkloadStatus
 from becalm_operator.api.conditions import Reason
 from becalm_operator.api.dumps import DumpStatus
 from becalm_operator.manifests.dumps import DUMP
-from becalm_operator.manifests.jobs import COMMIT, Owner
+from becalm_operator.manifests.jobs import COMMIT, MOVER, Owner
 from becalm_operator.plan import backup, publishing
 from becalm_operator.plan.steps import ApplyJob, DeleteJob, Plan, ScaleDown
 from becalm_operator.plan.world import JobState
@@ -21,6 +21,7 @@ from tests.operator.plan.worlds import (
     a_backup,
     a_job,
     a_world,
+    all_at_gate,
     all_captured,
     db,
     failed,
@@ -101,8 +102,13 @@ def test_a_dump_whose_pod_still_runs_is_waited_for() -> None:
 
 
 def test_when_all_dumps_are_taken_workloads_are_stopped() -> None:
-    assert prepare(dumped("orders"), dumped("users")).status.phase is Phase.QUIESCING
-    assert prepare(dumps=TAKEN).status.phase is Phase.QUIESCING
+    assert prepare(dumped("orders"), dumped("users"), *all_at_gate()).status.phase is Phase.QUIESCING
+    assert prepare(*all_at_gate(), dumps=TAKEN).status.phase is Phase.QUIESCING
+
+
+def test_movers_are_started_when_the_dumps_are_taken() -> None:
+    assert jobs_made(prepare(dumped("orders"), dumped("users", active=True))) == []
+    assert jobs_made(prepare(dumped("orders"), dumped("users"))) == [MOVER, MOVER]
 
 
 _WRONG_PASSWORD = CaptureReport(
@@ -203,7 +209,7 @@ def test_a_dump_that_felt_its_movers_failure_lets_that_speak_first() -> None:
 def test_an_empty_dump_may_be_allowed() -> None:
     job = dumped("users", bytes_processed=0)
 
-    plan = prepare(dumped("orders"), job, spec={"guards": {"onEmptyDump": "Allow"}})
+    plan = prepare(dumped("orders"), job, *all_at_gate(), spec={"guards": {"onEmptyDump": "Allow"}})
 
     assert plan.status.phase is Phase.QUIESCING
 
@@ -353,11 +359,11 @@ def test_nothing_stops_before_every_dump_has_ended_well(
     job: JobState | None, seconds: int, has_repository: bool
 ) -> None:
     world = {} if has_repository else {"repository": None}
-    jobs = [dumped("orders"), *([job] if job else [])]
+    jobs = [dumped("orders"), *all_at_gate(), *([job] if job else [])]
 
     plan = prepare(*jobs, now=later(seconds=seconds), **world)
 
     assert not [action for action in plan.actions if isinstance(action, ScaleDown)]
-    assert (plan.status.phase is Phase.QUIESCING) == (job == dumped("users"))
+    assert (plan.status.phase is Phase.QUIESCING) == (job == dumped("users") and has_repository)
     assert plan.status.phase.finished or plan.again_seconds
     assert plan == prepare(*jobs, now=later(seconds=seconds), **world)

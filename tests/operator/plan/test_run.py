@@ -17,7 +17,7 @@ from becalm_operator.plan import run
 from becalm_operator.plan.outcome import Failure
 from becalm_operator.plan.quiesce import Run
 from becalm_operator.plan.world import OtherRun
-from tests.operator.plan.worlds import NOW, UID, a_metadata, an_other, later, planned, stopped
+from tests.operator.plan.worlds import NOW, UID, a_metadata, a_world, an_other, later, planned, stopped
 
 RUN = Run(Holder(kind="Backup", name="b", uid=UID), "shop", Quiesce())
 WHY = Failure(Reason.TAINTED, "somebody")
@@ -210,3 +210,15 @@ def test_the_end_is_told() -> None:
         "Backup succeeded; downtime 42s",
     )
     assert (bad.reason, bad.type, bad.message) == ("Tainted", "Warning", "Backup failed: somebody")
+
+
+def test_the_end_of_pods_is_looked_for_often_at_first_and_less_often_later() -> None:
+    status = BackupStatus(phase=Phase.DRAINING, phase_time=NOW)
+    looks = []
+    for seconds in (0, 29, 31):
+        world = a_world(now=later(seconds=seconds))
+        looks.append(
+            run.draining(status, RUN, world, frozenset({"uploads"}), Phase.CAPTURING, "").again_seconds
+        )
+
+    assert looks == [run.SOON, run.SOON, run.WATCHING]

@@ -259,6 +259,15 @@ def captured(claim: str, **more: Any) -> JobState:
     return succeeded(MOVER, report, claim)
 
 
+def at_gate(claim: str, **more: Any) -> JobState:
+    fields = {"active": True, "ready": True, "gate": "closed", "pod": f"pod-{claim}", **more}
+    return a_job(MOVER, claim, **fields)
+
+
+def all_at_gate(**more: Any) -> tuple[JobState, ...]:
+    return at_gate("uploads", **more), at_gate("data-db-0", **more)
+
+
 def all_captured() -> tuple[JobState, ...]:
     return captured("uploads"), captured("data-db-0")
 

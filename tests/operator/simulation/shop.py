@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 
 from becalm_operator.api.backup import (
     Backup,
+    BackupQuiesce,
     BackupSpec,
     ClaimSelection,
-    Quiesce,
     WorkloadReference,
 )
 from becalm_operator.api.base import LocalReference, Metadata, SecretKeyReference
@@ -20,6 +20,7 @@ from becalm_operator.cluster.port import Cluster, Key
 from becalm_operator.errors import ClusterError
 from becalm_operator.handlers.reconcile import reconcile
 from becalm_operator.handlers.sweep import Sweep
+from becalm_operator.manifests.gate import CLOSED
 from tests.operator.cluster.lab import CSI_DRIVER, CSI_STORAGE
 from tests.operator.fake.cluster import FakeCluster
 from tests.operator.fake.controllers import tick
@@ -43,7 +44,7 @@ SWEEP_SECONDS, SWEEP_AGAIN_SECONDS = 60, 5
 RUN = Key("Backup", SHOP, "b")
 RESTORED = Key("Restore", SHOP, "r")
 
-_QUIESCE = Quiesce(drain_timeout=f"{DRAIN_SECONDS}s", max_downtime=f"{DOWNTIME_SECONDS}s")
+_QUIESCE = BackupQuiesce(drain_timeout=f"{DRAIN_SECONDS}s", max_downtime=f"{DOWNTIME_SECONDS}s")
 
 
 @dataclass
@@ -75,7 +76,7 @@ class Shop:
         self,
         name: str = "b",
         workloads: Sequence[WorkloadReference] = WORKLOADS,
-        quiesce: Quiesce = _QUIESCE,
+        quiesce: BackupQuiesce = _QUIESCE,
         capture: Capture = "Direct",
         dumps: Sequence[str] = (),
         hooks: RunHooks | None = None,
@@ -124,6 +125,12 @@ class Shop:
         """Return how a run stands, or None if it is gone."""
         found = self.state.resources.get(key)
         return found if isinstance(found, Backup | Restore) else None
+
+    @property
+    def is_read(self) -> bool:
+        """Whether a mover reads what stands still."""
+        movers = (job for job in self.state.jobs.values() if job.role == "mover")
+        return any(job.phase == "running" and job.gate != CLOSED for job in movers)
 
     def is_over(self, key: Key) -> bool:
         """Say whether a run has ended or is gone."""

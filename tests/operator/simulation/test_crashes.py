@@ -90,10 +90,16 @@ async def a_deleted_backup(shop: Shop) -> None:
     await shop.back_up()
     shop.script("mover", movers.HANGS)
     operator = Operator(shop.state, shop.cluster)
-    while not any(job.phase == "running" and job.role == "mover" for job in shop.state.jobs.values()):
+    while not shop.is_read:
         tick(shop.state)
         await operator.work()
     shop.state.delete(RUN)
+
+
+async def a_backup_of_claims_of_one_pod(shop: Shop) -> None:
+    for claim in shop.state.claims.values():
+        claim.one_pod = True
+    await shop.back_up()
 
 
 FAILING = {f"mover/{claim}": movers.UNREADABLE for claim in ("data-db-0",)}
@@ -101,6 +107,8 @@ STUCK = Script(stuck="the array is full")
 SCENARIOS = [
     Scenario("a good backup", RUN, a_backup, {}, Phase.SUCCEEDED),
     Scenario("all kinds", RUN, a_backup_of_all_kinds, {}, Phase.SUCCEEDED, stops=6),
+    Scenario("claims of one pod", RUN, a_backup_of_claims_of_one_pod, {}, Phase.SUCCEEDED),
+    Scenario("a mover killed at its gate", RUN, a_backup, {"mover/uploads": Script(falls=7)}, Phase.FAILED),
     Scenario("a failing mover", RUN, a_backup, FAILING, Phase.FAILED),
     Scenario("a failing commit", RUN, a_backup, {"commit": movers.EVICTED}, Phase.FAILED),
     Scenario("dumps beside volumes", RUN, a_backup_with_dumps, {}, Phase.SUCCEEDED),

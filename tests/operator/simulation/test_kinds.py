@@ -6,7 +6,7 @@ from typing import Literal
 
 import pytest
 
-from becalm_operator.api.backup import Backup, Phase, Quiesce, WorkloadReference
+from becalm_operator.api.backup import Backup, BackupQuiesce, Phase, WorkloadReference
 from becalm_operator.handlers.sweep import Sweep
 from tests.operator.fake import movers
 from tests.operator.fake.controllers import tick
@@ -124,7 +124,7 @@ def test_keda_that_somebody_resumes_meanwhile_taints_the_run() -> None:
         await shop.back_up()
         shop.script("mover", Script(ticks=20))
         operator = Operator(shop.state, shop.cluster)
-        while not any(job.phase == "running" and job.role == "mover" for job in shop.state.jobs.values()):
+        while not shop.is_read:
             await operator.work()
             tick(shop.state)
         await shop.lab.scale(SCALER, 1)
@@ -227,7 +227,7 @@ def test_a_running_job_may_be_refused_instead(running_jobs: Literal["Wait", "Ref
     async def prepare(shop: Shop) -> None:
         await shop.add_other_kinds()
         await shop.lab.run_cron_job("reports", lasts=40)
-        quiesce = Quiesce(drain_timeout="60s", max_downtime="120s", running_jobs=running_jobs)
+        quiesce = BackupQuiesce(drain_timeout="60s", max_downtime="120s", running_jobs=running_jobs)
         await shop.back_up(workloads=[REPORTS], quiesce=quiesce)
 
     shop, run = played(prepare)
@@ -294,7 +294,7 @@ async def _with_movers(workload: WorkloadReference) -> tuple[Shop, Operator]:
     shop.script("mover", Script(ticks=30))
     await shop.back_up(workloads=[workload])
     operator = Operator(shop.state, shop.cluster)
-    while not any(job.phase == "running" and job.role == "mover" for job in shop.state.jobs.values()):
+    while not shop.is_read:
         await operator.work()
         tick(shop.state)
     return shop, operator

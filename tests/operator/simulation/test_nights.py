@@ -84,9 +84,30 @@ def test_what_cannot_start_is_told_before_anything_stops(why: str) -> None:
 
 
 @pytest.mark.parametrize("why", _CANNOT_START)
+def test_a_mover_that_cannot_start_stops_nothing(why: str) -> None:
+    async def play() -> Shop:
+        shop = await Shop.open()
+        shop.script("mover/uploads", Script(stuck=why))
+        await shop.back_up()
+        await _ended(shop, Operator(shop.state, shop.cluster))
+        return shop
+
+    shop = asyncio.run(play())
+
+    run = shop.run()
+    assert run is not None
+    assert (run.status.phase, run.status.reason) == (Phase.FAILED, "MoverNotStarted")
+    assert why in run.status.message
+    assert shop.cluster.stops == []
+    assert all(job.deleting is not None for job in shop.state.jobs.values() if job.role == "mover")
+
+
+@pytest.mark.parametrize("why", _CANNOT_START)
 def test_a_mover_that_cannot_start_when_all_is_down_uses_up_the_downtime_and_no_more(why: str) -> None:
     async def play() -> tuple[Shop, list[str]]:
         shop = await Shop.open()
+        for claim in shop.state.claims.values():
+            claim.one_pod = True  # no mover can be started before
         shop.script("mover", Script(stuck=why))
         await shop.back_up()
         operator, messages = Operator(shop.state, shop.cluster), list[str]()

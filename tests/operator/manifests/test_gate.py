@@ -1,0 +1,55 @@
+"""What a mover's pod has for its gate: the two ends of it have to meet in the same files."""
+
+import pytest
+from kubernetes.aio.client import V1PodSpec
+
+from becalm_engine.cli.parser import build
+from becalm_operator.api import names
+from becalm_operator.manifests.gate import CLOSED, Gate
+from tests.operator.manifests.examples import a_mover_job, command_of, container_of, pod_of, template_of
+
+
+def file_mounted_at(pod: V1PodSpec, path: str) -> str:
+    """Return the annotation that a file of a pod holds."""
+    folder, _, name = path.rpartition("/")
+    (mount,) = [one for one in pod.containers[0].volume_mounts or [] if one.mount_path == folder]
+    assert mount.sub_path is None, "the kubelet never changes a file that is mounted by itself"
+    (volume,) = [one for one in pod.volumes or [] if one.name == mount.name]
+    assert volume.downward_api is not None
+    (item,) = [one for one in volume.downward_api.items or [] if one.path == name]
+    assert item.field_ref is not None
+    return str(item.field_ref.field_path)
+
+
+@pytest.mark.parametrize("pre_copy", [True, False])
+def test_the_engine_waits_for_the_file_that_holds_the_annotation(pre_copy: bool) -> None:
+    job = a_mover_job(gate=Gate(pre_copy=pre_copy))
+    arguments = build({}).parse_args(command_of(job)[1:])
+
+    assert file_mounted_at(pod_of(job), arguments.gate) == f"metadata.annotations['{names.GATE_ANNOTATION}']"
+    assert arguments.pre_copy is pre_copy
+    metadata = template_of(job).metadata
+    assert metadata is not None
+    assert (metadata.annotations or {})[names.GATE_ANNOTATION] == CLOSED
+
+
+def test_the_probe_looks_for_the_file_that_the_engine_makes() -> None:
+    job = a_mover_job(gate=Gate(pre_copy=True))
+    arguments = build({}).parse_args(command_of(job)[1:])
+    container = container_of(job)
+    probe = container.readiness_probe
+
+    assert probe is not None
+    look = probe.model_dump(by_alias=True, exclude_none=True)["exec"]
+    assert look == {"command": ["test", "-e", arguments.ready_file]}
+    assert probe.period_seconds == 1
+    writable = [one.mount_path for one in container.volume_mounts or [] if not one.read_only]
+    assert any(arguments.ready_file.startswith(f"{folder}/") for folder in writable)
+
+
+def test_a_mover_without_a_gate_has_nothing_of_it() -> None:
+    job = a_mover_job()
+
+    assert not [argument for argument in command_of(job) if argument.startswith("--gate")]
+    assert container_of(job).readiness_probe is None
+    assert "gate" not in [volume.name for volume in pod_of(job).volumes or []]
