@@ -4,6 +4,7 @@ Labels are namespaces, and names that people have given to schedules and reposit
 are such objects. No label names a run, a claim or a workload.
 """
 
+import asyncio
 import time
 from collections import Counter as Count
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
@@ -215,4 +216,4 @@ async def showing(port: int, metrics: Metrics) -> AsyncIterator[None]:
         await web.TCPSite(runner, port=port).start()
         yield
     finally:
-        await runner.cleanup()
+        await asyncio.shield(runner.cleanup())
