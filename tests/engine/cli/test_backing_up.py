@@ -308,7 +308,8 @@ def test_what_changes_before_the_gate_opens_is_captured(
     assert len(locks(repository)) == 1
     gate.write_text("open")
 
-    assert process.wait(60) == 0
+    process.communicate(timeout=60)
+    assert process.returncode == 0
     assert json.loads(report.read_text())["files_new"] == 3
     assert locks(repository) == []
 
@@ -321,7 +322,8 @@ def test_a_signal_at_the_gate_ends_it_at_once(
     wait_for(ready)
     process.send_signal(signal.SIGTERM)
 
-    assert process.wait(60) == 130
+    process.communicate(timeout=60)
+    assert process.returncode == 130
     assert locks(repository) == []
 
 
