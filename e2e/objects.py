@@ -1,6 +1,7 @@
 """Objects as the API server has them. kubectl shows the same, but each start of it costs a fifth of a second."""
 
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from kubernetes import config
@@ -23,6 +24,9 @@ class Objects:
     def __init__(self, kubeconfig: Path) -> None:
         self._kubeconfig = kubeconfig
         self._client: DynamicClient | None = None
+        self._finding = (
+            Lock()
+        )  # the client's book of kinds is spoilt by two threads that look into it at once
 
     def get(self, kind: str, name: str, namespace: str) -> Document | None:
         """Return an object, or None if it does not exist.
@@ -62,11 +66,12 @@ class Objects:
 
     def _resource(self, kind: str) -> Any:
         """Return where a kind is served, by any of the names that kubectl takes, but for the short ones."""
-        client = self._connected()
-        resource = _served(client, kind)
-        if resource is None:  # its definition may be new
-            client.resources.invalidate_cache()
+        with self._finding:
+            client = self._connected()
             resource = _served(client, kind)
+            if resource is None:  # its definition may be new
+                client.resources.invalidate_cache()
+                resource = _served(client, kind)
         if resource is None:
             raise SetUpError(f"the API server knows no {kind}")
         return resource
