@@ -69,9 +69,9 @@ class RealLab:
         self._kubectl.apply(document)
 
     async def attach(self, claim: str) -> None:
-        found = self._kubectl.get("pvc", claim)
+        found = self._kubectl.get("persistentvolumeclaim", claim)
         assert found is not None
-        volume = self._kubectl.get("pv", found["spec"]["volumeName"])
+        volume = self._kubectl.get("persistentvolume", found["spec"]["volumeName"])
         assert volume is not None
         self._kubectl.apply(_attachment(volume["metadata"]))
 

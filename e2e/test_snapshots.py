@@ -27,10 +27,14 @@ def _belongings(shop: Shop) -> list[str]:
     namespace = shop.kubectl.namespace
     found: list[Document] = shop.kubectl.list("volumesnapshots,jobs")
     left = [one for one in found if one["metadata"]["name"].split("-")[1] in ("snapshot", "mover")]
-    left += [one for one in shop.kubectl.list("pvc") if one["metadata"]["name"] != shop.workloads[0].claim]
+    left += [
+        one
+        for one in shop.kubectl.list("persistentvolumeclaims")
+        if one["metadata"]["name"] != shop.workloads[0].claim
+    ]
     contents = shop.kubectl.list("volumesnapshotcontents")
     left += [one for one in contents if one["spec"]["volumeSnapshotRef"]["namespace"] == namespace]
-    volumes = [one for one in shop.kubectl.list("pv") if one["spec"].get("claimRef")]
+    volumes = [one for one in shop.kubectl.list("persistentvolumes") if one["spec"].get("claimRef")]
     mine = [one for one in volumes if one["spec"]["claimRef"]["namespace"] == namespace]
     left += [one for one in mine if one["spec"]["claimRef"]["name"] != shop.workloads[0].claim]
     return [f"{one['kind']} {one['metadata']['name']}" for one in left]
