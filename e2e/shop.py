@@ -103,8 +103,13 @@ class Workload:
                 "allowPrivilegeEscalation": False,
                 "capabilities": {"drop": ["ALL"]},
             }
-            groups = {"runAsUser": self.user, "runAsNonRoot": True, "fsGroup": self.user}
-            pod["securityContext"] = {**groups, "seccompProfile": {"type": "RuntimeDefault"}}
+            pod["securityContext"] = {
+                "runAsUser": self.user,
+                "runAsNonRoot": True,
+                "fsGroup": self.user,
+                "fsGroupChangePolicy": "OnRootMismatch",  # or the kubelet changes all modes whenever a pod starts
+                "seccompProfile": {"type": "RuntimeDefault"},
+            }
         return pod
 
 

@@ -25,7 +25,7 @@ def shop(make_shop: MakeShop, web: Workload) -> Shop:
 def _belongings(shop: Shop) -> list[str]:
     """Return what the run has made beside the repository, in the namespace and in the cluster."""
     namespace = shop.kubectl.namespace
-    found: list[Document] = shop.kubectl.list("volumesnapshots,jobs")
+    found: list[Document] = [*shop.kubectl.list("volumesnapshots"), *shop.kubectl.list("jobs")]
     left = [one for one in found if one["metadata"]["name"].split("-")[1] in ("snapshot", "mover")]
     left += [
         one
