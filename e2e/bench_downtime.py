@@ -244,7 +244,7 @@ class Bench:
             "name": "restic",
             "image": IMAGE,
             "imagePullPolicy": "Never",
-            "command": ["/restic/restic", "--no-cache", "--host=bench", "backup", "/data"],
+            "command": [f"/restic/{self.restic.name}", "--no-cache", "--host=bench", "backup", "/data"],
             "env": [{"name": key, "value": value} for key, value in self._environment().items()],
             "securityContext": {"runAsUser": 0},
             "volumeMounts": [
@@ -350,8 +350,7 @@ _TEXT = """# Downtime
 Written by `make bench-downtime`, on a real cluster: a Deployment that answers HTTP within a moment of its start and
 ends at once when told to, with a claim of {gib} GiB in {files} files of random bytes. It goes on writing: one file in a
 hundred is rewritten again and again, while becalm reads ahead, too. The repository is on an S3 server of the same
-machine, on which everything else runs as well ({cores} cores, shared with other work at the time: the rows compare with
-each other).
+machine, on which everything else runs as well ({cores} cores), so that the rows compare with each other alone.
 
 *Down* is the time from the Deployment's count being 0 to its being Ready again, as a watch sees it; *no answer* is the
 longest time in which its Service's endpoints gave none. Seconds; those of incremental backups are medians of {repeats}
