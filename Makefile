@@ -56,10 +56,10 @@ chart: toolchain ## the Helm chart: lint, schemas, versions, permissions
 e2e: toolchain ## the operator, installed by its chart, on a real cluster
 	$(RUN) pytest e2e
 
-faults: toolchain ## about half an hour: every fault in every phase on a real cluster; writes docs/faults.md
+faults: toolchain ## (long) every fault in every phase on a real cluster; writes docs/faults.md
 	$(RUN) python -m e2e.faults
 
-soak: toolchain ## about half an hour: 200 Backups by schedules on a real cluster, the operator killed at random
+soak: toolchain ## (long) 200 Backups by schedules on a real cluster, the operator killed at random
 	$(RUN) python -m e2e soak
 
 coverage: toolchain ## lines and branches of the engine's inner packages that its tests reach; below 95 % is a failure

@@ -38,7 +38,7 @@ def main() -> int:
     def tell(cell: Cell) -> None:
         print(f"   {cell.line}", flush=True)
         results.add(cell)
-        _PAGE.write_text(page(results.cells()))
+        _PAGE.write_text(page(results.cells(), [one.title for one in faults()]))
 
     with playing(here, lanes_of_each=arguments.lanes, tell=tell) as play:
         cells = _played(play, chosen, [Phase(one) for one in arguments.phase or PHASES])

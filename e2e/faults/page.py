@@ -6,7 +6,8 @@ from e2e.faults.matrix import PHASES, Cell
 
 _HEAD = """# The fault matrix
 
-Written by `make faults`, which plays every line of it on a real cluster; do not change it by hand.
+Written by `make faults`, which plays all of it on a real cluster; do not change it by hand. What was left out when it
+was played last says so.
 
 A Backup runs while its workloads write entries into pairs of files. As soon as it is seen in a phase, a fault strikes.
 The table says how the Backup ended, and how long its workloads were not all up, as seen from outside, to 5 seconds. A
@@ -23,11 +24,16 @@ pod takes 2 seconds to start and 2 to end. In *every* case, also in one where th
 """
 
 
-def page(cells: Sequence[Cell]) -> str:
-    """Return the page."""
-    titles = sorted({cell.place.fault for cell in cells})
+def page(cells: Sequence[Cell], faults: Sequence[str]) -> str:
+    """Return the page. `faults` are the titles of all that there are."""
+    played = sorted({cell.place.fault for cell in cells})
+    missing = [f"- {title}" for title in sorted(set(faults) - set(played))]
     return "\n".join(
-        [_HEAD, *(_section(title, [c for c in cells if c.place.fault == title]) for title in titles)]
+        [
+            _HEAD,
+            *(_section(title, [c for c in cells if c.place.fault == title]) for title in played),
+            *(["## Not played\n", *missing, ""] if missing else []),
+        ]
     )
 
 
@@ -40,5 +46,5 @@ def _section(title: str, cells: Sequence[Cell]) -> str:
     ]
     for shape in sorted({cell.place.shape for cell in cells}):
         texts = {cell.place.phase: cell.text for cell in cells if cell.place.shape == shape}
-        lines.append(f"| {shape} | {' | '.join(texts.get(phase, '') for phase in columns)} |")
+        lines.append(f"| {shape} | {' | '.join(texts.get(phase, 'not played') for phase in columns)} |")
     return "\n".join(lines) + "\n"

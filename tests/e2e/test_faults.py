@@ -91,10 +91,22 @@ def cell(fault: str, shape: str, phase: Phase, text: str = "Succeeded") -> Cell:
 
 
 def test_the_page_has_a_table_for_each_fault_with_the_phases_in_order() -> None:
-    told = page([cell("a kill", "group", Phase.CAPTURING), cell("a kill", "group", Phase.PENDING)])
+    told = page(
+        [cell("a kill", "group", Phase.CAPTURING), cell("a kill", "group", Phase.PENDING)], ["a kill"]
+    )
 
     assert "## A kill\n\n| | Pending | Capturing |\n" in told
     assert "| group | Succeeded, 10 s | Succeeded, 10 s |" in told
+    assert "Not played" not in told
+
+
+def test_the_page_says_what_was_not_played() -> None:
+    cells = [cell("a kill", "group", Phase.PENDING), cell("a kill", "one", Phase.CAPTURING)]
+
+    told = page(cells, ["a kill", "a cut"])
+
+    assert "| group | Succeeded, 10 s | not played |" in told
+    assert told.endswith("## Not played\n\n- a cut\n")
 
 
 def test_of_what_was_played_in_parts_the_last_counts(tmp_path: Path) -> None:
