@@ -5,6 +5,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from becalm_operator.api.backup import Phase
@@ -133,15 +134,17 @@ class Lane:
         return found
 
     def _not_up(self) -> tuple[str, ...]:
+        """Wait until all is up. A StatefulSet counts a pod as ready that is about to end, so one look is not enough."""
         left = []
         for workload in self.shop.workloads:
             try:
-                self.shop.await_ready(workload, seconds=60)
+                self.shop.kubectl.until(
+                    f"{workload.name} is as before",
+                    partial(self.shop.kubectl.get, workload.kind, workload.name),
+                    lambda found: found is not None and is_whole(found),
+                    seconds=120,
+                )
             except NeverHappenedError:
-                left.append(f"{workload.kind} {workload.name}")
-                continue
-            found = self.shop.kubectl.get(workload.kind, workload.name)
-            if found is None or not is_whole(found):
                 left.append(f"{workload.kind} {workload.name}")
         return tuple(left)
 
