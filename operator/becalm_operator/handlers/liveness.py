@@ -5,13 +5,14 @@ by itself: kopf opens it anew every minute, and one that is not opened any more 
 successes: when the API server is down, a restart of the operator would help nobody and delay what comes after.
 """
 
-import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from aiohttp import web
+
+from becalm_operator.handlers.endpoint import answering
 
 _log = logging.getLogger(__name__)
 
@@ -62,12 +63,5 @@ async def serving(port: int, heartbeats: Heartbeats) -> AsyncIterator[None]:
             return web.Response(text="ok\n")
         return web.Response(status=503, text="another operator holds the Lease\n")
 
-    application = web.Application()
-    application.add_routes([web.get("/healthz", healthz), web.get("/readyz", readyz)])
-    runner = web.AppRunner(application, handle_signals=False, access_log=None, shutdown_timeout=1.0)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, port=port).start()
+    async with answering(port, {"/healthz": healthz, "/readyz": readyz}):
         yield
-    finally:
-        await asyncio.shield(runner.cleanup())

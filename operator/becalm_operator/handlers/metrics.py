@@ -4,7 +4,6 @@ Labels are namespaces, and names that people have given to schedules and reposit
 are such objects. No label names a run, a claim or a workload.
 """
 
-import asyncio
 import time
 from collections import Counter as Count
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
@@ -22,6 +21,7 @@ from prometheus_client.registry import Collector
 from becalm_operator.api.backup import Backup, Phase
 from becalm_operator.api.restore import Restore
 from becalm_operator.cluster.port import Key, Resource
+from becalm_operator.handlers.endpoint import answering
 from becalm_operator.handlers.ledger import Ledger, schedule_of
 from becalm_operator.handlers.queue import Reconcile
 from becalm_operator.plan.world import Held
@@ -208,12 +208,5 @@ async def showing(port: int, metrics: Metrics) -> AsyncIterator[None]:
     async def answer(_: web.Request) -> web.Response:
         return web.Response(body=metrics.text(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
-    application = web.Application()
-    application.add_routes([web.get("/metrics", answer)])
-    runner = web.AppRunner(application, handle_signals=False, access_log=None, shutdown_timeout=1.0)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, port=port).start()
+    async with answering(port, {"/metrics": answer}):
         yield
-    finally:
-        await asyncio.shield(runner.cleanup())

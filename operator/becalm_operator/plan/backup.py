@@ -160,24 +160,13 @@ def _reading(
     backup: Backup, status: BackupStatus, owner: Owner, world: World, then: Phase, message_then: str
 ) -> BackupPlan:
     """Have all volumes read, or the copies that snapshots make of them."""
-    assert world.repository is not None
     actions = gate.openings(gate.movers(owner, status, world))
     volumes: list[VolumeStatus] = []
     running = 0
     for volume in status.volumes:
         job = world.jobs.get(gate.mover_name(owner, volume.claim))
         if job is None:
-            made = jobs.mover_job(
-                owner,
-                world.repository.spec,
-                world.image,
-                backup=backup.spec,
-                claim=volume.claim,
-                node=volume.node,
-                identity=volume.identity,
-                snapshot=volume.snapshot,
-            )
-            actions.append(ApplyJob(made))
+            actions.append(gate.mover(backup, volume, owner, world))
         failure = _capture_failure(backup, volume, job, world) if job else snapshots.lost(volume, world)
         if failure:
             return gate.failed_volume(status, volume.claim, failure, world)

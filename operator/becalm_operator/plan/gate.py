@@ -101,24 +101,31 @@ def _prepared(status: BackupStatus) -> list[VolumeStatus]:
 
 def _missing(backup: Backup, status: BackupStatus, owner: Owner, world: World) -> list[Action]:
     """Return what makes the movers that have to be at their gates, and do not exist yet."""
-    assert world.repository is not None
     gate = Gate(pre_copy=backup.spec.quiesce.pre_copy)
     return [
-        ApplyJob(
-            mover_job(
-                owner,
-                world.repository.spec,
-                world.image,
-                backup=backup.spec,
-                claim=volume.claim,
-                node=volume.node,
-                identity=volume.identity,
-                gate=gate,
-            )
-        )
+        mover(backup, volume, owner, world, gate)
         for volume in _prepared(status)
         if mover_name(owner, volume.claim) not in world.jobs
     ]
+
+
+def mover(
+    backup: Backup, volume: VolumeStatus, owner: Owner, world: World, gate: Gate | None = None
+) -> ApplyJob:
+    """Return what makes the mover of a volume; without a gate it reads at once."""
+    assert world.repository is not None
+    made = mover_job(
+        owner,
+        world.repository.spec,
+        world.image,
+        backup=backup.spec,
+        claim=volume.claim,
+        node=volume.node,
+        identity=volume.identity,
+        snapshot=volume.snapshot,
+        gate=gate,
+    )
+    return ApplyJob(made)
 
 
 def _waited_for(status: BackupStatus, owner: Owner, world: World) -> list[str]:

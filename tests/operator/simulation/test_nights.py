@@ -65,11 +65,12 @@ def test_a_namespace_that_is_deleted_at_any_moment_does_not_hang_on_us(ticks: in
     assert shop.state.workloads == {}
 
 
-@pytest.mark.parametrize("why", _CANNOT_START)
-def test_what_cannot_start_is_told_before_anything_stops(why: str) -> None:
+def _told_before_anything_stops(job: str, why: str) -> Shop:
+    """Play a night in which a Job cannot start, see that nothing was stopped for it, and return the shop."""
+
     async def play() -> Shop:
         shop = await Shop.open()
-        shop.script("access", Script(stuck=why))
+        shop.script(job, Script(stuck=why))
         await shop.back_up()
         await _ended(shop, Operator(shop.state, shop.cluster))
         return shop
@@ -81,24 +82,18 @@ def test_what_cannot_start_is_told_before_anything_stops(why: str) -> None:
     assert (run.status.phase, run.status.reason) == (Phase.FAILED, "MoverNotStarted")
     assert why in run.status.message
     assert shop.cluster.stops == []
+    return shop
+
+
+@pytest.mark.parametrize("why", _CANNOT_START)
+def test_what_cannot_start_is_told_before_anything_stops(why: str) -> None:
+    _told_before_anything_stops("access", why)
 
 
 @pytest.mark.parametrize("why", _CANNOT_START)
 def test_a_mover_that_cannot_start_stops_nothing(why: str) -> None:
-    async def play() -> Shop:
-        shop = await Shop.open()
-        shop.script("mover/uploads", Script(stuck=why))
-        await shop.back_up()
-        await _ended(shop, Operator(shop.state, shop.cluster))
-        return shop
+    shop = _told_before_anything_stops("mover/uploads", why)
 
-    shop = asyncio.run(play())
-
-    run = shop.run()
-    assert run is not None
-    assert (run.status.phase, run.status.reason) == (Phase.FAILED, "MoverNotStarted")
-    assert why in run.status.message
-    assert shop.cluster.stops == []
     assert all(job.deleting is not None for job in shop.state.jobs.values() if job.role == "mover")
 
 
