@@ -18,6 +18,14 @@ _MOST_TICKS = 700
 """Longer than a mover may take to start."""
 
 
+async def work(shop: Shop, operator: Operator, ticks: int) -> None:
+    """Let an operator work for so many ticks, and look after each."""
+    for _ in range(ticks):
+        await operator.work()
+        check_always(shop)
+        tick(shop.state)
+
+
 @dataclass(frozen=True)
 class Crash:
     """The operator dies at one of its next calls, and another one begins after a while."""

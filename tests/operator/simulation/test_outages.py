@@ -10,12 +10,12 @@ from becalm_operator.api.backup import Backup, BackupSpec, Phase
 from becalm_operator.api.base import LocalReference, Metadata, time_text
 from becalm_operator.api.names import SCHEDULED_ANNOTATION
 from becalm_operator.api.schedule import BackupSchedule, BackupScheduleSpec, BackupTemplate
-from tests.operator.fake.controllers import tick
 from tests.operator.fake.lab import SHOP
 from tests.operator.fake.movers import EVICTED
 from tests.operator.fake.objects import Script
 from tests.operator.fake.wrapped import Counting, Dying, OperatorDiedError
-from tests.operator.simulation.invariants import check_always, check_end
+from tests.operator.simulation.invariants import check_end
+from tests.operator.simulation.plays import work
 from tests.operator.simulation.shop import RUN, WEB, Operator, Shop
 
 AWAY = Script(
@@ -35,13 +35,6 @@ async def open_shop(policy: Literal["Forbid", "Allow"]) -> Shop:
     )
     await shop.lab.make(schedule)
     return shop
-
-
-async def work(shop: Shop, operator: Operator, ticks: int) -> None:
-    for _ in range(ticks):
-        await operator.work()
-        check_always(shop)
-        tick(shop.state)
 
 
 def backups(shop: Shop) -> list[Backup]:

@@ -7,10 +7,10 @@ import pytest
 from becalm_operator.api.backup import Backup, BackupSpec, Phase
 from becalm_operator.api.base import LocalReference, Metadata
 from becalm_operator.api.schedule import BackupSchedule, BackupScheduleSpec, BackupTemplate, Retention
-from tests.operator.fake.controllers import tick
 from tests.operator.fake.lab import SHOP
 from tests.operator.fake.wrapped import Counting, Dying, OperatorDiedError
-from tests.operator.simulation.invariants import check_always, check_end, check_snapshots
+from tests.operator.simulation.invariants import check_end, check_snapshots
+from tests.operator.simulation.plays import work
 from tests.operator.simulation.shop import RUN, WEB, Operator, Shop
 
 _TICKS = 145
@@ -28,13 +28,6 @@ async def open_shop() -> Shop:
     )
     await shop.lab.make(schedule)
     return shop
-
-
-async def work(shop: Shop, operator: Operator, ticks: int) -> None:
-    for _ in range(ticks):
-        await operator.work()
-        check_always(shop)
-        tick(shop.state)
 
 
 async def play(at: int) -> tuple[Shop, list[str]]:
