@@ -79,8 +79,8 @@ demo-down: toolchain ## remove what `make demo` made
 bench: toolchain ## measure the engine side by side with its peers
 	$(RUN) python -m tests.bench --growth
 
-bench-downtime: toolchain ## measure how long a workload is down for a backup, on a real cluster (as root)
-	$(RUN) python -m e2e.bench_downtime
+bench-downtime: toolchain ## (12 minutes) how long a workload is down for a backup, on a real cluster; writes docs/downtime.md
+	$(RUN) python -m e2e.downtime
 
 generate: setup ## CRDs, chart parts and reference docs from the models
 	$(RUN) python -m becalm_operator.crdgen
