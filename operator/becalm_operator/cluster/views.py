@@ -5,6 +5,7 @@ from typing import Any
 
 from kubernetes.aio.client import (
     V1ContainerStateTerminated,
+    V1ContainerStatus,
     V1Job,
     V1Namespace,
     V1ObjectMeta,
@@ -30,6 +31,7 @@ _STUCK = (
     "InvalidImageName",
     "RunContainerError",
 )
+_FINAL = ("Succeeded", "Failed")
 _NOT_STARTED = ("StartError", "ContainerCannotRun")
 _ENFORCED = "pod-security.kubernetes.io/enforce"
 _ONE_POD = "ReadWriteOncePod"
@@ -101,7 +103,32 @@ def _ephemeral(pod: V1Pod) -> tuple[str, ...]:
 
 def has_ended(pod: V1Pod) -> bool:
     """Say whether a pod's containers are gone for good."""
-    return bool(pod.status and pod.status.phase in ("Succeeded", "Failed"))
+    return _phase(pod) in _FINAL
+
+
+def _phase(pod: V1Pod) -> str:
+    """Return a pod's phase: the one to come, once all its containers have ended and none is started again.
+
+    The kubelet tells of the containers first, and of the phase a second later. That is a second of downtime less.
+    """
+    status, spec = pod.status, pod.spec
+    told = (status.phase if status else None) or ""
+    if status is None or spec is None or told != "Running" or spec.restart_policy != "Never":
+        return told
+    beside = (*(status.init_container_statuses or ()), *(status.ephemeral_container_statuses or ()))
+    codes = [_exit_code(one) for one in status.container_statuses or ()]
+    if len(codes) < len(spec.containers) or None in codes or any(_exit_code(one) is None for one in beside):
+        return told
+    return "Failed" if any(codes) else "Succeeded"
+
+
+def _is_final(pod: V1Pod) -> bool:
+    return bool(pod.status and pod.status.phase in _FINAL)
+
+
+def _exit_code(container: V1ContainerStatus) -> int | None:
+    ended = container.state.terminated if container.state else None
+    return ended.exit_code if ended else None
 
 
 def _is_ours(metadata: V1ObjectMeta) -> bool:
@@ -146,13 +173,13 @@ def _capacity(claim: V1PersistentVolumeClaim) -> int:
 def job_view(job: V1Job, pods: Iterable[V1Pod], hints: Mapping[str, str]) -> JobState:
     """Return a Job as decisions see it. `hints` say, by UID, what events tell of a Job or pod that is stuck.
 
-    A pod's own end counts before the Job controller has taken notice: that is a second of downtime less.
+    A pod's own end counts before the Job controller has taken notice: that is another second of downtime less.
     """
     metadata = metadata_of(job.metadata)
     mine = [pod for pod in pods if owner_of(pod) == f"job/{metadata.name}"]
     newest = max(mine, key=lambda pod: str(metadata_of(pod.metadata).creation_timestamp), default=None)
     ended = _terminated(newest, _telling(newest)) if newest else None
-    phase = newest.status.phase if newest and newest.status else ""
+    phase = _phase(newest) if newest else ""
     dumped = _terminated(newest, "dump") if newest else None
     succeeded = _holds(job, "Complete", "SuccessCriteriaMet") or phase == "Succeeded"
     stuck = hints.get(metadata.uid or "", "") if newest is None else stuck_reason(newest, hints)
@@ -161,6 +188,7 @@ def job_view(job: V1Job, pods: Iterable[V1Pod], hints: Mapping[str, str]) -> Job
         name=metadata.name or "",
         created=metadata.creation_timestamp,
         active=any(not has_ended(pod) for pod in mine),
+        lingers=any(has_ended(pod) and not _is_final(pod) for pod in mine),
         succeeded=succeeded,
         failed=not succeeded and (_holds(job, "Failed", "FailureTarget") or phase == "Failed"),
         exit_code=ended.exit_code if ended else None,

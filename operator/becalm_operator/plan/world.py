@@ -94,6 +94,8 @@ class JobState:
     created: datetime
     active: bool = False
     """A pod of it exists whose containers have not ended."""
+    lingers: bool = False
+    """Its containers have ended, and its pod does not say so yet: a volume for one pod alone is not free."""
     succeeded: bool = False
     failed: bool = False
     exit_code: int | None = None
@@ -207,6 +209,11 @@ class World:
     source: Backup | None = None
     """For a Restore: the Backup it names."""
     hooks: Hooking = Hooking()
+
+    def holds(self, job: JobState, claim: str) -> bool:
+        """Say whether a Job keeps others from mounting a claim."""
+        found = self.claims.get(claim)
+        return job.active or (job.lingers and found is not None and found.one_pod)
 
     def consumers(self, claims: frozenset[str]) -> list[Pod]:
         """Return the pods of others that hold any of the claims."""

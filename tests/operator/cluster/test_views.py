@@ -54,12 +54,14 @@ def a_pod(phase: str = "Running", **changes: Any) -> V1Pod:
             },
             "spec": {
                 "nodeName": "node1",
+                "restartPolicy": changes.get("restart", "Always"),
                 "containers": [{"name": "becalm"}],
                 "volumes": changes.get("volumes", []),
             },
             "status": {
                 "phase": phase,
                 "initContainerStatuses": changes.get("init", []),
+                "ephemeralContainerStatuses": changes.get("ephemeral", []),
                 "containerStatuses": changes.get("containers", []),
                 "conditions": changes.get("conditions", []),
             },
@@ -221,6 +223,41 @@ def test_a_pod_has_ended_when_its_containers_have(phase: str, ended: bool) -> No
     assert views.pod_view(a_pod(phase), {}).ended is ended
 
 
+ENDED, FAILED = ({"terminated": {"exitCode": code}} for code in (0, 1))
+RUNS: dict[str, Any] = {"running": {}}
+
+
+@pytest.mark.parametrize(
+    ("changes", "ended"),
+    [
+        ({"containers": ENDED}, True),
+        ({"containers": FAILED}, True),
+        ({"containers": ENDED, "init": ENDED}, True),
+        ({"containers": RUNS}, False),
+        ({"containers": ENDED, "init": RUNS}, False),  # a sidecar
+        ({"containers": ENDED, "ephemeral": RUNS}, False),  # `kubectl debug`
+        ({"containers": ENDED, "restart": "OnFailure"}, False),
+        ({}, False),  # the kubelet has not told of any container yet
+    ],
+)
+def test_a_pod_that_starts_no_container_again_has_ended_with_the_last_one(
+    changes: dict[str, Any], ended: bool
+) -> None:
+    told = {key: becalm_container(state) for key, state in changes.items() if key != "restart"}
+
+    seen = views.pod_view(a_pod(**{"restart": "Never", **changes, **told}), {})
+
+    assert seen.ended is ended
+
+
+def test_a_container_that_the_kubelet_has_not_told_of_may_run() -> None:
+    pod = a_pod(restart="Never", containers=becalm_container(ENDED))
+    assert pod.spec is not None
+    pod.spec.containers = [V1Container(name="becalm"), V1Container(name="dump")]
+
+    assert not views.pod_view(pod, {}).ended
+
+
 def test_a_pod_is_ours_only_with_an_owner_of_ours() -> None:
     claimed = {"app.kubernetes.io/managed-by": "becalm"}
 
@@ -326,6 +363,24 @@ def test_a_pod_that_has_ended_well_counts_before_its_job_does() -> None:
 
     assert (seen.succeeded, seen.failed, seen.active) == (True, False, False)
     assert (seen.exit_code, seen.report) == (0, '{"kind":"capture"}')
+
+
+@pytest.mark.parametrize(("state", "succeeded"), [(ENDED, True), (FAILED, False)])
+def test_a_containers_end_counts_before_the_phase_of_its_pod_does(
+    state: dict[str, Any], succeeded: bool
+) -> None:
+    pod = a_pod(owners=OURS, restart="Never", containers=becalm_container(state))
+
+    seen = views.job_view(a_job(), [pod], {})
+
+    assert (seen.succeeded, seen.failed) == (succeeded, not succeeded)
+    assert (seen.active, seen.lingers) == (False, True)
+
+
+def test_a_pod_whose_phase_is_final_does_not_linger() -> None:
+    ended = becalm_container(ENDED)
+
+    assert not views.job_view(a_job(), [a_pod("Succeeded", owners=OURS, containers=ended)], {}).lingers
 
 
 def test_a_pod_that_has_failed_shows_its_exit_code_and_report() -> None:
