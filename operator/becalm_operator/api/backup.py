@@ -256,6 +256,8 @@ class RunStatus(Model):
     """When no pod held the claims any more."""
     resumed_at: Time | None = None
     """When the workloads began to be started again."""
+    deadline: Time | None = None
+    """While workloads are down: when they are started, whatever happens."""
     workloads: tuple[WorkloadStatus, ...] = ()
     """The workloads that the run stops."""
     repository_id: Annotated[str, Field(alias="repositoryID")] = ""

@@ -49,6 +49,7 @@ class Reason(enum.StrEnum):
     # while workloads are down
     QUIESCED = "Quiesced"
     RELEASED = "Released"
+    NOTHING_STOPPED = "NothingStopped"
     HOOK_FAILED = "HookFailed"
     DRAIN_TIMEOUT = "DrainTimeout"
     DOWNTIME_EXCEEDED = "DowntimeExceeded"
@@ -108,6 +109,7 @@ EXPLANATIONS: dict[Reason, str] = {
     Reason.REPOSITORY_LOCKED: "Another process holds a lock on the repository.",
     Reason.QUIESCED: "The workloads are at a standstill.",
     Reason.RELEASED: "The workloads were started again.",
+    Reason.NOTHING_STOPPED: "The run has stopped no workload.",
     Reason.HOOK_FAILED: "A before-hook failed, took too long, or nobody knows how it ended; its onError is Fail.",
     Reason.DRAIN_TIMEOUT: "Pods that mount the claims did not end within drainTimeout.",
     Reason.DOWNTIME_EXCEEDED: "The run took longer than maxDowntime; the workloads were started without it.",

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from becalm_operator.api.backup import Backup
-from becalm_operator.api.names import GROUP, VERSION
+from becalm_operator.api.names import GROUP, SCHEDULE_LABEL, VERSION
 from becalm_operator.api.repository import BackupRepository
 from becalm_operator.api.restore import Restore
 from becalm_operator.api.schedule import BackupSchedule
@@ -101,7 +101,14 @@ def _condition(kind: str, field: str) -> str:
     return f'.status.conditions[?(@.type=="{kind}")].{field}'
 
 
+def _label(name: str) -> str:
+    return ".metadata.labels." + name.replace(".", "\\.")
+
+
 _AGE = Column("Age", ".metadata.creationTimestamp", "date")
+_ENDED = Column("Ended", ".status.completionTime", "date", wide=True)
+_DEADLINE = Column("Deadline", ".status.deadline", wide=True)
+_MESSAGE = Column("Message", ".status.message", wide=True)
 
 
 def definitions() -> tuple[Definition, ...]:
@@ -125,9 +132,12 @@ def definitions() -> tuple[Definition, ...]:
             Column("Schedule", ".spec.schedule"),
             Column("Time Zone", ".spec.timeZone"),
             Column("Suspend", ".spec.suspend", "boolean"),
+            Column("Active", ".status.active[0]"),
             Column("Last Success", ".status.lastSuccessfulTime", "date"),
             Column("Next", ".status.nextScheduleTime"),
+            Column("Reason", _condition("Ready", "reason")),
             _AGE,
+            Column("Last Schedule", ".status.lastScheduleTime", "date", wide=True),
             Column("Message", _condition("Ready", "message"), wide=True),
         ),
     )
@@ -141,7 +151,10 @@ def definitions() -> tuple[Definition, ...]:
             Column("Size", ".status.size"),
             Column("Downtime", ".status.downtime"),
             _AGE,
-            Column("Message", ".status.message", wide=True),
+            Column("Schedule", _label(SCHEDULE_LABEL), wide=True),
+            _ENDED,
+            _DEADLINE,
+            _MESSAGE,
         ),
     )
     restore = Definition(
@@ -154,7 +167,9 @@ def definitions() -> tuple[Definition, ...]:
             Column("Backup", ".spec.source.backupName"),
             Column("Downtime", ".status.downtime"),
             _AGE,
-            Column("Message", ".status.message", wide=True),
+            _ENDED,
+            _DEADLINE,
+            _MESSAGE,
         ),
     )
     return (repository, schedule, backup, restore)

@@ -18,6 +18,7 @@ from becalm_operator.manifests.jobs import ACCESS, Owner, access_job
 from becalm_operator.manifests.names import job_name
 from becalm_operator.plan import preflight
 from becalm_operator.plan.outcome import Failure, cannot_start, failure_of, report_of
+from becalm_operator.plan.quantities import duration_text
 from becalm_operator.plan.run import SOON, WAITING, changed, failing, parked
 from becalm_operator.plan.steps import ApplyJob, DeleteJob, Plan, RequestProbe
 from becalm_operator.plan.world import JobState, World
@@ -48,7 +49,8 @@ def awaiting_repository(status: S, world: World, name: str) -> Plan[S] | None:
 def _waiting(status: S, message: str, now: datetime) -> Plan[S]:
     since = status.repository_wait_since or to_utc(now)
     if now - since > PATIENCE:
-        failure = Failure(Reason.REPOSITORY_NOT_READY, f"gave up after {PATIENCE}: {message}")
+        patience = duration_text(int(PATIENCE.total_seconds()))
+        failure = Failure(Reason.REPOSITORY_NOT_READY, f"gave up after {patience} of {message}")
         return Plan(failing(status, failure, now))
     return Plan(changed(parked(status, message), repository_wait_since=since), again_seconds=WAITING)
 
@@ -97,10 +99,11 @@ def _failure(
 def _not_opened(status: S, world: World, job: JobState, failure: Failure) -> Plan[S]:
     """Fail, but for what passes by itself: then wait as if the run had never begun, and open it again later."""
     assert world.repository is not None
+    name = world.repository.metadata.name
     if failure.reason not in _PASSES and not _has_no_verdict(job, failure):
         removal = () if job.finished else (DeleteJob(job.name),)
-        return Plan(failing(status, failure, world.now), removal, again_seconds=SOON)
-    name = world.repository.metadata.name
+        told = Failure(failure.reason, f"repository {name}: {failure.message}")
+        return Plan(failing(status, told, world.now), removal, again_seconds=SOON)
     plan = _waiting(status, f"waiting for repository {name}: {failure.message}", world.now)
     if plan.status.reason:
         return plan

@@ -35,6 +35,7 @@ from becalm_operator.plan import (
     retention,
     run,
     snapshots,
+    wording,
 )
 from becalm_operator.plan.outcome import START_TIMEOUT, Failure, cannot_start, failure_of, report_of
 from becalm_operator.plan.quiesce import Run
@@ -67,7 +68,7 @@ def decide(backup: Backup, world: World) -> BackupPlan:
     else:
         plan = gate.without_movers(plan, backup.status, owner, world)
     return run.completed(
-        plan, backup.status, owner, backup.metadata, backup.spec.repository_ref.name, world.now
+        plan, backup.status, this, backup.metadata, backup.spec.repository_ref.name, world.now
     )
 
 
@@ -110,7 +111,9 @@ def _preflight(backup: Backup, status: BackupStatus, this: Run, owner: Owner, wo
         forecast=expected,
     )
     events = (downtime.forecast_event(expected),) if expected else ()
-    return Plan(entered(planned, Phase.PREPARING, world.now), events=events, again_seconds=SOON)
+    return Plan(
+        entered(planned, Phase.PREPARING, world.now, "starting movers"), events=events, again_seconds=SOON
+    )
 
 
 def _planned_volumes(
@@ -170,13 +173,15 @@ def _reading(
         failure = _capture_failure(backup, volume, job, world) if job else snapshots.lost(volume, world)
         if failure:
             return gate.failed_volume(status, volume.claim, failure, world)
-        running += job is None or not job.succeeded or job.active
+        running += job is None or not job.succeeded or world.holds(job, volume.claim)
         volumes.append(_captured(backup, volume, job, world))
     size = sum(volume.bytes_processed for volume in volumes)
-    status = changed(status, volumes=tuple(volumes), size_bytes=size, size=quantities.size_text(size))
+    told = "" if running and not size else quantities.size_text(size)
+    status = changed(status, volumes=tuple(volumes), size_bytes=size, size=told)
     if running:
         stuck = next((job.stuck for job in gate.movers(owner, status, world) if job.stuck), "")
-        message = stuck or f"reading {len(volumes)} volumes, {len(volumes) - running} are done"
+        done = len(volumes) - running
+        message = stuck or wording.progress("reading volumes", done, len(volumes), "done")
         # an upload may take hours, and the watches tell of its Jobs
         pace = WATCHING if status.phase is Phase.CAPTURING else WAITING
         return Plan(changed(status, message=message), actions, again_seconds=pace)

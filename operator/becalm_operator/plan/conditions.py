@@ -5,10 +5,11 @@ from datetime import datetime
 from typing import TypeVar
 
 from becalm_operator.api.backup import Phase, RunStatus
-from becalm_operator.api.base import Metadata, to_utc
+from becalm_operator.api.base import Metadata, time_text, to_utc
 from becalm_operator.api.conditions import Condition, Reason
 from becalm_operator.api.repository import BackupRepositoryStatus
 from becalm_operator.api.schedule import BackupScheduleStatus
+from becalm_operator.plan import wording
 from becalm_operator.plan.outcome import Failure
 
 ReadyT = TypeVar("ReadyT", BackupRepositoryStatus, BackupScheduleStatus)
@@ -61,18 +62,13 @@ def find(conditions: Iterable[Condition], kind: str) -> Condition | None:
 
 def of_run(status: RunStatus, *, quiesced: bool, generation: int, now: datetime) -> tuple[Condition, ...]:
     """Return the conditions of a Backup or Restore: Complete, Failed as a Job has them, and Quiesced."""
-    reason = Reason(status.reason) if status.reason else Reason.RUNNING
+    reason = _why(status)
     succeeded, failed = status.phase is Phase.SUCCEEDED, status.phase is Phase.FAILED
     done = Reason.SUCCEEDED if succeeded else reason
     pairs = (
         ("Complete", succeeded, done, status.message),
         ("Failed", failed, done, status.message if failed else ""),
-        (
-            "Quiesced",
-            quiesced,
-            Reason.QUIESCED if quiesced else Reason.RELEASED,
-            "workloads are at a standstill" if quiesced else "no workload is held down",
-        ),
+        ("Quiesced", quiesced, *_standstill(status, quiesced=quiesced)),
     )
     conditions = status.conditions
     for kind, is_true, why, message in pairs:
@@ -80,3 +76,22 @@ def of_run(status: RunStatus, *, quiesced: bool, generation: int, now: datetime)
             conditions, kind, holds=is_true, reason=why, message=message, generation=generation, now=now
         )
     return conditions
+
+
+def _why(status: RunStatus) -> Reason:
+    if status.reason:
+        return Reason(status.reason)
+    return Reason.WAITING if status.phase.waiting else Reason.RUNNING
+
+
+def _standstill(status: RunStatus, *, quiesced: bool) -> tuple[Reason, str]:
+    """Say what is down and until when, or that nothing is."""
+    if quiesced:
+        down = [
+            str(state.reference) for state in status.workloads if state.stopped_at and not state.started_at
+        ]
+        until = f"; started by {time_text(status.deadline)} at the latest" if status.deadline else ""
+        return Reason.QUIESCED, f"held down: {wording.listed(down)}{until}"
+    if any(state.stopped_at for state in status.workloads):
+        return Reason.RELEASED, "all that was stopped has been started again"
+    return Reason.NOTHING_STOPPED, "nothing has been stopped"

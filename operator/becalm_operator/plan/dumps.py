@@ -12,7 +12,7 @@ from becalm_operator.api.dumps import Dump, DumpStatus
 from becalm_operator.manifests.dumps import CONTAINER, DUMP, dump_job
 from becalm_operator.manifests.jobs import Owner
 from becalm_operator.manifests.names import job_name
-from becalm_operator.plan import run
+from becalm_operator.plan import run, wording
 from becalm_operator.plan.outcome import Failure, cannot_start, failure_of, report_of
 from becalm_operator.plan.run import SOON, WAITING, changed, failing
 from becalm_operator.plan.steps import Action, ApplyJob, Plan
@@ -62,7 +62,7 @@ def _waiting(
 def _progress(status: BackupStatus, jobs: Mapping[str, JobState | None]) -> str:
     done = sum(bool(state.tree) for state in status.dumps)
     stuck = next((job.stuck for job in jobs.values() if job is not None and job.stuck), "")
-    return stuck or f"taking {len(status.dumps)} dumps, {done} are done"
+    return stuck or wording.progress("taking dumps", done, len(status.dumps), "done")
 
 
 def _failed(

@@ -14,9 +14,10 @@ from becalm_operator.api.conditions import Reason
 from becalm_operator.manifests.gate import CLOSED, Gate
 from becalm_operator.manifests.jobs import MOVER, Owner, mover_job
 from becalm_operator.manifests.names import job_name
-from becalm_operator.plan import preflight, run
+from becalm_operator.plan import preflight, run, wording
 from becalm_operator.plan.outcome import Failure, cannot_start, failure_of
 from becalm_operator.plan.preflight import RefusalError
+from becalm_operator.plan.quantities import duration_text
 from becalm_operator.plan.run import SOON, WAITING, changed, entered, failing
 from becalm_operator.plan.steps import Action, ApplyJob, DeleteJob, OpenGate, Plan
 from becalm_operator.plan.world import JobState, World
@@ -44,9 +45,8 @@ def preparing(backup: Backup, status: BackupStatus, owner: Owner, world: World) 
         return Plan(failing(status, late, world.now), again_seconds=SOON)
     stuck = next((job.stuck for job in movers(owner, status, world) if job.stuck), "")
     what = "reading ahead" if backup.spec.quiesce.pre_copy else "starting movers"
-    message = (
-        stuck or f"{what}: {len(status.volumes) - len(waiting)} of {len(status.volumes)} volumes are ready"
-    )
+    count = len(status.volumes)
+    message = stuck or wording.progress(what, count - len(waiting), count, "volumes ready")
     actions = _missing(backup, status, owner, world)
     return Plan(changed(status, message=message), actions, again_seconds=WAITING)
 
@@ -170,8 +170,8 @@ def _too_late(since: datetime | None, claims: Iterable[str], now: datetime) -> F
     """Return that movers have taken too long to get to their gates."""
     if since is None or now - since <= PREPARING_TIMEOUT:
         return None
-    which = ", ".join(claims)
-    return Failure(Reason.MOVER_FAILED, f"the movers of {which} were not ready within {PREPARING_TIMEOUT}")
+    which, patience = ", ".join(claims), duration_text(int(PREPARING_TIMEOUT.total_seconds()))
+    return Failure(Reason.MOVER_FAILED, f"the movers of {which} were not ready within {patience}")
 
 
 def openings(movers: Iterable[JobState]) -> list[Action]:

@@ -14,7 +14,9 @@ R = TypeVar("R", bound=Report)
 
 START_TIMEOUT = timedelta(minutes=5)
 _MISSING_SECRET = re.compile(
-    r"secret \S+ not found|references non-existent secret key|couldn't find key \S+ in Secret"
+    r'secret "?(?P<gone>[^"\s]+)"? not found'
+    r"|references non-existent secret key: (?P<lacking>[^\s,]+)"
+    r"|couldn't find key (?P<key>\S+) in Secret (?:[^/\s]+/)?(?P<secret>\S+)"
 )
 
 _BY_EXIT_CODE = {
@@ -79,9 +81,16 @@ def failure_of(job: JobState, kind: type[Report], otherwise: Reason, *, kept: bo
 
 def missing_secret(job: JobState) -> Failure | None:
     """Return that a Job's pod waits for a Secret which does not exist: no time will mend that by itself."""
-    if not job.finished and _MISSING_SECRET.search(job.stuck):
-        return Failure(Reason.SECRET_NOT_FOUND, job.stuck)
-    return None
+    found = None if job.finished else _MISSING_SECRET.search(job.stuck)
+    return Failure(Reason.SECRET_NOT_FOUND, f"{_lacking(found)} ({job.stuck})") if found else None
+
+
+def _lacking(found: re.Match[str]) -> str:
+    if secret := found["gone"]:
+        return f"Secret {secret} does not exist: make it, and it is tried again within minutes"
+    if key := found["key"]:
+        return f"Secret {found['secret']} has no key {key}: add it, and it is tried again within minutes"
+    return f"a Secret has no key {found['lacking']}: add it, and it is tried again within minutes"
 
 
 def cannot_start(job: JobState, now: datetime, patience: timedelta = START_TIMEOUT) -> Failure | None:

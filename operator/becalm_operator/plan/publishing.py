@@ -9,6 +9,7 @@ from becalm_operator.manifests.jobs import MOVER, Owner
 from becalm_operator.manifests.names import job_name
 from becalm_operator.plan import dumps, guards, hooks
 from becalm_operator.plan.outcome import report_of
+from becalm_operator.plan.quantities import size_text
 from becalm_operator.plan.run import changed
 from becalm_operator.plan.world import World
 
@@ -47,9 +48,18 @@ def published(status: BackupStatus, snapshots: tuple[str, ...]) -> BackupStatus:
 
 
 def summary(status: BackupStatus) -> str:
-    """Say what a run has written."""
+    """Say what a run has written, and how much of it was new."""
     count, taken = len(status.volumes), len(status.dumps)
     volumes = "one volume" if count == 1 else f"{count} volumes at one point in time"
     dumped = "one dump" if taken == 1 else f"{taken} dumps"
     written = " and ".join([*([volumes] if count else []), *([dumped] if taken else [])])
-    return written + hooks.complaints(status)
+    return f"{written}: {_news(status)}{hooks.complaints(status)}"
+
+
+def _news(status: BackupStatus) -> str:
+    fresh = sum(volume.files_new for volume in status.volumes)
+    altered = sum(volume.files_changed for volume in status.volumes)
+    files = f"{fresh:,} new and {altered:,} changed files, " if status.volumes else ""
+    added = sum(volume.bytes_added for volume in status.volumes)
+    added += sum(dump.bytes_added for dump in status.dumps)
+    return f"{files}{size_text(added)} added"

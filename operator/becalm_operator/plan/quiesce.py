@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from becalm_operator.api.backup import Quiesce, RunStatus, WorkloadReference, WorkloadStatus
-from becalm_operator.api.base import parse_duration, to_utc
+from becalm_operator.api.base import parse_duration, time_text, to_utc
 from becalm_operator.api.conditions import Reason
 from becalm_operator.api.record import Holder, Record, undo_command
 from becalm_operator.plan import wording
@@ -140,7 +140,7 @@ def _stop(run: Run, world: World, workloads: tuple[WorkloadStatus, ...], workloa
     event = Event(
         "Quiesced",
         f"{who} {wording.stopped(workload)}; "
-        f"it is started again by {record.deadline:%H:%M:%S} UTC at the latest. By hand: {record.undo}",
+        f"it is started again by {time_text(record.deadline)} at the latest. By hand: {record.undo}",
         workload=workload.reference,
     )
     return Step(workloads, (action,), (event,))

@@ -12,7 +12,7 @@ from becalm_operator.api.restore import Restore, RestoreStatus, RestoreTarget, T
 from becalm_operator.manifests import jobs
 from becalm_operator.manifests.jobs import RESTORE, Owner
 from becalm_operator.manifests.names import job_name
-from becalm_operator.plan import access, identity, preflight, quiesce, run
+from becalm_operator.plan import access, identity, preflight, quiesce, run, wording
 from becalm_operator.plan.outcome import Failure, cannot_start, failure_of, report_of
 from becalm_operator.plan.preflight import RefusalError
 from becalm_operator.plan.quiesce import Run
@@ -39,7 +39,7 @@ def decide(restore: Restore, world: World) -> RestorePlan:
         phase=lambda: _PHASES[status.phase](restore, status, this, owner, world),
     )
     return run.completed(
-        plan, restore.status, owner, restore.metadata, restore.spec.repository_ref.name, world.now
+        plan, restore.status, this, restore.metadata, restore.spec.repository_ref.name, world.now
     )
 
 
@@ -143,12 +143,12 @@ def _restoring(restore: Restore, status: RestoreStatus, this: Run, owner: Owner,
         failure = _failure(job, world) if job else None
         if failure:
             return _failed(status, target, failure, world)
-        targets.append(_restored(target, job))
+        targets.append(_restored(target, job, world))
     status = changed(status, targets=tuple(targets))
     done = sum(target.done for target in targets)
     if done < len(targets):
         stuck = next((job.stuck for job in _movers(owner, status, world) if job.stuck), "")
-        message = stuck or f"restoring {len(targets)} claims, {done} are done"
+        message = stuck or wording.progress("restoring claims", done, len(targets), "done")
         return Plan(changed(status, message=message), actions, again_seconds=WATCHING)
     return Plan(entered(status, Phase.RESUMING, world.now, "starting workloads"), again_seconds=SOON)
 
@@ -168,8 +168,9 @@ def _failed(status: RestoreStatus, target: TargetStatus, failure: Failure, world
     return Plan(failing(changed(status, targets=targets), reason, world.now), again_seconds=SOON)
 
 
-def _restored(target: TargetStatus, job: JobState | None) -> TargetStatus:
-    report = report_of(job, RestoreReport) if job and job.succeeded and not job.active else None
+def _restored(target: TargetStatus, job: JobState | None, world: World) -> TargetStatus:
+    over = job is not None and job.succeeded and not world.holds(job, target.to)
+    report = report_of(job, RestoreReport) if job and over else None
     if report is None:
         return target
     return target.model_copy(

@@ -9,8 +9,7 @@ from becalm_operator.api.base import Metadata, parse_duration, to_utc
 from becalm_operator.api.conditions import Reason
 from becalm_operator.api.limits import Needs
 from becalm_operator.api.names import RELEASED_ANNOTATION
-from becalm_operator.manifests.jobs import Owner
-from becalm_operator.plan import conditions, downtime, limits, quiesce
+from becalm_operator.plan import conditions, downtime, limits, quiesce, wording
 from becalm_operator.plan.outcome import Failure
 from becalm_operator.plan.preflight import RefusalError
 from becalm_operator.plan.quiesce import Run
@@ -79,7 +78,8 @@ def failing(status: S, failure: Failure, now: datetime) -> S:
 
 def ended(status: S, phase: Phase, now: datetime, message: str) -> S:
     """Return a status that is finished."""
-    return changed(downtime.summed_up(entered(status, phase, now, message)), completion_time=to_utc(now))
+    over = downtime.summed_up(entered(status, phase, now, message))
+    return changed(over, completion_time=to_utc(now), needs=None)
 
 
 def parked(status: S, message: str) -> S:
@@ -115,7 +115,7 @@ def begun(
     )
     first = waits_for(world.others, mine)
     if first:
-        waiting = f"waiting for {first.name}, which works on the same"
+        waiting = f"waiting for {first.name}, which works on {_shared(first, mine)}, too"
         return Plan(parked(status, waiting), again_seconds=WAITING)
     # dumps are over when the first volume is read
     needs = Needs(movers=max(len(claims), dumps), workloads=_up(world, stopped))
@@ -123,7 +123,14 @@ def begun(
     if place:
         return Plan(queued(status, needs, place, world.now), again_seconds=WAITING)
     started = changed(status, needs=needs, queued_since=None, start_time=to_utc(world.now))
-    return Plan(entered(started, Phase.PREFLIGHT, world.now), again_seconds=SOON)
+    looking = "looking at workloads and claims"
+    return Plan(entered(started, Phase.PREFLIGHT, world.now, looking), again_seconds=SOON)
+
+
+def _shared(other: OtherRun, mine: OtherRun) -> str:
+    """Name what two runs have in common."""
+    claims = [f"claim {name}" for name in sorted(mine.claims & other.claims)]
+    return wording.listed(claims or sorted(mine.workloads & other.workloads))
 
 
 def _up(world: World, references: Iterable[WorkloadReference]) -> int:
@@ -189,9 +196,9 @@ def stopping(status: S, run: Run, world: World) -> Plan[S]:
     if step.failure:
         return Plan(failing(status, step.failure, world.now), again_seconds=SOON)
     if step.done:
-        return Plan(entered(status, Phase.DRAINING, world.now), again_seconds=SOON)
+        return Plan(entered(status, Phase.DRAINING, world.now, "waiting for pods to end"), again_seconds=SOON)
     down = sum(state.stopped_at is not None for state in status.workloads)
-    message = f"stopping workloads, {down} of {len(status.workloads)} are down"
+    message = wording.progress("stopping workloads", down, len(status.workloads), "down")
     return Plan(
         changed(status, message=message),
         step.actions,
@@ -248,8 +255,14 @@ def removals(movers: Iterable[JobState]) -> tuple[Action, ...]:
 
 def _resumed(status: S, workloads: tuple[WorkloadStatus, ...]) -> S:
     """Return a status with the workloads as they are now. A failure's message stays."""
-    up = sum(state.started_at is not None for state in workloads)
-    message = status.message if status.reason else f"starting workloads, {up} of {len(workloads)} are up"
+    if status.reason:
+        return changed(status, workloads=workloads)
+    stopped = [state for state in workloads if state.stopped_at]
+    starting = [str(state.reference) for state in stopped if state.released_at and not state.started_at]
+    up = sum(state.started_at is not None for state in stopped)
+    message = wording.progress("starting workloads", up, len(stopped), "up")
+    if starting:
+        message += f", waiting until {wording.listed(starting)} is Ready"
     return changed(status, workloads=workloads, message=message)
 
 
@@ -261,29 +274,36 @@ def overdue(status: RunStatus, run: Run, metadata: Metadata, now: datetime) -> F
         deadline = status.phase_time + parse_duration(run.quiesce.max_downtime)
     if deadline is None or now < deadline:
         return None
-    text = f"the run did not end within maxDowntime ({run.quiesce.max_downtime})"
+    stood = f"{status.phase}, {status.message}" if status.message else status.phase
+    text = f"the run did not end within maxDowntime ({run.quiesce.max_downtime}); it stood at {stood}"
     if released := metadata.annotations.get(RELEASED_ANNOTATION):
         text += f"; as no operator did, the watchdog started workloads of it at {released}"
     return Failure(Reason.DOWNTIME_EXCEEDED, text)
 
 
 def completed(
-    plan: Plan[S], before: RunStatus, owner: Owner, metadata: Metadata, repository: str, now: datetime
+    plan: Plan[S], before: RunStatus, run: Run, metadata: Metadata, repository: str, now: datetime
 ) -> Plan[S]:
     """Return a run's plan with what every step has: conditions, the finalizer, and what its end is followed by."""
     final = plan.status
     actions, events = list(plan.actions), list(plan.events)
     if final.phase.finished and not before.phase.finished:
-        events.append(ending_event(owner.kind, final))
+        events.append(ending_event(run.holder.kind, final))
     if final.reason and not before.reason and Reason(final.reason) in _REPOSITORY_IN_DOUBT:
         actions.append(RequestProbe(repository))
     return Plan(
-        reported(final, metadata, now),
+        reported(_with_deadline(final, run), metadata, now),
         actions,
         events,
         finalizer=final.phase in _HOLDING,
         again_seconds=plan.again_seconds,
     )
+
+
+def _with_deadline(status: S, run: Run) -> S:
+    """Return a status that says how long workloads may stay down, if any is down."""
+    down = quiesce.is_quiesced(status)
+    return changed(status, deadline=quiesce.deadline_of(run, status.workloads) if down else None)
 
 
 def ending_event(kind: str, status: RunStatus) -> Event:

@@ -14,6 +14,7 @@ from becalm_operator.api.conditions import Reason
 from becalm_operator.api.snapshots import VolumeSnapshotStatus
 from becalm_operator.manifests.jobs import SNAPSHOT, Owner, snapshot_document
 from becalm_operator.manifests.names import job_name
+from becalm_operator.plan import wording
 from becalm_operator.plan.outcome import Failure
 from becalm_operator.plan.preflight import RefusalError
 from becalm_operator.plan.quiesce import Run
@@ -164,7 +165,7 @@ def capturing(status: BackupStatus, owner: Owner, world: World) -> BackupPlan:
     ready = sum(_of(volume).ready_time is not None for volume in volumes)
     if ready == len(volumes):
         return Plan(entered(status, Phase.RESUMING, world.now, "starting workloads"), again_seconds=SOON)
-    message = f"making snapshots of {len(volumes)} volumes, {ready} are ready"
+    message = wording.progress("making snapshots", ready, len(volumes), "ready")
     return Plan(changed(status, message=message), actions, again_seconds=WATCHING)
 
 
@@ -190,7 +191,7 @@ def _failing(status: BackupStatus, failure: Failure, now: datetime) -> BackupPla
 def _failing_volume(status: BackupStatus, volume: VolumeStatus, taken: Taken, now: datetime) -> BackupPlan:
     at_fault = volume.model_copy(update={"error": taken.error})
     volumes = tuple(at_fault if one.claim == volume.claim else one for one in status.volumes)
-    failure = Failure(Reason.SNAPSHOT_FAILED, f"claim {volume.claim} could not be snapshot: {taken.error}")
+    failure = Failure(Reason.SNAPSHOT_FAILED, f"no snapshot of claim {volume.claim}: {taken.error}")
     return _failing(changed(status, volumes=volumes), failure, now)
 
 

@@ -1,7 +1,11 @@
 """What is said in words: a workload is scaled, another is suspended, a third is paused; and who stands where."""
 
+from collections.abc import Sequence
+
 from becalm_operator.api.switches import Form
 from becalm_operator.plan.world import Workload
+
+_MOST_NAMED = 5
 
 
 def ordinal(number: int) -> str:
@@ -31,3 +35,14 @@ def started(workload: Workload, count: int) -> str:
 def set_to(workload: Workload) -> str:
     """Say what somebody else has done to a workload that was at a standstill, to follow `was`."""
     return f"scaled to {workload.replicas}" if workload.switch.form is Form.COUNT else "resumed"
+
+
+def listed(names: Sequence[str]) -> str:
+    """Name some things, and count the rest."""
+    more = len(names) - _MOST_NAMED
+    return ", ".join(names[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+def progress(doing: str, done: int, of: int, what: str) -> str:
+    """Say how far something is, as `reading volumes: 1 of 2 done`."""
+    return f"{doing}: {done} of {of} {what}"

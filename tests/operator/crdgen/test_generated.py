@@ -12,11 +12,12 @@ from pydantic import BaseModel, Field
 from becalm_operator.api.backup import Backup
 from becalm_operator.api.base import Model
 from becalm_operator.api.conditions import EXPLANATIONS, Reason
+from becalm_operator.api.names import SCHEDULE_LABEL
 from becalm_operator.api.repository import BackupRepository
 from becalm_operator.api.restore import Restore
 from becalm_operator.api.schedule import BackupSchedule
 from becalm_operator.crdgen.__main__ import files, main
-from becalm_operator.crdgen.definitions import definitions
+from becalm_operator.crdgen.definitions import Definition, definitions
 from becalm_operator.crdgen.schema import structural
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -149,3 +150,34 @@ def test_the_check_tells_what_is_stale(tmp_path: Path, capsys: pytest.CaptureFix
 
     (tmp_path / "docs" / "reference.md").write_text("changed by hand")
     assert main(["--check", "--root", str(tmp_path)]) == 1
+
+
+def _field(schema: dict[str, Any], path: str) -> dict[str, Any]:
+    """Return the schema of what a column shows; a condition is of the conditions' schema."""
+    for name in re.findall(r"\.([A-Za-z]+)", re.sub(r"\[.*?\]", ".items", path)):
+        schema = schema["items"] if name == "items" else schema["properties"][name]
+    return schema
+
+
+@pytest.mark.parametrize("definition", definitions(), ids=lambda definition: definition.kind.kind)
+def test_every_column_shows_a_field_that_exists(definition: Definition) -> None:
+    for column in definition.columns:
+        if column.path.startswith(".metadata"):
+            continue
+        field = _field(SCHEMAS[definition.kind.kind], column.path)
+        assert field["type"] == ("boolean" if column.type == "boolean" else "string"), column.path
+        assert (column.type == "date") <= (field.get("format") == "date-time"), column.path
+
+
+def test_the_schedule_of_a_backup_is_shown_by_its_label() -> None:
+    (backup,) = (definition for definition in definitions() if definition.kind is Backup)
+    paths = {column.name: column.path for column in backup.columns}
+
+    assert paths["Schedule"].replace("\\.", ".") == f".metadata.labels.{SCHEDULE_LABEL}"
+
+
+def test_messages_show_only_where_there_is_room_and_come_last() -> None:
+    for definition in definitions():
+        narrow = [column.wide for column in definition.columns]
+        assert narrow == sorted(narrow), definition.kind.kind
+        assert "Message" not in {column.name for column in definition.columns if not column.wide}

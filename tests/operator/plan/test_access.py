@@ -87,7 +87,7 @@ def test_the_patience_counts_from_when_the_repository_was_lost() -> None:
     assert wait(night, later(hours=10)).phase is Phase.PENDING
     given_up = wait(night, later(hours=10, seconds=1))
     assert (given_up.phase, given_up.reason) == (Phase.FAILED, "RepositoryNotReady")
-    assert given_up.message == "gave up after 1:00:00: waiting for repository main: told"
+    assert given_up.message == "gave up after 60m of waiting for repository main: told"
 
 
 def test_a_store_that_comes_and_goes_keeps_nobody_for_ever() -> None:

@@ -81,7 +81,7 @@ def test_a_run_waits_for_another_on_the_same_claims() -> None:
 
     assert (plan.status.phase, plan.status.message) == (
         Phase.PENDING,
-        "waiting for first, which works on the same",
+        "waiting for first, which works on claim uploads, too",
     )
     assert plan.again_seconds
 

@@ -1,5 +1,6 @@
 """A Backup's way with its volumes: captured, released, committed, and what may go wrong with each."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from becalm_operator.api.conditions import Reason
 from becalm_operator.manifests.jobs import COMMIT, FORGET, MOVER, Owner
 from becalm_operator.plan import backup, publishing
 from becalm_operator.plan.steps import ApplyJob, DeleteJob, Plan, ScaleUp
-from becalm_operator.plan.world import JobState, Workload
+from becalm_operator.plan.world import Claim, JobState, Workload
 from tests.operator.plan.worlds import (
     DB,
     NOW,
@@ -64,7 +65,7 @@ def test_a_volume_that_is_read_is_not_read_again() -> None:
     plan = capture(captured("uploads"))
 
     assert jobs_made(plan) == [MOVER]
-    assert plan.status.message == "reading 2 volumes, 1 are done"
+    assert plan.status.message == "reading volumes: 1 of 2 done"
 
 
 def test_a_mover_whose_pod_still_runs_is_waited_for() -> None:
@@ -117,6 +118,16 @@ def test_a_capture_that_is_not_whole_fails_the_run(job: JobState, reason: Reason
     assert text in message
     assert text in plan.status.volumes[0].error
     assert plan.status.volumes[1].error == ""
+
+
+@pytest.mark.parametrize(("one_pod", "phase"), [(False, Phase.RESUMING), (True, Phase.CAPTURING)])
+def test_a_workload_is_started_as_soon_as_it_can_have_its_volume(one_pod: bool, phase: Phase) -> None:
+    lingering = replace(captured("uploads"), lingers=True)
+    claims = {name: Claim(name, bound=True, one_pod=one_pod) for name in ("uploads", "data-db-0")}
+
+    plan = capture(lingering, captured("data-db-0"), claims=claims)
+
+    assert plan.status.phase is phase
 
 
 def test_an_empty_volume_may_be_allowed() -> None:
@@ -371,7 +382,8 @@ def test_without_retention_nothing_is_forgotten() -> None:
 def test_a_run_has_succeeded_when_retention_is_applied() -> None:
     plan = finish(committed(), succeeded(FORGET, ForgetReport()), schedule=RETENTION)
 
-    assert (plan.status.phase, plan.status.message) == (Phase.SUCCEEDED, "2 volumes at one point in time")
+    assert plan.status.phase is Phase.SUCCEEDED
+    assert plan.status.message.startswith("2 volumes at one point in time: ")
 
 
 @pytest.mark.parametrize(

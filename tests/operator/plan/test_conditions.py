@@ -2,13 +2,14 @@
 
 from datetime import timedelta
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from becalm_operator.api.backup import BackupStatus, Phase
 from becalm_operator.api.conditions import Condition, Reason
 from becalm_operator.plan import conditions
-from tests.operator.plan.worlds import NOW, later
+from tests.operator.plan.worlds import NOW, later, planned, stopped
 
 TRUTHS = st.sampled_from([True, False, None])
 
@@ -87,7 +88,9 @@ def test_a_run_that_goes_on_is_neither_complete_nor_failed() -> None:
 
 
 def test_a_run_that_succeeded_is_complete() -> None:
-    found = of_run(BackupStatus(phase=Phase.SUCCEEDED, message="2 volumes"))
+    found = of_run(
+        BackupStatus(phase=Phase.SUCCEEDED, message="2 volumes", workloads=stopped(started_at=NOW))
+    )
 
     assert (found["Complete"].status, found["Complete"].reason) == ("True", "Succeeded")
     assert found["Failed"].status == "False"
@@ -103,6 +106,31 @@ def test_a_run_that_failed_says_why() -> None:
         "somebody",
     )
     assert found["Complete"].status == "False"
+
+
+def test_a_run_that_has_not_begun_waits() -> None:
+    assert of_run(BackupStatus())["Complete"].reason == "Waiting"
+
+
+@pytest.mark.parametrize("phase", [Phase.PENDING, Phase.PREPARING, Phase.FAILED])
+def test_what_was_never_stopped_is_not_called_released(phase: Phase) -> None:
+    found = of_run(BackupStatus(phase=phase, workloads=planned()))["Quiesced"]
+
+    assert (found.status, found.reason, found.message) == (
+        "False",
+        "NothingStopped",
+        "nothing has been stopped",
+    )
+
+
+def test_what_is_held_down_is_named_with_the_time_when_it_is_started_whatever_happens() -> None:
+    status = BackupStatus(
+        phase=Phase.CAPTURING, workloads=planned(web_stopped=NOW), deadline=later(minutes=30)
+    )
+
+    found = of_run(status, quiesced=True)["Quiesced"]
+
+    assert found.message == "held down: deployment/web; started by 2026-11-27T03:30:00Z at the latest"
 
 
 def test_a_condition_is_found_by_its_type() -> None:

@@ -91,7 +91,7 @@ def test_a_dump_that_is_taken_is_not_taken_again() -> None:
     orders, users = plan.status.dumps
     assert (orders.tree, orders.bytes_processed, orders.bytes_added) == ("tree-orders", 90, 9)
     assert (orders.taken_at, users.tree) == (NOW, "")
-    assert plan.status.message == "taking 2 dumps, 1 are done"
+    assert plan.status.message == "taking dumps: 1 of 2 done"
     assert jobs_made(prepare(dumps=(TAKEN[0], PLANNED[1]))) == [DUMP]
 
 
@@ -327,7 +327,7 @@ def test_each_dump_gets_its_snapshot() -> None:
     assert plan.status.phase is Phase.SUCCEEDED
     assert [volume.snapshot_id for volume in plan.status.volumes] == ["s0", "s1"]
     assert [dump.snapshot_id for dump in plan.status.dumps] == ["s2", "s3"]
-    assert plan.status.message == "2 volumes at one point in time and 2 dumps"
+    assert plan.status.message.startswith("2 volumes at one point in time and 2 dumps: ")
 
 
 def test_a_commit_that_leaves_a_dump_out_is_no_success() -> None:

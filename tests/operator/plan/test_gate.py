@@ -82,7 +82,7 @@ def test_nothing_is_stopped_before_each_mover_is_ready() -> None:
     plan = prepare(at_gate("uploads"), at_gate("data-db-0", ready=False))
 
     assert (plan.status.phase, plan.actions) == (Phase.PREPARING, [])
-    assert plan.status.message == "reading ahead: 1 of 2 volumes are ready"
+    assert plan.status.message == "reading ahead: 1 of 2 volumes ready"
     assert plan.again_seconds
 
 

@@ -116,19 +116,30 @@ def test_what_is_not_stuck_or_has_ended_counts_as_started() -> None:
 
 
 @pytest.mark.parametrize(
-    "stuck",
+    ("stuck", "told"),
     [
-        'FailedMount: MountVolume.SetUp failed for volume "password" : secret "main-password" not found',
-        'CreateContainerConfigError: secret "s3" not found',
-        "CreateContainerConfigError: couldn't find key AWS_ACCESS_KEY_ID in Secret shop/s3",
-        "FailedMount: references non-existent secret key: password",
+        (
+            'FailedMount: MountVolume.SetUp failed for volume "password" : secret "main-password" not found',
+            "Secret main-password does not exist: make it",
+        ),
+        ('CreateContainerConfigError: secret "s3" not found', "Secret s3 does not exist: make it"),
+        (
+            "CreateContainerConfigError: couldn't find key AWS_ACCESS_KEY_ID in Secret shop/s3",
+            "Secret s3 has no key AWS_ACCESS_KEY_ID: add it",
+        ),
+        (
+            "FailedMount: references non-existent secret key: password",
+            "a Secret has no key password: add it",
+        ),
     ],
 )
-def test_a_missing_secret_is_recognised(stuck: str) -> None:
+def test_a_missing_secret_is_named_and_what_to_do(stuck: str, told: str) -> None:
     missing = missing_secret(a_job(stuck=stuck))
 
     assert missing is not None
     assert missing.reason is Reason.SECRET_NOT_FOUND
+    assert missing.message.startswith(told)
+    assert stuck in missing.message
 
 
 def test_other_troubles_are_no_missing_secret() -> None:

@@ -78,7 +78,7 @@ def test_a_restore_waits_for_a_run_on_the_same_claims() -> None:
 
     assert (plan.status.phase, plan.status.message) == (
         Phase.PENDING,
-        "waiting for first, which works on the same",
+        "waiting for first, which works on claim uploads, too",
     )
 
 

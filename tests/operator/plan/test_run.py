@@ -12,12 +12,27 @@ from hypothesis import strategies as st
 from becalm_operator.api.backup import BackupStatus, Phase, Quiesce
 from becalm_operator.api.base import Metadata
 from becalm_operator.api.conditions import Reason
+from becalm_operator.api.limits import Needs
 from becalm_operator.api.record import Holder
 from becalm_operator.plan import run
 from becalm_operator.plan.outcome import Failure
 from becalm_operator.plan.quiesce import Run
-from becalm_operator.plan.world import OtherRun
-from tests.operator.plan.worlds import NOW, UID, a_metadata, a_world, an_other, later, planned, stopped
+from becalm_operator.plan.steps import Plan
+from becalm_operator.plan.world import OtherRun, Workload
+from tests.operator.plan.worlds import (
+    NOW,
+    UID,
+    a_metadata,
+    a_world,
+    an_other,
+    db,
+    held_db,
+    held_web,
+    later,
+    planned,
+    stopped,
+    web,
+)
 
 RUN = Run(Holder(kind="Backup", name="b", uid=UID), "shop", Quiesce())
 WHY = Failure(Reason.TAINTED, "somebody")
@@ -106,6 +121,16 @@ def test_the_deadline_ends_a_run_at_its_very_second(phase: Phase) -> None:
     assert (late.phase, late.reason) == (Phase.RESUMING, "DowntimeExceeded")
 
 
+def test_a_run_that_is_given_up_says_where_it_stood() -> None:
+    waiting = "waiting for the end of web-1 on node-1"
+    status = BackupStatus(phase=Phase.DRAINING, workloads=stopped(), phase_time=NOW, message=waiting)
+
+    late = given_up(status, seconds=30 * 60)
+
+    assert late is not None
+    assert late.message == f"the run did not end within maxDowntime (30m); it stood at Draining, {waiting}"
+
+
 def test_the_deadline_counts_from_the_first_stop() -> None:
     workloads = planned(web_stopped=NOW, db_stopped=later(minutes=20))
 
@@ -126,6 +151,49 @@ def test_a_run_whose_stop_was_swept_away_before_it_came_into_status_stops_nothin
 )
 def test_phases_that_use_no_downtime_have_no_deadline(phase: Phase) -> None:
     assert given_up(BackupStatus(phase=phase, workloads=stopped(), phase_time=NOW), seconds=9e6) is None
+
+
+def completed(status: BackupStatus) -> BackupStatus:
+    return run.completed(Plan(status), BackupStatus(), RUN, METADATA, "main", NOW).status
+
+
+def test_the_deadline_is_told_while_workloads_are_down_and_not_after() -> None:
+    going_on = BackupStatus(phase=Phase.CAPTURING, workloads=planned(web_stopped=NOW))
+    over = BackupStatus(phase=Phase.FINISHING, workloads=stopped(started_at=NOW), deadline=later(minutes=30))
+
+    assert completed(going_on).deadline == later(minutes=30)
+    assert completed(BackupStatus(phase=Phase.PREPARING, workloads=planned())).deadline is None
+    assert completed(over).deadline is None
+
+
+def test_a_run_that_has_ended_needs_nothing_any_more() -> None:
+    assert run.ended(BackupStatus(needs=Needs(movers=2)), Phase.SUCCEEDED, NOW, "good").needs is None
+
+
+# --- what is shown while workloads start
+
+
+def resuming(status: BackupStatus, *workloads: Workload) -> str:
+    plan = run.resuming(status, RUN, a_world(*workloads), ())
+    assert plan is not None
+    return plan.status.message
+
+
+def test_the_workload_that_is_waited_for_is_named() -> None:
+    released = planned(web_stopped=NOW, released_at=NOW)
+    status = BackupStatus(phase=Phase.RESUMING, phase_time=NOW, workloads=released)
+
+    assert resuming(status, web(3, ready=1), db()) == (
+        "starting workloads: 0 of 1 up, waiting until deployment/web is Ready"
+    )
+
+
+def test_why_a_run_fails_is_shown_while_its_workloads_start() -> None:
+    failing = BackupStatus(
+        phase=Phase.RESUMING, phase_time=NOW, reason="Tainted", message="somebody", workloads=stopped()
+    )
+
+    assert resuming(failing, held_web(), held_db()) == "somebody"
 
 
 # --- waiting for others

@@ -188,7 +188,7 @@ def test_one_that_is_ready_is_noted_and_the_others_are_waited_for() -> None:
     assert second is not None
     assert (first.ready_time, first.size_bytes) == (NOW, 120)
     assert second.ready_time is None
-    assert plan.status.message == "making snapshots of 2 volumes, 1 are ready"
+    assert plan.status.message == "making snapshots: 1 of 2 ready"
 
 
 def test_workloads_are_started_when_all_are_ready_and_nothing_is_read_before() -> None:
@@ -220,7 +220,7 @@ def test_an_error_has_its_drivers_next_tries_to_pass(*, seconds: int, gives_up: 
     if not gives_up:
         assert plan.status.phase is Phase.CAPTURING
         return
-    assert "claim uploads could not be snapshot: the array is full" in fails(plan, Reason.SNAPSHOT_FAILED)
+    assert "no snapshot of claim uploads: the array is full" in fails(plan, Reason.SNAPSHOT_FAILED)
     assert [one.error for one in plan.status.volumes] == ["the array is full", ""]
 
 

@@ -132,7 +132,7 @@ def test_an_after_hook_that_fails_is_told_and_the_backup_is_good(part: str, scri
     shop, run = asyncio.run(ended({f"hook/{part}": script}))
 
     assert run.status.phase is Phase.SUCCEEDED
-    assert "at one point in time; but after-hook " in run.status.message
+    assert "added; but after-hook " in run.status.message
     assert "HookFailed" in {event.reason for _, event in shop.state.events}
 
 
