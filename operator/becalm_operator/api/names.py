@@ -13,6 +13,8 @@ SCHEDULED_ANNOTATION = "becalm.dev/scheduled-at"
 COMMIT_ANNOTATION = "becalm.dev/commit-plan"
 GATE_ANNOTATION = "becalm.dev/gate"
 """On a mover's pod: what the file of its gate holds."""
+GATE_CALLS_ANNOTATION = "becalm.dev/gate-calls"
+"""On a mover's pod whose gate is open: how often the kubelet has been called to look at it once more."""
 PROBE_ANNOTATION = "becalm.dev/probe-requested-at"
 """On a BackupRepository: whenever its value changes, the repository is opened again at once."""
 

@@ -243,8 +243,8 @@ class ApiServer:
                 await self._jobs.delete(namespace, name)
             case MakeSnapshot() | DeleteSnapshot():
                 await self._snapshots.apply(namespace, action)
-            case OpenGate(pod=pod):
-                await self._gates.open(namespace, pod)
+            case OpenGate(pod=pod, calls=calls):
+                await self._gates.open(namespace, pod, calls)
             case ScaleDown() | ScaleUp():
                 await self._scale(namespace, action)
             case MakeBackup():

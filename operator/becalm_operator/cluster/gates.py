@@ -14,9 +14,13 @@ class Gates:
     def __init__(self, client: ApiClient) -> None:
         self._core = CoreV1Api(client)
 
-    async def open(self, namespace: str, pod: str) -> None:
-        """Open a pod's gate; one that is open stays so, and a pod that is gone needs none."""
-        patch = {"metadata": {"annotations": {names.GATE_ANNOTATION: GATE_OPEN}}}
+    async def open(self, namespace: str, pod: str, calls: int) -> None:
+        """Open a pod's gate; one that is open stays so, and a pod that is gone needs none.
+
+        `calls`: how often it has been opened before. Each new number has the kubelet look at the pod once more.
+        """
+        annotations = {names.GATE_ANNOTATION: GATE_OPEN, names.GATE_CALLS_ANNOTATION: str(calls)}
+        patch = {"metadata": {"annotations": annotations}}
         try:
             with translated(f"opening the gate of pod {namespace}/{pod}"):
                 await self._core.patch_namespaced_pod(

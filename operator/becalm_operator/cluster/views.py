@@ -181,6 +181,7 @@ def job_view(job: V1Job, pods: Iterable[V1Pod], hints: Mapping[str, str]) -> Job
     ended = _terminated(newest, _telling(newest)) if newest else None
     phase = _phase(newest) if newest else ""
     dumped = _terminated(newest, "dump") if newest else None
+    annotations = (metadata_of(newest.metadata).annotations if newest else None) or {}
     succeeded = _holds(job, "Complete", "SuccessCriteriaMet") or phase == "Succeeded"
     stuck = hints.get(metadata.uid or "", "") if newest is None else stuck_reason(newest, hints)
     assert metadata.creation_timestamp is not None
@@ -199,9 +200,8 @@ def job_view(job: V1Job, pods: Iterable[V1Pod], hints: Mapping[str, str]) -> Job
         dump_reason=_reason(dumped) if dumped else "",
         pod=(metadata_of(newest.metadata).name or "") if newest else "",
         ready=newest is not None and _is_ready(newest),
-        gate=(metadata_of(newest.metadata).annotations or {}).get(names.GATE_ANNOTATION, "")
-        if newest
-        else "",
+        gate=annotations.get(names.GATE_ANNOTATION, ""),
+        gate_calls=int(annotations.get(names.GATE_CALLS_ANNOTATION, 0)),
     )
 
 

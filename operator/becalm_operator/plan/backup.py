@@ -163,7 +163,7 @@ def _reading(
     backup: Backup, status: BackupStatus, owner: Owner, world: World, then: Phase, message_then: str
 ) -> BackupPlan:
     """Have all volumes read, or the copies that snapshots make of them."""
-    actions = gate.openings(gate.movers(owner, status, world))
+    actions = gate.openings(gate.movers(owner, status, world), status.phase_time or world.now, world.now)
     volumes: list[VolumeStatus] = []
     running = 0
     for volume in status.volumes:

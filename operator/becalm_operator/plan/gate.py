@@ -27,6 +27,10 @@ PREPARING_TIMEOUT = timedelta(hours=24)
 
 BackupPlan = Plan[BackupStatus]
 
+_CALLS_AFTER_SECONDS = (1.0, 3.0, 7.0, 15.0, 31.0)
+"""When a node is called to look at an open gate once more. A kubelet that writes a pod's files just while an annotation
+changes takes it for done (`MarkVolumeAsMounted` of its volume manager), and looks by itself a minute later."""
+
 ALONE = "its access mode is ReadWriteOncePod: no mover may mount it beside the workload"
 
 
@@ -174,9 +178,14 @@ def _too_late(since: datetime | None, claims: Iterable[str], now: datetime) -> F
     return Failure(Reason.MOVER_FAILED, f"the movers of {which} were not ready within {patience}")
 
 
-def openings(movers: Iterable[JobState]) -> list[Action]:
-    """Return what opens the gates that are closed."""
-    return [OpenGate(job.pod) for job in movers if job.gate == CLOSED and not job.finished]
+def openings(movers: Iterable[JobState], since: datetime, now: datetime) -> list[Action]:
+    """Return what opens the gates that are closed, and calls those who may not have seen theirs open, since then."""
+    calls = sum(now - since >= timedelta(seconds=after) for after in _CALLS_AFTER_SECONDS)
+    return [
+        OpenGate(job.pod, calls)
+        for job in movers
+        if not job.finished and (job.gate == CLOSED or (job.gate and job.gate_calls < calls))
+    ]
 
 
 def _planned_again(backup: Backup, status: BackupStatus, world: World) -> tuple[WorkloadStatus, ...]:

@@ -47,6 +47,8 @@ class OpenGate:
     """Let a mover read: the volumes stand still. A pod that is gone needs no gate."""
 
     pod: str
+    calls: int = 0
+    """How often the node has been told so again."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,6 +110,8 @@ class JobState:
     ready: bool = False
     """The pod says that it has prepared all; one without a gate says so at once."""
     gate: str = ""
+    gate_calls: int = 0
+    """How often the pod's node has been called to look at the gate once more."""
 
     @property
     def finished(self) -> bool:

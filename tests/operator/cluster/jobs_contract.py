@@ -119,11 +119,11 @@ class JobsContract:
         waiting = await scene.job(backup, name_of(job), "ready", lambda state: state.ready)
         assert waiting.gate == ""
 
-        for _ in range(2):
-            await scene.cluster.apply(backup, OpenGate(waiting.pod))
+        for calls in (0, 0, 2):
+            await scene.cluster.apply(backup, OpenGate(waiting.pod, calls))
 
             opened = (await scene.world(backup)).jobs[name_of(job)]
-            assert (opened.gate, opened.pod) == ("open", waiting.pod)
+            assert (opened.gate, opened.gate_calls, opened.pod) == ("open", calls, waiting.pod)
 
     async def test_opening_the_gate_of_a_pod_that_is_gone_is_harmless(self, scene: Scene) -> None:
         backup = await scene.backup()

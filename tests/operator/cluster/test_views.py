@@ -347,13 +347,13 @@ def test_a_job_whose_pod_runs_is_active() -> None:
 def test_a_job_shows_its_pod_its_gate_and_whether_it_is_ready(status: str, ready: bool) -> None:
     pod = a_pod(owners=OURS, conditions=[{"type": "Ready", "status": status}])
     assert pod.metadata is not None
-    pod.metadata.annotations = {"becalm.dev/gate": "closed"}
+    pod.metadata.annotations = {"becalm.dev/gate": "closed", "becalm.dev/gate-calls": "3"}
 
     seen = views.job_view(a_job(), [pod], {})
 
-    assert (seen.pod, seen.gate, seen.ready) == ("web-1", "closed", ready)
+    assert (seen.pod, seen.gate, seen.gate_calls, seen.ready) == ("web-1", "closed", 3, ready)
     without = views.job_view(a_job(), [], {})
-    assert (without.pod, without.gate, without.ready) == ("", "", False)
+    assert (without.pod, without.gate, without.gate_calls, without.ready) == ("", "", 0, False)
 
 
 def test_a_pod_that_has_ended_well_counts_before_its_job_does() -> None:

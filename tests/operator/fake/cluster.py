@@ -5,7 +5,6 @@ from datetime import UTC, datetime
 
 from kubernetes.aio.client import V1Job
 
-from becalm_engine.contract import GATE_OPEN
 from becalm_operator.api import names
 from becalm_operator.api.backup import Backup, RunStatus
 from becalm_operator.api.base import Metadata, Model, time_text
@@ -207,8 +206,8 @@ class FakeCluster:
                 self._delete_job(namespace, name)
             case MakeSnapshot() | DeleteSnapshot():
                 snapshots.apply(self.state, namespace, action)
-            case OpenGate(pod=pod):
-                self._open_gate(namespace, pod)
+            case OpenGate(pod=pod, calls=calls):
+                self._open_gate(namespace, pod, calls)
             case ScaleDown() | ScaleUp():
                 self._scale(namespace, action)
             case MakeBackup():
@@ -268,10 +267,9 @@ class FakeCluster:
             job.deleting = ENDING
             self.state.next_version()
 
-    def _open_gate(self, namespace: str, pod: str) -> None:
+    def _open_gate(self, namespace: str, pod: str, calls: int) -> None:
         for job in self.state.jobs.values():
-            if (job.namespace, job_views.pod_name(job)) == (namespace, pod) and job.gate != GATE_OPEN:
-                job.gate, job.opened_age = GATE_OPEN, job.age
+            if (job.namespace, job_views.pod_name(job)) == (namespace, pod) and job.open_gate(calls):
                 self.state.next_version()
 
     def _make_backup(self, owner: Resource, action: MakeBackup) -> None:

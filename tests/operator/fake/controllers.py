@@ -3,7 +3,6 @@
 from datetime import timedelta
 
 from becalm_operator.cluster.port import Key
-from becalm_operator.manifests.gate import CLOSED
 from tests.operator.fake import snapshots
 from tests.operator.fake.movers import tree_of
 from tests.operator.fake.objects import StoredClaim, StoredJob, StoredPod, StoredWorkload
@@ -97,7 +96,7 @@ def _advance_job(state: State, job: StoredJob) -> None:
     elif job.phase == "made" and not job.script.stuck:
         job.phase = "running"
         state.next_version()
-    elif job.phase == "running" and job.gate == CLOSED:
+    elif job.phase == "running" and not job.reads:
         _wait_at_gate(state, job)
     elif job.phase == "running" and not job.script.hangs and job.age - job.opened_age > job.script.ticks:
         _end_job(state, job)
@@ -137,7 +136,7 @@ def _note_torn(state: State) -> None:
     """Note the captures that go on while somebody else's pod has the claim: no snapshot may come of them."""
     for job in state.jobs.values():
         mover = job.role == "mover" and job.phase == "running"
-        reads = mover and job.gate != CLOSED and not job.snapshot
+        reads = mover and job.reads and not job.snapshot
         if reads and _has_strangers(state, job):
             state.store.torn.add(tree_of(job))
 

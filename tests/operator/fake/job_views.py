@@ -51,6 +51,7 @@ def job_state(job: StoredJob) -> JobState:
         pod=pod_name(job),
         ready=job.at_gate if job.gate else job.phase == "running",
         gate=job.gate if job.has_pod else "",
+        gate_calls=job.gate_calls if job.has_pod else 0,
     )
 
 

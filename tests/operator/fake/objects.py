@@ -7,10 +7,12 @@ from typing import Literal
 
 from pydantic import ValidationError
 
+from becalm_engine.contract import GATE_OPEN
 from becalm_operator.api import names
 from becalm_operator.api.backup import WorkloadReference
 from becalm_operator.api.record import Record
 from becalm_operator.api.switches import KEDA_PAUSE, REPLICAS, SUSPENSION, Form, Switch
+from becalm_operator.manifests.gate import CLOSED
 
 _SWITCHES = {
     "cronjob": SUSPENSION,
@@ -128,6 +130,8 @@ class Script:
     """How many ticks it takes to its gate, if it has one."""
     falls: int | None = None
     """At which age it is killed at its gate."""
+    deaf: int = 0
+    """How often it has to be called until it sees that its gate is open."""
 
 
 @dataclass
@@ -176,6 +180,7 @@ class StoredJob:
     ended_at: datetime | None = None
     deleting: int | None = None
     gate: str = ""
+    gate_calls: int = 0
     opened_age: int = 0
     """How old it was when its gate was opened."""
 
@@ -183,6 +188,20 @@ class StoredJob:
     def at_gate(self) -> bool:
         """Whether it has nothing to do but to wait for its gate."""
         return self.phase == "running" and self.age >= self.script.ahead
+
+    @property
+    def reads(self) -> bool:
+        """Whether it has seen that its gate is open, or has none."""
+        return self.gate != CLOSED and self.gate_calls >= self.script.deaf
+
+    def open_gate(self, calls: int) -> bool:
+        """Open the gate, or call again. Returns whether that changes anything."""
+        if (self.gate, self.gate_calls) == (GATE_OPEN, calls):
+            return False
+        if not self.reads:
+            self.opened_age = self.age
+        self.gate, self.gate_calls = GATE_OPEN, calls
+        return True
 
     @property
     def has_pod(self) -> bool:

@@ -12,7 +12,7 @@ from becalm_operator.api.backup import BackupStatus, Phase
 from becalm_operator.api.conditions import Reason
 from becalm_operator.manifests.jobs import MOVER
 from becalm_operator.plan import backup
-from becalm_operator.plan.gate import ALONE, PREPARING_TIMEOUT
+from becalm_operator.plan.gate import ALONE, PREPARING_TIMEOUT, openings
 from becalm_operator.plan.steps import ApplyJob, DeleteJob, OpenGate, Plan, ScaleDown
 from becalm_operator.plan.world import Claim, JobState, Pod, Workload
 from tests.operator.plan.worlds import (
@@ -239,6 +239,27 @@ def test_a_gate_that_is_open_is_left_alone() -> None:
     plan = capture(at_gate("uploads", gate="open"), at_gate("data-db-0"))
 
     assert plan.actions == [OpenGate("pod-data-db-0")]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "seen", "calls"),
+    [(0.9, 0, None), (1, 0, 1), (6, 1, 2), (6, 2, None), (40, 2, 5), (4000, 5, None)],
+)
+def test_a_node_that_may_have_missed_the_opening_is_called_again_and_not_for_ever(
+    seconds: float, seen: int, calls: int | None
+) -> None:
+    since, open_gate = NOW, at_gate("uploads", gate="open", gate_calls=seen)
+    without, ended = a_job(MOVER, "data-db-0", active=True), captured("data-db-0")
+
+    made = openings([open_gate, without, ended], since, since + timedelta(seconds=seconds))
+
+    assert made == ([OpenGate("pod-uploads", calls)] if calls else [])
+
+
+def test_a_gate_is_called_at_while_its_volume_is_read() -> None:
+    plan = capture(at_gate("uploads", gate="open"), captured("data-db-0"), now=later(seconds=4))
+
+    assert plan.actions == [OpenGate("pod-uploads", 2)]
 
 
 def test_no_gate_is_opened_while_somebody_mounts_a_claim() -> None:
