@@ -78,6 +78,7 @@ class Storage(Protocol):
     def save(self, kind: FileKind, name: str, data: Buffer, *, only_if_absent: bool = False) -> None:
         """Store a file as a whole or not at all; when it returns, the file survives a crash.
 
+        The name of all but the config is the SHA-256 of `data` in hex, and a place may refuse what is not so.
         `data` is the caller's again then. With `only_if_absent` an existing file is an error, as far as the
         place can tell.
         """

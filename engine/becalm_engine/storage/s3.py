@@ -1,10 +1,6 @@
 """A repository in an S3 bucket: the only module that knows boto3."""
 
-import base64
 import contextlib
-import hashlib
-import io
-import re
 import threading
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -22,16 +18,15 @@ from becalm_engine.storage.base import FileKind, StoredFile, refuse_too_long
 from becalm_engine.storage.limits import Limit, Limits
 from becalm_engine.storage.location import S3Location
 from becalm_engine.storage.options import StorageOptions
+from becalm_engine.storage.s3_body import Body, sign_bodies_by_digest
 from becalm_engine.storage.s3_client import connect, region_of
-from becalm_engine.storage.s3_errors import EXISTS, NO_CONDITIONS, code_of, translated
+from becalm_engine.storage.s3_errors import EXISTS, NO_CONDITIONS, code_of, translated, wants_md5
 
 if TYPE_CHECKING:
     from botocore.awsrequest import AWSPreparedRequest
     from botocore.response import StreamingBody
     from types_boto3_s3.type_defs import PutObjectRequestTypeDef
 
-_PIECE_BYTES = 128 * 1024
-_PACK_URL = re.compile(r"/data/[0-9a-f]{2}/[0-9a-f]{64}$")
 _HOME_REGION = "us-east-1"
 """The one region that AWS does not want to be named."""
 
@@ -45,8 +40,10 @@ class S3Storage:
         self._limits = limits or Limits(Limit(), Limit())
         self._client = connect(location, options)
         self._token = ""
+        # whoever signs nothing has no other checksum
+        self._md5_of_all = options.anonymous
+        sign_bodies_by_digest(self._client)
         self._client.meta.events.register("before-send.s3", self._remember_token)
-        self._client.meta.events.register("before-send.s3.PutObject", self._send_in_pieces)
         self._client.meta.events.register("before-parse.s3", self._count_answer)
         self._listing = "list_objects" if options.list_objects_v1 else "list_objects_v2"
         self._storage_class = options.storage_class
@@ -79,32 +76,39 @@ class S3Storage:
 
     def save(self, kind: FileKind, name: str, data: Buffer, *, only_if_absent: bool = False) -> None:
         request = self._put_request(kind, name, data)
-        if only_if_absent:
-            self._save_new(request)
-            return
         with self._translated(f"save {request['Key']}"):
-            self._client.put_object(**request)
+            if only_if_absent:
+                self._put_new(request)
+            else:
+                self._put(request)
 
     def _put_request(self, kind: FileKind, name: str, data: Buffer) -> "PutObjectRequestTypeDef":
-        body = bytes(data)
-        digest = hashlib.md5(body, usedforsecurity=False).digest()
+        body: Any = Body(name, data, self._limits.upload, breakable=kind is FileKind.PACK)
         request: PutObjectRequestTypeDef = {
             "Bucket": self._location.bucket,
             "Key": self._key(kind, name),
             "Body": body,
-            # buckets with Object Lock refuse what has no checksum, and all servers know this one
-            "ContentMD5": base64.b64encode(digest).decode(),
         }
         if self._storage_class and kind is FileKind.PACK:
             request["StorageClass"] = self._storage_class  # type: ignore[typeddict-item]  # any the server knows
         return request
 
-    def _send_in_pieces(self, request: "AWSPreparedRequest", **_: object) -> None:
-        """Let a body flow: by the limit, and so that the time a socket gets is that for a piece."""
-        if isinstance(request.body, io.BytesIO):  # botocore has wrapped the bytes
-            is_pack = _PACK_URL.search(request.url) is not None
-            body: Any = _Body(request.body.getvalue(), self._limits.upload, breakable=is_pack)
-            request.body = body
+    def _put(self, request: "PutObjectRequestTypeDef") -> None:
+        """Send a file; a long one with its MD5 only if the server has once asked for it."""
+        body: Any = request["Body"]
+        with_md5 = self._md5_of_all or not body.is_long
+        try:
+            self._put_once(request, with_md5=with_md5)
+        except ClientError as error:
+            if with_md5 or not wants_md5(error):
+                raise
+            self._md5_of_all = True
+            self._put_once(request, with_md5=True)
+
+    def _put_once(self, request: "PutObjectRequestTypeDef", *, with_md5: bool) -> None:
+        body: Any = request["Body"]
+        body.seek(0)
+        self._client.put_object(**({**request, "ContentMD5": body.md5()} if with_md5 else request))
 
     def _remember_token(self, request: "AWSPreparedRequest", **_: object) -> None:
         token = request.headers.get("X-Amz-Security-Token", "")
@@ -126,22 +130,20 @@ class S3Storage:
         if isinstance(response_dict["body"], bytes):
             self._limits.download.take(len(response_dict["body"]))
 
-    def _save_new(self, request: "PutObjectRequestTypeDef") -> None:
-        """Save with a condition where the server knows it; elsewhere look first, which is all one can do."""
-        bucket, key = request["Bucket"], request["Key"]
-        conditional: PutObjectRequestTypeDef = {**request, "IfNoneMatch": "*"}
-        if self._exists(key):
-            raise RepositoryExistsError(f"{key} already exists in bucket {bucket}")
-        with self._translated(f"save {key}"):
-            try:
-                self._client.put_object(**conditional)
-            except ClientError as error:
-                code = code_of(error)
-                if code in EXISTS:
-                    raise RepositoryExistsError(f"{key} already exists in bucket {bucket}") from error
-                if code not in NO_CONDITIONS:
-                    raise
-                self._client.put_object(**request)
+    def _put_new(self, request: "PutObjectRequestTypeDef") -> None:
+        """Send with a condition where the server knows it; elsewhere look first, which is all one can do."""
+        exists = RepositoryExistsError(f"{request['Key']} already exists in bucket {request['Bucket']}")
+        if self._exists(request["Key"]):
+            raise exists
+        try:
+            self._put({**request, "IfNoneMatch": "*"})
+        except ClientError as error:
+            code = code_of(error)
+            if code in EXISTS:
+                raise exists from error
+            if code not in NO_CONDITIONS:
+                raise
+            self._put(request)
 
     def _exists(self, key: str) -> bool:
         try:
@@ -196,7 +198,9 @@ class S3Storage:
 
     def forked(self, stop: threading.Event) -> "S3Storage":
         # two processes cannot speak on one connection
-        return S3Storage(self._location, self._options, self._limits.forked(stop))
+        copy = S3Storage(self._location, self._options, self._limits.forked(stop))
+        copy._md5_of_all = self._md5_of_all
+        return copy
 
     def close(self) -> None:
         self._client.close()
@@ -206,18 +210,3 @@ class S3Storage:
         if kind is FileKind.PACK and name:
             parts.append(name[:2])
         return "/".join(part for part in (*parts, name) if part)
-
-
-class _Body:
-    """The body of a request, sent piece by piece each time it is iterated over."""
-
-    def __init__(self, data: bytes, limit: Limit, *, breakable: bool) -> None:
-        self._data = data
-        self._limit = limit
-        self._breakable = breakable
-
-    def __iter__(self) -> Iterator[memoryview]:
-        return self._limit.pieces(self._data, breakable=self._breakable, longest=_PIECE_BYTES)
-
-    def seek(self, _position: int) -> None:
-        """Do nothing: botocore goes back to the beginning so, which each iteration does."""

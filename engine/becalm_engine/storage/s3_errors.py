@@ -59,6 +59,7 @@ _BUSY = frozenset(
         "ConditionalRequestConflict",  # somebody writes the same key just now
         "OperationAborted",
         "BadDigest",  # changed on its way
+        "XAmzContentSHA256Mismatch",  # the same, seen by the signature
         "IncompleteBody",
     )
 )
@@ -98,6 +99,15 @@ def translated(what: str) -> Iterator[None]:
 def code_of(error: ClientError) -> str:
     """Return S3's word for an error, or the status where there is no word."""
     return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def wants_md5(error: ClientError) -> bool:
+    """Return whether a bucket with Object Lock has refused what came without a checksum.
+
+    There is no code for it: AWS says `InvalidRequest` for this and more, others have codes of their own.
+    """
+    message = f"{code_of(error)} {error.response.get('Error', {}).get('Message', '')}".lower()
+    return "md5" in message and code_of(error) not in _BUSY
 
 
 def _from_answer(error: ClientError, what: str) -> StorageError:

@@ -1,0 +1,139 @@
+"""What goes out with a body: checksums, a signature, and no copy of it."""
+
+import base64
+import hashlib
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from becalm_engine.errors import StorageDeniedError, StorageError, StorageUnavailableError
+from becalm_engine.storage.base import FileKind, Storage
+from becalm_engine.storage.limits import Limit
+from becalm_engine.storage.location import S3Location
+from becalm_engine.storage.options import StorageOptions
+from becalm_engine.storage.s3 import S3Storage
+from becalm_engine.storage.s3_body import Body
+from tests.engine.storage.contract import NAME
+from tests.engine.storage.http_server import Answer, Request, refusal, serving_http
+from tests.engine.storage.s3_server import S3Server
+
+LONG = bytes(range(256)) * 5000
+LONG_NAME = hashlib.sha256(LONG).hexdigest()
+
+LOCKED = {
+    "AWS": refusal(
+        400,
+        "InvalidRequest",
+        "Content-MD5 OR x-amz-checksum- HTTP header is required for Put Object requests with Object Lock"
+        " parameters",
+    ),
+    "AWS, formerly": refusal(
+        400, "InvalidRequest", "Content-MD5 HTTP header is required for Put Object requests"
+    ),
+    "MinIO": refusal(400, "MissingContentMD5", "Missing required header for this request: Content-Md5."),
+}
+
+
+def opened(url: str, **options: Any) -> S3Storage:
+    return S3Storage(S3Location(url, "bucket", "a"), StorageOptions(**options))
+
+
+def save(storage: Storage, data: bytes = LONG) -> None:
+    storage.save(FileKind.PACK, hashlib.sha256(data).hexdigest(), data)
+
+
+def md5(data: bytes) -> str:
+    return base64.b64encode(hashlib.md5(data).digest()).decode()
+
+
+def locked(answer: Answer) -> Callable[[Request], Answer]:
+    return lambda request: Answer() if "content-md5" in request.headers else answer
+
+
+@given(st.binary(max_size=5000), st.integers(1, 3))
+def test_a_body_is_the_same_each_time_it_is_read(data: bytes, times: int) -> None:
+    body = Body(NAME, data, Limit(), breakable=False)
+
+    for _ in range(times):
+        body.seek(0)
+        assert b"".join(iter(body.read, b"")) == data
+        assert body.read() == b""
+
+    assert len(body) == len(data)
+    assert body.sha256 == hashlib.sha256(data).hexdigest()
+    assert body.md5() == md5(data)
+
+
+def test_a_body_is_no_copy() -> None:
+    data = bytearray(LONG)
+
+    assert Body(LONG_NAME, data, Limit(), breakable=True).read().obj is data
+
+
+@pytest.mark.usefixtures("some_credentials")
+@pytest.mark.parametrize("data", [b"", b"short", LONG], ids=["empty", "short", "long"])
+def test_each_body_is_signed(data: bytes) -> None:
+    with serving_http(lambda _: Answer()) as server:
+        save(opened(server.url), data)
+
+    (request,) = server.requests
+    assert request.body == data
+    assert request.headers["x-amz-content-sha256"] == hashlib.sha256(data).hexdigest()
+    assert "x-amz-content-sha256" in request.headers["authorization"]
+
+
+@pytest.mark.s3
+def test_a_server_takes_no_long_file_that_is_not_what_it_is_named_after(s3: S3Server) -> None:
+    storage = opened(s3.url)
+    storage.create()
+
+    save(storage)
+    with pytest.raises(StorageUnavailableError, match="XAmzContentSHA256Mismatch"):
+        storage.save(FileKind.PACK, LONG_NAME, LONG[:-1] + b"?")
+
+    assert storage.load(FileKind.PACK, LONG_NAME) == LONG
+
+
+@pytest.mark.usefixtures("some_credentials")
+def test_what_is_short_has_its_md5_and_what_is_long_only_if_nothing_else_speaks_for_it() -> None:
+    with serving_http(lambda _: Answer()) as server:
+        save(opened(server.url), b"short")
+        save(opened(server.url))
+        save(opened(server.url, anonymous=True))
+
+    sums = [request.headers.get("content-md5") for request in server.requests]
+    assert sums == [md5(b"short"), None, md5(LONG)]
+
+
+@pytest.mark.usefixtures("some_credentials")
+@pytest.mark.parametrize("answer", LOCKED.values(), ids=LOCKED)
+def test_a_bucket_that_wants_a_checksum_gets_it_from_then_on(answer: Answer) -> None:
+    with serving_http(locked(answer)) as server:
+        storage = opened(server.url)
+        save(storage)
+        save(storage)
+        save(storage.forked(threading.Event()))
+
+    assert [request.body for request in server.requests] == [LONG] * 4
+    assert [request.headers.get("content-md5") for request in server.requests] == [None] + [md5(LONG)] * 3
+
+
+@pytest.mark.usefixtures("some_credentials")
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [
+        (refusal(400, "InvalidRequest", "so it is"), StorageError),
+        (refusal(400, "BadDigest", "The Content-MD5 you specified did not match"), StorageUnavailableError),
+        (refusal(403, "AccessDenied"), StorageDeniedError),
+    ],
+    ids=["400", "digest", "403"],
+)
+def test_other_refusals_are_no_wish_for_a_checksum(answer: Answer, kind: type[StorageError]) -> None:
+    with serving_http(lambda _: answer) as server, pytest.raises(kind):
+        save(opened(server.url))
+
+    assert len(server.requests) == 1
