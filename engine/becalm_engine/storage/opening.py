@@ -31,7 +31,7 @@ def open_storage(
     parsed, limits = parse_location(location), Limits.of(options, stop)
     if isinstance(parsed, Path):
         return LocalStorage(parsed, limits)
-    # boto3 takes a third of a second to import, which a local repository need not pay.
+    # botocore takes a while to import, which a local repository need not pay.
     module = importlib.import_module("becalm_engine.storage.s3")
     storage = cast("Storage", module.S3Storage(parsed, options, limits))
     return RetryingStorage(storage, limit_seconds=options.retry_seconds, stop=stop, tell=tell)

@@ -1,4 +1,4 @@
-"""A repository in an S3 bucket: the only module that knows boto3."""
+"""A repository in an S3 bucket: all requests are made here."""
 
 import contextlib
 import threading
@@ -21,6 +21,7 @@ from becalm_engine.storage.options import StorageOptions
 from becalm_engine.storage.s3_body import Body, sign_bodies_by_digest
 from becalm_engine.storage.s3_client import connect, region_of
 from becalm_engine.storage.s3_errors import EXISTS, NO_CONDITIONS, code_of, translated, wants_md5
+from becalm_engine.storage.s3_models import Models
 
 if TYPE_CHECKING:
     from botocore.awsrequest import AWSPreparedRequest
@@ -32,13 +33,20 @@ _HOME_REGION = "us-east-1"
 
 
 class S3Storage:
-    """Objects below a prefix of a bucket. Credentials come from boto3's own chain: environment, files, roles."""
+    """Objects below a prefix of a bucket. Credentials come from botocore's own chain: environment, files, roles."""
 
-    def __init__(self, location: S3Location, options: StorageOptions, limits: Limits | None = None) -> None:
+    def __init__(
+        self,
+        location: S3Location,
+        options: StorageOptions,
+        limits: Limits | None = None,
+        models: Models | None = None,
+    ) -> None:
         self._location = location
         self._options = options
         self._limits = limits or Limits(Limit(), Limit())
-        self._client = connect(location, options)
+        self._models = models or Models()
+        self._client = connect(location, options, self._models, checked=models is not None)
         self._token = ""
         # whoever signs nothing has no other checksum
         self._md5_of_all = options.anonymous
@@ -197,8 +205,8 @@ class S3Storage:
             ) from error
 
     def forked(self, stop: threading.Event) -> "S3Storage":
-        # two processes cannot speak on one connection
-        copy = S3Storage(self._location, self._options, self._limits.forked(stop))
+        # two processes cannot speak on one connection, but may have read the same
+        copy = S3Storage(self._location, self._options, self._limits.forked(stop), self._models)
         copy._md5_of_all = self._md5_of_all
         return copy
 

@@ -4,9 +4,8 @@ import json
 import ssl
 import warnings
 from functools import partial
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
-import boto3
 import botocore.session
 from botocore import UNSIGNED
 from botocore.config import Config
@@ -24,6 +23,7 @@ from becalm_engine.errors import UsageError
 from becalm_engine.storage.location import S3Location
 from becalm_engine.storage.options import AssumedRole, StorageOptions
 from becalm_engine.storage.s3_errors import translated
+from becalm_engine.storage.s3_models import Models
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
@@ -34,22 +34,32 @@ _DEFAULT_REGION = "us-east-1"
 _DEFAULT_SESSION_NAME = "becalm"
 
 
-def connect(location: S3Location, options: StorageOptions) -> "S3Client":
-    """Return a client; nothing is contacted yet.
+def connect(
+    location: S3Location, options: StorageOptions, models: Models, *, checked: bool = False
+) -> "S3Client":
+    """Return a client; nothing is contacted yet. What was `checked` by another process is not looked at again.
+
+    It is botocore's own: what boto3 has beside it takes time to import, and nobody here uses it.
 
     Raises:
         UsageError: A certificate cannot be read, or an option makes no sense.
         StorageError: The user's AWS configuration makes no sense.
     """
     with translated("set up S3"):
-        session = _session(location, options)
+        session = _session(location, options, models)
+        if not checked:
+            _check_certificates(session.get_config_variable("ca_bundle"), options.client_cert_file)
+        if options.role and not options.anonymous:
+            provider = _RoleProvider(session, options.role, options)
+            session.register_component("credential_provider", CredentialResolver([provider]))
         try:
-            return boto3.Session(botocore_session=session).client(
+            client = session.create_client(
                 "s3",
                 endpoint_url=location.endpoint or None,
                 verify=_verification(options),
                 config=_config(location, options),
             )
+            return cast("S3Client", client)
         except ValueError as error:
             raise UsageError(f"{location} cannot be used: {error}") from error
 
@@ -90,18 +100,15 @@ def _verification(options: StorageOptions) -> Literal[False] | None:
     return False
 
 
-def _session(location: S3Location, options: StorageOptions) -> botocore.session.Session:
-    """Return a session of our own: boto3's default one is global, and not for several threads."""
+def _session(location: S3Location, options: StorageOptions, models: Models) -> botocore.session.Session:
+    """Return a session of our own: each process has one."""
     session = botocore.session.Session()
+    session.register_component("data_loader", models)
     if options.ca_file:
         # for the services too that give out credentials
         session.set_config_variable("ca_bundle", options.ca_file)
     region = options.region or location.region or session.get_config_variable("region") or _DEFAULT_REGION
     session.set_config_variable("region", region)
-    _check_certificates(session.get_config_variable("ca_bundle"), options.client_cert_file)
-    if options.role and not options.anonymous:
-        provider = _RoleProvider(session, options.role, options)
-        session.register_component("credential_provider", CredentialResolver([provider]))
     return session
 
 

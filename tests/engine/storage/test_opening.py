@@ -38,11 +38,17 @@ def test_nonsense_is_not_opened() -> None:
         open_storage("", StorageOptions())
 
 
-def test_a_local_repository_does_not_pay_for_boto3() -> None:
+def test_a_bucket_does_not_pay_for_what_boto3_has_beside_its_client() -> None:
+    program = "import sys; import becalm_engine.storage.s3; sys.exit('boto3' in sys.modules)"
+
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_a_local_repository_does_not_pay_for_botocore() -> None:
     program = (
         "import sys; from becalm_engine.storage import opening, options;"
         "opening.open_storage('folder', options.StorageOptions());"
-        "sys.exit('boto3' in sys.modules)"
+        "sys.exit('botocore' in sys.modules)"
     )
 
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
