@@ -1,7 +1,9 @@
 """The Lease: at most one operator acts at a time.
 
 A candidate never compares clocks of two machines. It takes the Lease from a holder when it has itself not seen it
-renewed for as long as the Lease says. The holder gives up earlier than that, so the two never overlap.
+renewed for as long as the Lease says. The holder stops acting earlier than that, so the two never overlap. It goes on
+trying to renew: an API server that was away for a minute has given the Lease to nobody, and a process that ended for it
+would be started again later and later by its kubelet, while workloads are down.
 """
 
 import asyncio
@@ -33,11 +35,11 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """How long things take, in seconds. `give_up` must be well below `duration`: between the two nobody acts."""
+    """How long things take, in seconds. `rest` must be well below `duration`: between the two nobody acts."""
 
     duration: int = 30
     renew: float = 10.0
-    give_up: float = 20.0
+    rest: float = 20.0
     retry: float = 2.0
 
 
@@ -166,10 +168,10 @@ class Lease:
             return _holder(found) if found else ""
 
     async def keep(self) -> NoReturn:
-        """Renew the Lease for ever.
+        """Renew the Lease for ever, however long nobody answers.
 
         Raises:
-            LeaseLostError: Somebody else has it, or may have it, since it could not be renewed for too long.
+            LeaseLostError: Somebody else has it.
         """
         while True:
             await asyncio.sleep(self._timing.renew)
@@ -182,11 +184,6 @@ class Lease:
             try:
                 self._took(await self._renewed(), started)
             except ClusterError as error:
-                silent = _now() - self._renewed_at
-                if silent >= self._timing.give_up:
-                    raise LeaseLostError(
-                        f"the Lease could not be renewed for {silent:.0f} s: {error}"
-                    ) from error
                 _log.warning("the Lease was not renewed, trying again: %s", error)
                 await asyncio.sleep(self._timing.retry)
             else:
@@ -212,7 +209,7 @@ class Lease:
             UnavailableError: It has not been renewed for so long that somebody may.
         """
         silent = _now() - self._renewed_at
-        if self._held is None or silent >= self._timing.give_up:
+        if self._held is None or silent >= self._timing.rest:
             raise UnavailableError(f"the Lease has not been renewed for {silent:.0f} s, so nothing is done")
 
     async def release(self) -> None:

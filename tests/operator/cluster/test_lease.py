@@ -185,17 +185,43 @@ def test_a_holder_that_was_replaced_has_lost_the_lease() -> None:
     virtually(scenario())
 
 
-def test_a_holder_that_cannot_renew_gives_up_before_anybody_may_take_over(
+def test_a_holder_that_cannot_renew_does_nothing_from_before_anybody_may_take_over_until_it_can(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async def scenario() -> None:
         leases = FakeLeases()
         lease = Lease(leases, "one")
         await lease.acquire()
+        keeping = asyncio.create_task(lease.keep())
         leases.down = True
-        with pytest.raises(LeaseLostError, match="could not be renewed"):
-            await lease.keep()
-        assert 20 <= now() < Timing().duration
+        await asyncio.sleep(Timing().duration - 5)
+        with pytest.raises(UnavailableError, match="nothing is done"):
+            lease.require()
+        await asyncio.sleep(3600)
+        leases.down = False
+        await asyncio.sleep(5)
+        lease.require()
+        keeping.cancel()
+
+    virtually(scenario())
+
+
+def test_a_holder_that_another_has_replaced_while_nobody_answered_it_has_lost_the_lease(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def scenario() -> None:
+        leases = FakeLeases()
+        lease = Lease(leases, "one")
+        await lease.acquire()
+        keeping = asyncio.create_task(lease.keep())
+        leases.down = True
+        await asyncio.sleep(100)
+        leases.down = False
+        await Lease(leases, "two").seize()
+        with pytest.raises(LeaseLostError, match="taken by two"):
+            await keeping
+        with pytest.raises(UnavailableError):
+            lease.require()
 
     virtually(scenario())
 
