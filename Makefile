@@ -9,6 +9,8 @@ UV := $(BECALM_CACHE)/uv-$(UV_VERSION)/bin/uv
 RUN := $(UV) run --no-sync
 SYNCED := .venv/.synced
 PARALLEL := -n $(shell nproc) --dist loadscope
+# these tests wait more than they compute; what disturbs the others runs alone
+AT_ONE_CLUSTER := -n 4 --dist
 
 .PHONY: help setup toolchain lint format unit fuzz compat chart e2e faults soak coverage test demo demo-down bench bench-downtime generate \
         cluster-up cluster-down cluster-status image clean
@@ -51,10 +53,11 @@ compat: toolchain ## real restic reads, checks, restores and continues what we w
 	$(RUN) pytest $(PARALLEL) tests/compat
 
 chart: toolchain ## the Helm chart: lint, schemas, versions, permissions
-	$(RUN) pytest tests/chart
+	$(RUN) pytest $(PARALLEL) tests/chart
 
 e2e: toolchain ## the operator, installed by its chart, on a real cluster
-	$(RUN) pytest e2e
+	$(RUN) pytest $(AT_ONE_CLUSTER) load e2e/test_cluster_contract.py
+	$(RUN) pytest $(AT_ONE_CLUSTER) loadfile e2e --ignore e2e/test_cluster_contract.py
 
 faults: toolchain ## (long) every fault in every phase on a real cluster; writes docs/faults.md
 	$(RUN) python -m e2e.faults

@@ -7,15 +7,34 @@ from e2e import toolchain
 from e2e.lab import Lab
 from e2e.lab import lab as this_lab
 from e2e.shop import Shop, Workload
+from e2e.turns import Turns
 
 
 @pytest.fixture(scope="session")
-def installed() -> Lab:
+def turns(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Turns:
+    """What this process and those that run other tests at the same time agree on."""
+    own = tmp_path_factory.getbasetemp()
+    return Turns(own if worker_id == "master" else own.parent)
+
+
+@pytest.fixture(autouse=True)
+def turn(request: pytest.FixtureRequest, turns: Turns) -> Iterator[None]:
+    """Each test works beside others, unless it says that it has to be alone."""
+    with turns.alone() if request.node.get_closest_marker("alone") else turns.beside():
+        yield
+
+
+@pytest.fixture(scope="session")
+def installed(turns: Turns) -> Lab:
     """The cluster, with becalm installed by its chart."""
-    toolchain.ensure()
     made = this_lab()
-    made.cluster.up()
-    made.install()
+
+    def install() -> None:
+        toolchain.ensure()
+        made.cluster.up()
+        made.install()
+
+    turns.once("installed", install)
     return made
 
 
@@ -25,13 +44,14 @@ def lab(installed: Lab) -> Lab:
     return installed
 
 
-Numbers = Iterator[int]
+Numbers = Iterator[str]
 
 
 @pytest.fixture(scope="session")
-def numbers() -> Numbers:
-    """What makes the names of namespaces differ."""
-    return itertools.count(1)
+def numbers(worker_id: str) -> Numbers:
+    """What makes the names of namespaces differ, in this process and from those of others."""
+    prefix = "" if worker_id == "master" else f"{worker_id}-"
+    return (f"{prefix}{number}" for number in itertools.count(1))
 
 
 MakeShop = Callable[..., Shop]

@@ -3,6 +3,7 @@
 import json
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
+from functools import partial
 
 import pytest
 from kubernetes.aio import config
@@ -16,26 +17,36 @@ from e2e.conftest import Numbers
 from e2e.contract_lab import RealLab
 from e2e.image import IMAGE
 from e2e.lab import Lab
+from e2e.turns import Turns
 
 pytestmark = pytest.mark.cluster
 
 
+_DEFINITIONS = [f"crd/{one['metadata']['name']}" for one in (widgets(), scaled_objects())]
+
+
 @pytest.fixture(scope="module")
-def resting(installed: Lab) -> Iterator[Lab]:
+def resting(installed: Lab, turns: Turns) -> Iterator[Lab]:
     """The lab while its operator and watchdog rest: they would act on what the contract makes."""
-    kubectl = installed.kubectl
-    _suspend_watchdog(installed, suspend=True)
+    with turns.together("resting", partial(_send_to_rest, installed), partial(_wake, installed)):
+        yield installed
+
+
+def _send_to_rest(lab: Lab) -> None:
+    kubectl = lab.kubectl
+    _suspend_watchdog(lab, suspend=True)
     kubectl("scale", "deployment/becalm", "--replicas=0")
     gone = ["--for=delete", "pod", "-l", "app.kubernetes.io/name=becalm", "--timeout=60s"]
     kubectl("wait", *gone, seconds=70)
     kubectl.apply(widgets(), scaled_objects())
-    definitions = [f"crd/{one['metadata']['name']}" for one in (widgets(), scaled_objects())]
-    kubectl("wait", "--for=condition=Established", *definitions, "--timeout=30s", seconds=40)
-    yield installed
-    kubectl("delete", *definitions, "--wait=true", "--timeout=60s", seconds=70)
-    _suspend_watchdog(installed, suspend=False)
-    kubectl("scale", "deployment/becalm", "--replicas=1")
-    installed.operator_pod()
+    kubectl("wait", "--for=condition=Established", *_DEFINITIONS, "--timeout=30s", seconds=40)
+
+
+def _wake(lab: Lab) -> None:
+    lab.kubectl("delete", *_DEFINITIONS, "--wait=true", "--timeout=60s", seconds=70)
+    _suspend_watchdog(lab, suspend=False)
+    lab.kubectl("scale", "deployment/becalm", "--replicas=1")
+    lab.operator_pod()
 
 
 def _suspend_watchdog(lab: Lab, *, suspend: bool) -> None:

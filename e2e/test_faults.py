@@ -32,6 +32,7 @@ def test_runs_that_are_struck_one_by_one_keep_every_promise(play: Play) -> None:
     _assert_kept(cells)
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(
     ("fault", "phase"),
     [

@@ -125,6 +125,7 @@ def test_a_running_job_is_refused_if_so_asked(make_shop: MakeShop) -> None:
     assert not any(one.get("stoppedAt") for one in status.get("workloads", []))
 
 
+@pytest.mark.alone
 @pytest.mark.usefixtures("definitions")
 def test_a_kind_with_a_scale_subresource_is_stopped_by_its_own_field(make_shop: MakeShop) -> None:
     shop = make_shop(WEB)
@@ -146,6 +147,7 @@ def test_a_kind_with_a_scale_subresource_is_stopped_by_its_own_field(make_shop: 
     checks.nothing_is_held(shop)
 
 
+@pytest.mark.alone
 @pytest.mark.usefixtures("definitions")
 def test_keda_is_paused_before_the_workload_stops_and_resumed_after_it(make_shop: MakeShop) -> None:
     shop = make_shop(WEB)

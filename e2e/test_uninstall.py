@@ -10,6 +10,7 @@ from e2e.shop import Workload, backup
 pytestmark = pytest.mark.cluster
 
 
+@pytest.mark.alone
 def test_uninstalling_starts_what_is_held_down_and_keeps_what_was_made(lab: Lab, make_shop: MakeShop) -> None:
     shop = make_shop(Workload("Deployment", "web", stop_seconds=8))
     shop.open_repository()

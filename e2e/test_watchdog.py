@@ -59,6 +59,7 @@ def _await_deadline(shop: Shop) -> None:
     )
 
 
+@pytest.mark.alone
 def test_with_no_operator_the_watchdog_starts_what_is_down_beyond_its_deadline(
     operator_that_goes: Lab, make_shop: MakeShop
 ) -> None:
