@@ -2,7 +2,7 @@
 
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -23,6 +23,7 @@ from e2e.objects import Document
 from e2e.shop import Shop, backup, repository, s3_storage
 
 _END_SECONDS = 360
+_BELONGINGS = ["jobs", "volumesnapshots", "persistentvolumeclaims"]
 _MOVER = {"resources": {"requests": {"cpu": "10m"}}}
 """So that a quota can tell movers from workloads."""
 
@@ -59,7 +60,9 @@ class Lane:
         """Start a run some time from now."""
         time.sleep(after_seconds)
         self._down_before = self.watch.down_seconds(self.namespace)
-        self.shop.kubectl.apply(backup(name, self.shape.stopped, quiesce=fault.quiesce))
+        self.shop.kubectl.apply(
+            backup(name, self.shape.stopped, quiesce=fault.quiesce, capture=self.shape.capture)
+        )
 
     def rest(self) -> None:
         """Wait until all is up and the repository opens; after a store was away, have it tried again at once."""
@@ -86,7 +89,7 @@ class Lane:
         ended = self._await_end(target)
         not_up = self._not_up()
         down_seconds = self.watch.down_seconds(self.namespace) - self._down_before
-        working = self._await_none(target, working=True)
+        working = self._await_none(target, ["jobs"], working=True)
         self.shop.kubectl("delete", "backup", target.name, "--ignore-not-found", "--timeout=60s", seconds=70)
         found = {one["id"]: one for one in checks.restic_snapshots(self.shop, check=False)}
         new = {one: document for one, document in found.items() if one not in self._known}
@@ -102,7 +105,7 @@ class Lane:
             not_up=not_up,
             finalizers=tuple((ended or {"metadata": {}})["metadata"].get("finalizers", [])),
             working=working,
-            orphans=self._await_none(target, working=False),
+            orphans=self._await_none(target, _BELONGINGS),
             down_seconds=down_seconds,
         )
 
@@ -148,23 +151,26 @@ class Lane:
                 left.append(f"{workload.kind} {workload.name}")
         return tuple(left)
 
-    def _jobs(self, target: Target, *, working: bool) -> tuple[str, ...]:
-        found = self.shop.kubectl.list("jobs", labels=f"{OWNER_UID_LABEL}={target.uid}")
+    def _belongings(self, target: Target, kinds: Sequence[str], *, working: bool) -> tuple[str, ...]:
+        labels = f"{OWNER_UID_LABEL}={target.uid}"
+        found = [one for kind in kinds for one in self.shop.kubectl.list(kind, labels=labels)]
         return tuple(
-            one["metadata"]["name"] for one in found if not working or one["status"].get("active", 0) > 0
+            f"{one['kind']} {one['metadata']['name']}"
+            for one in found
+            if not working or one["status"].get("active", 0) > 0
         )
 
-    def _await_none(self, target: Target, *, working: bool) -> tuple[str, ...]:
-        """Wait until a run has no Job any more, or none at work: what tells of it lags behind. Returns what is left."""
+    def _await_none(self, target: Target, kinds: Sequence[str], *, working: bool = False) -> tuple[str, ...]:
+        """Wait until a run owns nothing of these kinds, or none that works: it lags behind. Returns what is left."""
         try:
             self.shop.kubectl.until(
-                f"the Jobs of {target.name} come to an end",
-                lambda: self._jobs(target, working=working),
+                f"nothing of {target.name} is left",
+                lambda: self._belongings(target, kinds, working=working),
                 lambda left: not left,
                 seconds=60,
             )
         except NeverHappenedError:
-            return self._jobs(target, working=working)
+            return self._belongings(target, kinds, working=working)
         return ()
 
     def _unlike(self, snapshots: Mapping[str, Document]) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ The table says how the Backup ended, and how long its workloads were not all up,
 pod takes 2 seconds to start and 2 to end. In *every* case, also in one where the Backup failed:
 
 - all workloads came up with the count that they had, and no record was left on them;
-- no finalizer and no Job of the run was left;
+- no finalizer, no Job, no VolumeSnapshot and no claim of the run was left;
 - a Backup that says Succeeded has exactly the snapshots that its status names. The real restic restored them: no pair
   of files disagreed, and the volumes of a group ended with the same entry;
 - a Backup that says Failed left no snapshot, and gives its reason. One that was deleted left none, or all of its group;

@@ -68,8 +68,9 @@ class Play:
 
     def together(self, fault: Fault, phase: Phase) -> list[Cell]:
         """Play a case with one run of each shape at once; with those alone that were over before the others came."""
-        lanes = self._one_of_each
+        lanes = [lane for lane in self._one_of_each if lane.shape.comes_to(phase)]
         cells = self._play(lanes, fault, phase)
+        cells += [_never(lane, fault, phase) for lane in self._one_of_each if lane not in lanes]
         missed = [at for at, cell in enumerate(cells) if cell.struck_in and cell.struck_in.finished]
         for at in missed:
             cells[at] = self._alone(lanes[at], fault, phase)
@@ -78,6 +79,8 @@ class Play:
         return cells
 
     def _alone(self, lane: Lane, fault: Fault, phase: Phase) -> Cell:
+        if not lane.shape.comes_to(phase):
+            return _never(lane, fault, phase)
         (cell,) = self._play([lane], fault, phase)
         return cell
 
@@ -153,6 +156,10 @@ def playing(lab: Lab, *, lanes_of_each: int, tell: Callable[[Cell], None] = lamb
                 wrong = [said for said in pool.map(Lane.close, lanes) if said]
         if wrong:
             raise SetUpError("\n".join(wrong))
+
+
+def _never(lane: Lane, fault: Fault, phase: Phase) -> Cell:
+    return Cell(Place(fault.title, lane.shape.name, phase), None, "", 0)
 
 
 def _name(fault: Fault, phase: Phase) -> str:

@@ -1,7 +1,9 @@
-"""What a fault meets: a Deployment, a StatefulSet, and a group of both. Slow enough that each phase lasts."""
+"""What a fault meets: a Deployment, a StatefulSet, a group of both, and CSI snapshots. Each phase lasts a while."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from becalm_operator.api.backup import Phase
+from e2e import snapshots
 from e2e.instant import ledger
 from e2e.shop import Workload
 
@@ -15,6 +17,12 @@ class Shape:
     name: str
     stopped: tuple[Workload, ...]
     """In this order."""
+    capture: str = "Direct"
+    """How its volumes are captured."""
+
+    def comes_to(self, phase: Phase) -> bool:
+        """Say whether a run comes to a phase at all: copies are read after the start, if there are any."""
+        return phase is not Phase.UPLOADING or self.capture == "Snapshot"
 
     @property
     def opened(self) -> tuple[Workload, ...]:
@@ -30,4 +38,9 @@ def shapes() -> list[Shape]:
         Shape("Deployment", (deployment,)),
         Shape("StatefulSet", (stateful_set,)),
         Shape("group of both", (ledger.web(2, pace=_PACE), ledger.db(pace=_PACE))),
+        Shape(
+            "Deployment, by snapshot",
+            (replace(deployment, storage_class=snapshots.STORAGE_CLASS),),
+            "Snapshot",
+        ),
     ]

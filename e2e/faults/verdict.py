@@ -25,9 +25,9 @@ class Facts:
     finalizers: tuple[str, ...]
     """What is left on the ended Backup."""
     working: tuple[str, ...]
-    """Its Jobs that still have a pod at work."""
+    """Its Jobs that still have a pod at work, with their kind."""
     orphans: tuple[str, ...]
-    """Its Jobs that are still there when it has been deleted."""
+    """What it owned that is still there when it has been deleted: kinds and names."""
     down_seconds: float
     """How long its workloads were not all up, as seen from outside."""
 
@@ -36,8 +36,8 @@ def broken_promises(facts: Facts, expected: frozenset[Phase | None]) -> list[str
     """Return what is not as it must be; nothing if all is well."""
     broken = [f"{one} is not as before" for one in facts.not_up]
     broken += [f"finalizer {one} is left" for one in facts.finalizers]
-    broken += [f"Job {one} still works" for one in facts.working]
-    broken += [f"Job {one} has outlived its Backup" for one in facts.orphans]
+    broken += [f"{one} still works" for one in facts.working]
+    broken += [f"{one} has outlived its Backup" for one in facts.orphans]
     broken += list(facts.unlike)
     if facts.phase not in expected:
         broken.append(f"the Backup {outcome(facts)}")
