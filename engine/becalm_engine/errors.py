@@ -85,7 +85,7 @@ class LockedError(EngineError):
     """Another process holds a lock that conflicts.
 
     To do: wait, or let becalm wait with `--retry-lock 10m`. If the holder is gone, `becalm unlock` removes
-    its lock; one that nobody refreshed for 30 minutes is in nobody's way.
+    its lock, on another machine with `--gone-host`; one that nobody refreshed for 30 minutes is in nobody's way.
     """
 
     exit_code = 11

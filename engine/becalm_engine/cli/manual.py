@@ -138,9 +138,11 @@ PAGES = {
     ),
     "unlock": Page(
         "Remove locks that nobody has refreshed for half an hour, or whose process on this host is "
-        "gone. With --remove-all others are removed too: make sure first that nobody is at work.",
+        "gone. With --gone-host also those of a host that is gone for good, as that of a container is "
+        "with it. With --remove-all others are removed too: make sure first that nobody is at work.",
         (
             "becalm unlock",
+            "becalm unlock --gone-host nightly-29384-forget-0a1b2c3d-x7k2p",
             "becalm unlock --remove-all",
         ),
     ),

@@ -92,6 +92,8 @@ def _global_flags(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     group.add_argument("--key-hint", default=environment.get("RESTIC_KEY_HINT", ""), metavar="ID",
                        help="try this key first")  # fmt: skip
     group.add_argument("--retry-lock", default="0s", metavar="TIME", help="wait so long for a lock, e.g. 5m")
+    group.add_argument("--gone-host", action="append", default=[], metavar="HOST",
+                       help="remove locks of HOST: nothing runs there any more (may be repeated)")  # fmt: skip
     group.add_argument("--no-lock", action="store_true", help="take no lock (commands that only read)")
     group.add_argument("--compression", default=environment.get("RESTIC_COMPRESSION", "auto"),
                        metavar="MODE", help="off, fastest, auto, better or max (default: auto)")  # fmt: skip

@@ -160,7 +160,9 @@ def _internal_object(repository: Repository, kind: str, name: str) -> bytes:
 
 def unlock(session: Session, output: Output, progress: Progress) -> Report:
     """Remove locks."""
-    removed = lock.unlock(session.repository(), everything=session.arguments.remove_all)
+    removed = lock.unlock(
+        session.repository(), everything=session.arguments.remove_all, gone_hosts=session.gone_hosts
+    )
     output.say(f"successfully removed {removed} locks")
     return Report()
 

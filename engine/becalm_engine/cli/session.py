@@ -90,9 +90,19 @@ class Session:
         # what only reads or adds need not wait until the lock has settled: nothing is published before
         settled = exclusive and not only_reads
         with locked(
-            repository, exclusive=exclusive, retry_seconds=retry_seconds, sleep=self._sleep, settled=settled
+            repository,
+            exclusive=exclusive,
+            retry_seconds=retry_seconds,
+            sleep=self._sleep,
+            settled=settled,
+            gone_hosts=self.gone_hosts,
         ):
             yield repository
+
+    @property
+    def gone_hosts(self) -> frozenset[str]:
+        """The hosts whose locks count for nothing."""
+        return frozenset(self.arguments.gone_host)
 
     def _sleep(self, seconds: float) -> None:
         if self._stop.wait(seconds):

@@ -11,6 +11,15 @@ def conflicts(lock: Lock, *, exclusive: bool) -> bool:
     return exclusive or lock.exclusive
 
 
+def is_void(lock: Lock, *, now_nanos: int, gone_hosts: frozenset[str], own_host: str) -> bool:
+    """Say whether nobody can hold a lock any more: it is stale, or of a host of which its caller knows the end.
+
+    This host is not gone, whatever anybody says.
+    """
+    gone = lock.hostname in gone_hosts and lock.hostname != own_host
+    return gone or is_stale(lock, now_nanos=now_nanos)
+
+
 def is_stale(lock: Lock, *, now_nanos: int) -> bool:
     """Say whether nobody has refreshed a lock for half an hour, while holders do every five minutes."""
     return now_nanos - lock.time_nanos > _STALE_NANOS

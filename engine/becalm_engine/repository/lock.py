@@ -1,7 +1,8 @@
 """restic's lock protocol: look, write, wait, look again; refresh; remove.
 
 Both tools may work on one repository. A lock that nobody has refreshed for half an hour is stale: its process
-is gone, or has stopped itself, because a holder that cannot refresh gives up its work before that.
+is gone, or has stopped itself, because a holder that cannot refresh gives up its work before that. Who knows that a
+host is gone for good need not wait so long for its locks.
 """
 
 import contextlib
@@ -10,6 +11,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 from becalm_engine.errors import EngineError, LockedError, ObjectMissingError, StorageError
 from becalm_engine.format import lock_file
@@ -32,8 +34,9 @@ def locked(
     retry_seconds: float = 0.0,
     sleep: Callable[[float], None] = time.sleep,
     settled: bool = True,
+    gone_hosts: frozenset[str] = frozenset(),
 ) -> Iterator["HeldLock"]:
-    """Hold a lock while the block runs.
+    """Hold a lock while the block runs. Locks of `gone_hosts`, on which nothing runs any more, count for nothing.
 
     The protocol wants a second look a moment after the lock is written. Unless it is to be `settled`, the block
     does not wait for that: `check` does, which comes before anything is written that others rely on.
@@ -42,7 +45,8 @@ def locked(
         LockedError: Another process holds one that conflicts, and still did after `retry_seconds`.
     """
     wait = sleep if settled else None
-    held = _acquired(repository, exclusive=exclusive, retry_seconds=retry_seconds, sleep=sleep, settle=wait)
+    wish = _Wish(exclusive, gone_hosts)
+    held = _acquired(repository, wish, retry_seconds=retry_seconds, sleep=sleep, settle=wait)
     repository.guard = held.check
     try:
         yield held
@@ -50,10 +54,18 @@ def locked(
         held.release()
 
 
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    """The lock that is wanted, and the hosts whose locks do not stand in its way."""
+
+    exclusive: bool
+    gone_hosts: frozenset[str] = frozenset()
+
+
 def _acquired(
     repository: Repository,
+    wish: _Wish,
     *,
-    exclusive: bool,
     retry_seconds: float,
     sleep: Callable[[float], None],
     settle: Callable[[float], None] | None,
@@ -61,7 +73,7 @@ def _acquired(
     deadline, delay = time.monotonic() + retry_seconds, 1.0
     while True:
         try:
-            return _tried(repository, exclusive=exclusive, settle=settle)
+            return _tried(repository, wish, settle=settle)
         except LockedError:
             if time.monotonic() + delay > deadline:
                 raise
@@ -69,32 +81,38 @@ def _acquired(
         delay = min(2 * delay, 60.0)
 
 
-def _tried(repository: Repository, *, exclusive: bool, settle: Callable[[float], None] | None) -> "HeldLock":
-    _refuse_conflicts(repository, exclusive=exclusive, own="")
-    held = HeldLock(repository, exclusive=exclusive, settled=settle is not None)
+def _tried(repository: Repository, wish: _Wish, *, settle: Callable[[float], None] | None) -> "HeldLock":
+    _refuse_conflicts(repository, wish, own="")
+    held = HeldLock(
+        repository, exclusive=wish.exclusive, settled=settle is not None, gone_hosts=wish.gone_hosts
+    )
     if settle is None:
         return held
     try:
         settle(_SETTLE_SECONDS)  # another process may have written its lock at the same moment
-        _refuse_conflicts(repository, exclusive=exclusive, own=held.name)
+        _refuse_conflicts(repository, wish, own=held.name)
     except BaseException:
         held.release()
         raise
     return held
 
 
-def _refuse_conflicts(repository: Repository, *, exclusive: bool, own: str) -> None:
+def _refuse_conflicts(repository: Repository, wish: _Wish, *, own: str) -> None:
     for name, lock in list_locks(repository).items():
         if name == own:
             continue
-        if locks.is_stale(lock, now_nanos=time.time_ns()):
+        if _is_void(lock, wish.gone_hosts):
             with contextlib.suppress(StorageError):  # it stands in nobody's way, also if it stays
                 repository.storage.delete(FileKind.LOCK, name)
-        elif locks.conflicts(lock, exclusive=exclusive):
+        elif locks.conflicts(lock, exclusive=wish.exclusive):
             raise LockedError(
                 f"repository is already {lock.describe()}; "
                 "if that process is gone, remove its lock with `becalm unlock`"
             )
+
+
+def _is_void(lock: Lock, gone_hosts: frozenset[str]) -> bool:
+    return locks.is_void(lock, now_nanos=time.time_ns(), gone_hosts=gone_hosts, own_host=socket.gethostname())
 
 
 def list_locks(repository: Repository) -> dict[str, Lock]:
@@ -109,19 +127,19 @@ def list_locks(repository: Repository) -> dict[str, Lock]:
     return found
 
 
-def unlock(repository: Repository, *, everything: bool) -> int:
-    """Remove stale locks, or all of them; return how many."""
+def unlock(repository: Repository, *, everything: bool, gone_hosts: frozenset[str] = frozenset()) -> int:
+    """Remove stale locks and those of `gone_hosts`, or all of them; return how many."""
     removed = 0
     for stored in list(repository.storage.list(FileKind.LOCK)):
-        if everything or _removable(repository, stored.name):
+        if everything or _removable(repository, stored.name, gone_hosts):
             repository.storage.delete(FileKind.LOCK, stored.name)
             removed += 1
     return removed
 
 
-def _removable(repository: Repository, name: str) -> bool:
+def _removable(repository: Repository, name: str, gone_hosts: frozenset[str]) -> bool:
     lock = lock_file.decode(repository.load_document(FileKind.LOCK, name))
-    if locks.is_stale(lock, now_nanos=time.time_ns()):
+    if _is_void(lock, gone_hosts):
         return True
     return lock.hostname == socket.gethostname() and not _process_lives(lock.pid)
 
@@ -139,9 +157,16 @@ def _process_lives(pid: int) -> bool:
 class HeldLock:
     """A lock of this process, refreshed by a thread until it is released; that looks again if it is not `settled`."""
 
-    def __init__(self, repository: Repository, *, exclusive: bool, settled: bool = True) -> None:
+    def __init__(
+        self,
+        repository: Repository,
+        *,
+        exclusive: bool,
+        settled: bool = True,
+        gone_hosts: frozenset[str] = frozenset(),
+    ) -> None:
         self._repository = repository
-        self._exclusive = exclusive
+        self._wish = _Wish(exclusive, gone_hosts)
         self._settled = threading.Event()
         self._doubtful = not settled
         self._conflict: EngineError | None = None
@@ -185,7 +210,7 @@ class HeldLock:
     def _write(self) -> str:
         lock = Lock(
             time_nanos=time.time_ns(),
-            exclusive=self._exclusive,
+            exclusive=self._wish.exclusive,
             hostname=socket.gethostname(),
             username=username(),
             pid=os.getpid(),
@@ -204,7 +229,7 @@ class HeldLock:
         """See whether another process wrote its lock at the same moment, unless all is over before."""
         try:
             if not self._released.wait(_SETTLE_SECONDS):
-                _refuse_conflicts(self._repository, exclusive=self._exclusive, own=self.name)
+                _refuse_conflicts(self._repository, self._wish, own=self.name)
         except EngineError as error:
             self._conflict = error
         finally:

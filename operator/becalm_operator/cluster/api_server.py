@@ -144,12 +144,16 @@ class ApiServer:
             schedule=schedule,
             source=source,
             hooks=await self._hooks.look(run),
+            gone=views.gone_pods(raw, now),
         )
 
     async def observe_repository(self, repository: BackupRepository) -> RepositoryWorld:
-        """Read the Jobs of a repository."""
+        """Read the Jobs of a repository, and who may have left a lock in it."""
         now, metadata = self._clock(), repository.metadata
-        return RepositoryWorld(now, self._image, await self._jobs.list(metadata.namespace, metadata.uid, now))
+        jobs, pods = await asyncio.gather(
+            self._jobs.list(metadata.namespace, metadata.uid, now), self._pods(metadata.namespace)
+        )
+        return RepositoryWorld(now, self._image, jobs, views.gone_pods(pods, now))
 
     async def observe_schedule(self, schedule: BackupSchedule) -> ScheduleWorld:
         """Read the Backups of a schedule."""

@@ -1,6 +1,7 @@
 """From the API's objects to what decisions see of pods, claims and Jobs. Pure."""
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
 from typing import Any
 
 from kubernetes.aio.client import (
@@ -33,6 +34,9 @@ _STUCK = (
 )
 _FINAL = ("Succeeded", "Failed")
 _NOT_STARTED = ("StartError", "ContainerCannotRun")
+_LOCKS_STAND = timedelta(minutes=35)
+"""How long a lock stands that nobody refreshes, and a little more."""
+_MOST_GONE = 50
 _ENFORCED = "pod-security.kubernetes.io/enforce"
 _ONE_POD = "ReadWriteOncePod"
 _ONE_NODE = ("ReadWriteOnce", _ONE_POD)
@@ -220,6 +224,28 @@ def _telling(pod: V1Pod) -> str:
     """Return the container whose end is the Job's: ours, or in the pod of somebody's own Job the first one."""
     containers = [container.name for container in (pod.spec.containers if pod.spec else None) or ()]
     return "becalm" if "becalm" in containers else next(iter(containers), "")
+
+
+def gone_pods(pods: Iterable[V1Pod], now: datetime) -> tuple[str, ...]:
+    """Return those of our pods that have failed lately and run no more: a lock that one has left is nobody's.
+
+    The kubelet's word counts and no other: it says how our container has ended. A pod that was only given up, for
+    its node cannot be reached, or whose object was taken away by force, may still run.
+    """
+    found = (
+        (_ended_at(pod), metadata_of(pod.metadata).name or "") for pod in pods if _is_ours_and_failed(pod)
+    )
+    lately = sorted((ended, name) for ended, name in found if ended and now - ended < _LOCKS_STAND)
+    return tuple(name for _, name in lately[-_MOST_GONE:])
+
+
+def _is_ours_and_failed(pod: V1Pod) -> bool:
+    return _is_ours(metadata_of(pod.metadata)) and _phase(pod) == "Failed"
+
+
+def _ended_at(pod: V1Pod) -> datetime | None:
+    ended = _terminated(pod, "becalm")
+    return ended.finished_at if ended else None
 
 
 def _reason(ended: V1ContainerStateTerminated) -> str:

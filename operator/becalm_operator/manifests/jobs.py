@@ -1,7 +1,7 @@
 """The Jobs of a run: each runs one command of the engine, once, and leaves its report as termination message."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -217,6 +217,16 @@ def restore_job(
     volumes, mounts = _claim(target.to, read_only=False)
     task = _Task(RESTORE, tuple(arguments), target.to, volumes, mounts, _WRITES, target.node, target.identity)
     return _job(owner, repository, image, task)
+
+
+def breaking_locks(job: V1Job, gone_hosts: Iterable[str]) -> V1Job:
+    """Return a Job for which locks of these hosts count for nothing."""
+    made = job.model_copy(deep=True)
+    assert made.spec is not None
+    assert made.spec.template.spec is not None
+    (container,) = (one for one in made.spec.template.spec.containers if one.name == "becalm")
+    container.command = [*(container.command or ()), *(f"--gone-host={host}" for host in gone_hosts)]
+    return made
 
 
 def data_path(claim: str) -> str:

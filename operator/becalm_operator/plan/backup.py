@@ -28,6 +28,7 @@ from becalm_operator.plan import (
     hooked,
     hooks,
     identity,
+    leftovers,
     preflight,
     publishing,
     quantities,
@@ -67,6 +68,7 @@ def decide(backup: Backup, world: World) -> BackupPlan:
         plan = snapshots.cleared(plan, world, gate.movers(owner, plan.status, world))
     else:
         plan = gate.without_movers(plan, backup.status, owner, world)
+    plan = leftovers.passed_over(plan, world.gone)
     return run.completed(
         plan, backup.status, this, backup.metadata, backup.spec.repository_ref.name, world.now
     )

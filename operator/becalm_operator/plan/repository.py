@@ -14,7 +14,7 @@ from becalm_operator.api.repository import BackupRepository, BackupRepositorySta
 from becalm_operator.manifests import jobs
 from becalm_operator.manifests.jobs import ACCESS, INIT, Owner
 from becalm_operator.manifests.names import job_name
-from becalm_operator.plan import conditions
+from becalm_operator.plan import conditions, leftovers
 from becalm_operator.plan.outcome import Failure, cannot_start, failure_of, missing_secret, report_of
 from becalm_operator.plan.run import SOON, WATCHING
 from becalm_operator.plan.steps import ApplyJob, DeleteJob, Event, Plan
@@ -30,6 +30,10 @@ RepositoryPlan = Plan[BackupRepositoryStatus]
 
 def decide(repository: BackupRepository, world: RepositoryWorld) -> RepositoryPlan:
     """Return the next step of a repository; following it twice is harmless."""
+    return leftovers.passed_over(_decided(repository, world), world.gone)
+
+
+def _decided(repository: BackupRepository, world: RepositoryWorld) -> RepositoryPlan:
     if repository.metadata.deletion_timestamp:
         return Plan(repository.status)
     if repository.status.probing:

@@ -12,7 +12,7 @@ from becalm_operator.api.restore import Restore, RestoreStatus, RestoreTarget, T
 from becalm_operator.manifests import jobs
 from becalm_operator.manifests.jobs import RESTORE, Owner
 from becalm_operator.manifests.names import job_name
-from becalm_operator.plan import access, identity, preflight, quiesce, run, wording
+from becalm_operator.plan import access, identity, leftovers, preflight, quiesce, run, wording
 from becalm_operator.plan.outcome import Failure, cannot_start, failure_of, report_of
 from becalm_operator.plan.preflight import RefusalError
 from becalm_operator.plan.quiesce import Run
@@ -38,6 +38,7 @@ def decide(restore: Restore, world: World) -> RestorePlan:
         using=Phase.RESTORING,
         phase=lambda: _PHASES[status.phase](restore, status, this, owner, world),
     )
+    plan = leftovers.passed_over(plan, world.gone)
     return run.completed(
         plan, restore.status, this, restore.metadata, restore.spec.repository_ref.name, world.now
     )

@@ -211,6 +211,8 @@ class World:
     source: Backup | None = None
     """For a Restore: the Backup it names."""
     hooks: Hooking = Hooking()
+    gone: tuple[str, ...] = ()
+    """Pods of ours that failed lately and run no more, whatever they have left in a repository."""
 
     def holds(self, job: JobState, claim: str) -> bool:
         """Say whether a Job keeps others from mounting a claim."""
@@ -231,6 +233,8 @@ class RepositoryWorld:
     now: datetime
     image: Image
     jobs: Mapping[str, JobState] = field(default_factory=dict)
+    gone: tuple[str, ...] = ()
+    """Pods of ours that failed lately and run no more, whatever they have left in a repository."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,6 +81,21 @@ def test_a_signal_ends_waiting_for_a_lock(
     assert len(locks(repository)) == 1
 
 
+def test_a_lock_of_a_host_that_is_gone_keeps_nobody_out(becalm: Becalm, repository: Path) -> None:
+    hold_lock(repository, exclusive=True)
+
+    assert becalm("snapshots", "--gone-host=nowhere").status == 11
+    assert becalm("snapshots", "--gone-host=nowhere", "--gone-host=elsewhere").status == 0
+    assert locks(repository) == []
+
+
+def test_unlock_can_be_told_which_hosts_are_gone(becalm: Becalm, repository: Path) -> None:
+    hold_lock(repository, exclusive=True)
+
+    assert "removed 0 locks" in becalm("unlock").out
+    assert "removed 1 locks" in becalm("unlock", "--gone-host=elsewhere").out
+
+
 def test_what_only_reads_can_do_without_a_lock(becalm: Becalm, repository: Path) -> None:
     hold_lock(repository, exclusive=True)
 

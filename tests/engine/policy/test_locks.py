@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from becalm_engine.format.lock_file import Lock
-from becalm_engine.policy.locks import conflicts, is_stale
+from becalm_engine.policy.locks import conflicts, is_stale, is_void
 
 MINUTE = 60 * 1_000_000_000
 
@@ -32,3 +32,14 @@ def test_a_lock_is_stale_after_half_an_hour(age_minutes: int, stale: bool) -> No
 @given(st.integers(0, 10**18), st.integers(0, 22 * MINUTE))
 def test_a_holder_that_has_not_given_up_is_never_stale(time_nanos: int, age_nanos: int) -> None:
     assert not is_stale(lock(time_nanos), now_nanos=time_nanos + age_nanos)
+
+
+@given(st.integers(0, 60 * MINUTE), st.frozensets(st.sampled_from(["rose", "tulip"])))
+def test_a_lock_is_void_if_it_is_stale_or_its_host_is_gone(age_nanos: int, gone: frozenset[str]) -> None:
+    found = is_void(lock(0), now_nanos=age_nanos, gone_hosts=gone, own_host="daisy")
+
+    assert found is ("rose" in gone or is_stale(lock(0), now_nanos=age_nanos))
+
+
+def test_this_host_is_never_gone() -> None:
+    assert not is_void(lock(0), now_nanos=0, gone_hosts=frozenset({"rose"}), own_host="rose")

@@ -127,6 +127,31 @@ def test_a_stale_lock_is_removed_and_stands_in_nobody_s_way() -> None:
         assert lock_names(first) == {held.name}
 
 
+def test_a_lock_of_a_host_that_is_gone_is_removed_and_that_of_another_stands() -> None:
+    first, second = two()
+    gone = write_lock(second, exclusive=False, hostname="rose")
+    living = write_lock(second, exclusive=False, hostname="rose-2")
+
+    with locked(first, exclusive=False, sleep=FakeSleep(), gone_hosts=frozenset({"rose"})) as held:
+        assert lock_names(first) == {held.name, living}
+    with (
+        pytest.raises(LockedError, match="rose-2"),
+        locked(first, exclusive=True, sleep=FakeSleep(), gone_hosts=frozenset({"rose"})),
+    ):
+        pytest.fail("the lock of a host that nobody has called gone was broken")
+
+    assert gone not in lock_names(first)
+    assert lock_names(first) == {living}
+
+
+def test_the_second_look_passes_over_a_host_that_is_gone() -> None:
+    first, second = two()
+    sleep = FakeSleep(lambda: write_lock(second, hostname="rose"))
+
+    with locked(first, exclusive=True, sleep=sleep, gone_hosts=frozenset({"rose"})) as held:
+        assert lock_names(first) == {held.name}
+
+
 def test_a_fresh_lock_of_a_dead_process_stands_until_it_is_stale() -> None:
     first, second = two()
     name = write_lock(second, hostname=socket.gethostname(), pid=_dead_pid())
@@ -298,6 +323,18 @@ def test_unlock_removes_what_nobody_can_hold_any_more() -> None:
 
     assert removed == 2
     assert lock_names(repository) == {living, elsewhere}
+
+
+def test_unlock_removes_the_locks_of_a_host_that_is_gone() -> None:
+    repository = made()
+    write_lock(repository, hostname="rose")
+    other = write_lock(repository, hostname="tulip")
+    own = write_lock(repository, hostname=socket.gethostname(), pid=os.getpid())
+
+    removed = unlock(repository, everything=False, gone_hosts=frozenset({"rose", socket.gethostname()}))
+
+    assert removed == 1
+    assert lock_names(repository) == {other, own}
 
 
 def test_unlock_leaves_the_lock_of_a_process_that_may_not_be_asked(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,6 +30,22 @@ class JobsContract:
         seen = await scene.job(backup, name_of(job), "over", lambda state: state.finished)
         assert (seen.succeeded, seen.failed, seen.exit_code, seen.report) == (False, True, 12, REPORT)
 
+    async def test_a_pod_that_failed_is_gone_for_every_run_and_for_the_repository(self, scene: Scene) -> None:
+        one, other = await scene.backup("b"), await scene.backup("other")
+        repository = await scene.lab.make(a_repository(scene.lab.namespace))
+        failing, running = (
+            scene.lab.job(one, end.name.lower(), end) for end in (Ending.FAILED, Ending.NEVER)
+        )
+        for job in (failing, running):
+            await scene.cluster.apply(one, ApplyJob(job))
+        await scene.job(one, name_of(failing), "over", lambda state: state.finished)
+        await scene.job(one, name_of(running), "active", lambda state: state.active)
+
+        (gone,) = (await scene.world(other)).gone
+
+        assert gone.startswith(f"{name_of(failing)}-")
+        assert (await scene.cluster.observe_repository(repository)).gone == (gone,)
+
     async def test_a_job_that_is_over_becomes_inactive(self, scene: Scene) -> None:
         backup = await scene.backup()
         job = scene.lab.job(backup, "one", Ending.WELL)

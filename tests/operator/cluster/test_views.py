@@ -14,6 +14,7 @@ from kubernetes.aio.client import (
     V1StatefulSet,
 )
 
+from becalm_operator.api import names
 from becalm_operator.api.record import Holder, Record
 from becalm_operator.cluster import views, workload_views
 
@@ -389,6 +390,55 @@ def test_a_pod_that_has_failed_shows_its_exit_code_and_report() -> None:
     seen = views.job_view(a_job(), [a_pod("Failed", owners=OURS, containers=ended)], {})
 
     assert (seen.failed, seen.exit_code, seen.report) == (True, 12, "{}")
+
+
+OUR_LABELS = {names.MANAGED_BY_LABEL: names.MANAGED_BY, names.OWNER_UID_LABEL: "u1"}
+
+
+def killed(ended: str | None = "2026-11-27T11:59:00Z", container: str = "becalm") -> list[dict[str, Any]]:
+    return becalm_container({"terminated": {"exitCode": 137, "finishedAt": ended}}, container)
+
+
+@pytest.mark.parametrize(
+    ("phase", "changes"),
+    [
+        ("Failed", {"containers": killed()}),
+        ("Failed", {"containers": [*killed(), *killed(container="dump")]}),
+    ],
+)
+def test_a_pod_of_ours_that_was_killed_is_gone(phase: str, changes: dict[str, Any]) -> None:
+    assert views.gone_pods([a_pod(phase, labels=OUR_LABELS, **changes)], NOON) == ("web-1",)
+
+
+@pytest.mark.parametrize(
+    ("phase", "changes"),
+    [
+        ("Running", {"labels": OUR_LABELS, "containers": killed()}),
+        ("Succeeded", {"labels": OUR_LABELS, "containers": killed()}),
+        ("Failed", {"labels": {}, "containers": killed()}),
+        ("Failed", {"labels": {**OUR_LABELS, names.ROLE_LABEL: "hook"}, "containers": killed()}),
+        ("Failed", {"labels": OUR_LABELS, "containers": []}),
+        ("Failed", {"labels": OUR_LABELS, "containers": becalm_container({"running": {}})}),
+        ("Failed", {"labels": OUR_LABELS, "containers": killed(container="dump")}),
+        ("Failed", {"labels": OUR_LABELS, "containers": killed(ended=None)}),
+        ("Failed", {"labels": OUR_LABELS, "containers": killed("2026-11-27T11:20:00Z")}),
+    ],
+    ids=[
+        "another container of it runs",
+        "it ended well",
+        "of somebody else",
+        "a hook",
+        "given up by the cluster, its node unheard",
+        "its container runs",
+        "only another container has ended",
+        "nobody knows when",
+        "its lock is stale by now",
+    ],
+)
+def test_a_pod_that_may_hold_a_lock_or_left_none_is_not_called_gone(
+    phase: str, changes: dict[str, Any]
+) -> None:
+    assert views.gone_pods([a_pod(phase, **changes)], NOON) == ()
 
 
 def test_the_pod_of_a_dump_shows_how_each_of_its_containers_has_ended() -> None:

@@ -103,11 +103,13 @@ class FakeCluster:
             schedule=await self.load(BackupSchedule, namespace, label),
             source=await self.load(Backup, namespace, source),
             hooks=self.hooks.look(run),
+            gone=job_views.gone_pods(self.state, namespace),
         )
 
     async def observe_repository(self, repository: BackupRepository) -> RepositoryWorld:
         """Return the Jobs of a repository."""
-        return RepositoryWorld(self.state.now, _IMAGE, self._jobs(repository.metadata.uid))
+        gone = job_views.gone_pods(self.state, repository.metadata.namespace)
+        return RepositoryWorld(self.state.now, _IMAGE, self._jobs(repository.metadata.uid), gone)
 
     async def observe_schedule(self, schedule: BackupSchedule) -> ScheduleWorld:
         """Return the Backups of a schedule."""

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 from becalm_operator.cluster.port import Key
 from tests.operator.fake import snapshots
+from tests.operator.fake.job_views import pod_of
 from tests.operator.fake.movers import tree_of
 from tests.operator.fake.objects import StoredClaim, StoredJob, StoredPod, StoredWorkload
 from tests.operator.fake.state import State, owner_uids
@@ -124,7 +125,9 @@ def _advance_deletion(state: State, job: StoredJob) -> None:
 
 
 def _end_job(state: State, job: StoredJob) -> None:
-    if not job.script.evicted:
+    if job.script.evicted:
+        state.store.locks.add(pod_of(job))
+    else:
         job.exit_code, job.report = state.store.end(job)
         job.dump_exit_code = job.script.dump_exit_code if job.role == "dump" else None
     job.phase = "succeeded" if job.exit_code == 0 and not job.dump_exit_code else "failed"

@@ -32,7 +32,12 @@ def mover_pod(job: StoredJob) -> Pod | None:
 
 def pod_name(job: StoredJob) -> str:
     """Return the name of a Job's pod, if it has one."""
-    return f"{job.name}-pod" if job.has_pod else ""
+    return pod_of(job) if job.has_pod else ""
+
+
+def pod_of(job: StoredJob) -> str:
+    """Return what a Job's pod is called, also when it is over."""
+    return f"{job.name}-pod"
 
 
 def job_state(job: StoredJob) -> JobState:
@@ -84,6 +89,22 @@ def stored_job(state: State, namespace: str, job: V1Job) -> StoredJob:
         script=state.script_of(role, claim, metadata.name or ""),
         created=state.now,
         snapshot=_source_of(job),
+        gone_hosts=_gone_hosts(job),
+    )
+
+
+def _gone_hosts(job: V1Job) -> tuple[str, ...]:
+    pod = job.spec.template.spec if job.spec else None
+    words = [word for container in (pod.containers if pod else ()) for word in container.command or ()]
+    return tuple(word.removeprefix("--gone-host=") for word in words if word.startswith("--gone-host="))
+
+
+def gone_pods(state: State, namespace: str) -> tuple[str, ...]:
+    """Return the pods that have failed lately; where one was killed, that has left its lock."""
+    return tuple(
+        pod_of(job)
+        for job in state.jobs.values()
+        if job.namespace == namespace and job.phase == "failed" and job.deleting is None
     )
 
 

@@ -60,6 +60,8 @@ class Store:
     """What was committed: the owner's UID, and its snapshots."""
     torn: set[str] = field(default_factory=set)
     restored: list[str] = field(default_factory=list)
+    locks: set[str] = field(default_factory=set)
+    """The pods that were killed and have left their locks."""
 
     def end(self, job: StoredJob) -> tuple[int, str]:
         """Do what a Job does at its end; return its exit code and its report."""
@@ -82,7 +84,7 @@ class Store:
             case "commit":
                 return self._committed(job)
             case "forget":
-                return ForgetReport(kept=1)
+                return self._forgotten(job)
             case "restore":
                 self.restored.append(job.claim)
                 return RestoreReport(files_restored=7, bytes_restored=700, files_deleted=1)
@@ -93,6 +95,15 @@ class Store:
             return AccessReport(repository_id=REPOSITORY_ID, version=2)
         missing = Problem("RepositoryMissing", "there is no repository")
         return AccessReport(exit_code=ExitCode.NO_REPOSITORY, error=missing)
+
+    def _forgotten(self, job: StoredJob) -> Report:
+        self.locks -= set(job.gone_hosts)
+        if not self.locks:
+            return ForgetReport(kept=1)
+        locked = Problem(
+            "Locked", f"repository is already locked by PID 1 on {min(self.locks)}", retryable=True
+        )
+        return ForgetReport(exit_code=ExitCode.LOCKED, error=locked)
 
     def _committed(self, job: StoredJob) -> Report:
         planned = CommitPlan.from_json(job.plan).snapshots

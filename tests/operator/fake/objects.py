@@ -181,6 +181,8 @@ class StoredJob:
     deleting: int | None = None
     gate: str = ""
     gate_calls: int = 0
+    gone_hosts: tuple[str, ...] = ()
+    """The pods whose locks count for nothing to it."""
     opened_age: int = 0
     """How old it was when its gate was opened."""
 

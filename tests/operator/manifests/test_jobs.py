@@ -57,6 +57,16 @@ def test_no_job_has_a_token_of_the_api(job: V1Job) -> None:
 
 
 @every_job
+def test_every_job_can_be_told_whose_locks_count_for_nothing(job: V1Job) -> None:
+    before = command_of(job)
+
+    told = jobs.breaking_locks(job, ["a-1", "b-2"])
+
+    assert command_of(told) == [*before, "--gone-host=a-1", "--gone-host=b-2"]
+    assert command_of(job) == before
+
+
+@every_job
 def test_every_job_is_tried_once_and_kept_for_a_day(job: V1Job) -> None:
     assert job.spec is not None
     assert (job.spec.backoff_limit, job.spec.completions, job.spec.parallelism) == (0, 1, 1)

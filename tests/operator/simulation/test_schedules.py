@@ -1,6 +1,7 @@
 """A schedule makes each of its Backups once, wherever the operator dies."""
 
 import asyncio
+from collections.abc import Mapping
 
 import pytest
 
@@ -8,6 +9,7 @@ from becalm_operator.api.backup import Backup, BackupSpec, Phase
 from becalm_operator.api.base import LocalReference, Metadata
 from becalm_operator.api.schedule import BackupSchedule, BackupScheduleSpec, BackupTemplate, Retention
 from tests.operator.fake.lab import SHOP
+from tests.operator.fake.objects import Script
 from tests.operator.fake.wrapped import Counting, Dying, OperatorDiedError
 from tests.operator.simulation.invariants import check_end, check_snapshots
 from tests.operator.simulation.plays import work
@@ -16,9 +18,15 @@ from tests.operator.simulation.shop import RUN, WEB, Operator, Shop
 _TICKS = 145
 """Two of its times and a bit: it runs every minute, and the shop opens half a minute past."""
 
+_NEVER = 10**9
+FIRST_COMMIT_KILLED = {"commit/": Script(ticks=1, evicted=True)}
+"""It leaves a lock, and the second try succeeds."""
 
-async def open_shop() -> Shop:
+
+async def open_shop(scripts: Mapping[str, Script] | None = None) -> Shop:
     shop = await Shop.open()
+    for role, script in (scripts or {}).items():
+        shop.script(role, script)
     spec = BackupSpec(repository_ref=LocalReference(name="main"), workloads=(WEB,))
     schedule = BackupSchedule(
         metadata=Metadata(name="minutely", namespace=SHOP),
@@ -30,9 +38,9 @@ async def open_shop() -> Shop:
     return shop
 
 
-async def play(at: int) -> tuple[Shop, list[str]]:
+async def play(at: int, scripts: Mapping[str, Script] | None = None) -> tuple[Shop, list[str]]:
     """Let the first operator die at a call; return the shop and the calls that it made."""
-    shop = await open_shop()
+    shop = await open_shop(scripts)
     counting = Counting(shop.cluster)
     begun = shop.state.now
     try:
@@ -47,13 +55,13 @@ def backups_of(shop: Shop) -> list[Backup]:
     return [one for one in shop.state.resources.values() if isinstance(one, Backup)]
 
 
-async def play_everywhere() -> str:
-    _, calls = await play(10**9)
+async def play_everywhere(scripts: Mapping[str, Script] | None = None) -> str:
+    _, calls = await play(_NEVER, scripts)
     harm = []
     for at, call in enumerate(calls):
         if call.startswith(("load", "observe")):
             continue
-        shop, _ = await play(at)
+        shop, _ = await play(at, scripts)
         try:
             check_runs(shop)
         except AssertionError as error:
@@ -67,6 +75,7 @@ def check_runs(shop: Shop) -> None:
     assert len(made) == 2, [backup.metadata.name for backup in made]
     assert len(stops) == len(set(stops)) == 2, stops
     assert all(backup.status.phase is Phase.SUCCEEDED for backup in made)
+    assert not [one.status.message for one in made if "retention was not applied" in one.status.message]
     for backup in made:
         check_snapshots(shop, backup)
     check_end(shop, RUN)
@@ -77,3 +86,31 @@ def test_a_death_after_any_write_loses_and_doubles_no_backup() -> None:
     harm = asyncio.run(play_everywhere())
 
     assert not harm, harm
+
+
+@pytest.mark.slow
+def test_a_death_after_any_write_lets_no_lock_of_a_killed_commit_keep_retention_out() -> None:
+    harm = asyncio.run(play_everywhere(FIRST_COMMIT_KILLED))
+
+    assert not harm, harm
+
+
+def test_a_lock_that_a_killed_commit_has_left_does_not_keep_retention_out() -> None:
+    shop, _ = asyncio.run(play(_NEVER, FIRST_COMMIT_KILLED))
+
+    check_runs(shop)
+    assert shop.state.store.locks == set()
+
+
+def test_a_lock_of_somebody_else_keeps_retention_out() -> None:
+    async def locked() -> Shop:
+        shop = await open_shop()
+        shop.state.store.locks.add("laptop")
+        await work(shop, Operator(shop.state, shop.cluster), _TICKS)
+        return shop
+
+    shop = asyncio.run(locked())
+
+    messages = [one.status.message for one in backups_of(shop)]
+    assert all("retention was not applied: repository is already locked" in text for text in messages)
+    assert shop.state.store.locks == {"laptop"}
