@@ -29,7 +29,8 @@ PATIENCE = timedelta(hours=1)
 """How long a run waits for its repository before it fails."""
 _KILLED_BY_SIGNAL = 128
 """An exit code above this is the number of a signal beside it."""
-_PASSES = (Reason.STORAGE_UNAVAILABLE, Reason.REPOSITORY_LOCKED)
+PASSES = (Reason.STORAGE_UNAVAILABLE, Reason.REPOSITORY_LOCKED)
+"""What is over by itself some time."""
 
 
 def awaiting_repository(status: S, world: World, name: str) -> Plan[S] | None:
@@ -100,7 +101,7 @@ def _not_opened(status: S, world: World, job: JobState, failure: Failure) -> Pla
     """Fail, but for what passes by itself: then wait as if the run had never begun, and open it again later."""
     assert world.repository is not None
     name = world.repository.metadata.name
-    if failure.reason not in _PASSES and not _has_no_verdict(job, failure):
+    if failure.reason not in PASSES and not _has_no_verdict(job, failure):
         removal = () if job.finished else (DeleteJob(job.name),)
         told = Failure(failure.reason, f"repository {name}: {failure.message}")
         return Plan(failing(status, told, world.now), removal, again_seconds=SOON)

@@ -36,6 +36,7 @@ from becalm_operator.plan import (
     retention,
     run,
     snapshots,
+    withdrawal,
     wording,
 )
 from becalm_operator.plan.outcome import START_TIMEOUT, Failure, cannot_start, failure_of, report_of
@@ -127,7 +128,10 @@ def _planned_volumes(
 
 
 def _preparing(backup: Backup, status: BackupStatus, this: Run, owner: Owner, world: World) -> BackupPlan:
-    """Do what needs no standstill."""
+    """Do what needs no standstill. A store that is lost meanwhile is waited for."""
+    withdrawn = withdrawal.withdrawn(backup, status, owner, world)
+    if withdrawn:
+        return withdrawn
     status, waiting = dumps.taking(backup, status, owner, world)
     if waiting:
         return waiting

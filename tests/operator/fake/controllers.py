@@ -109,6 +109,8 @@ def _wait_at_gate(state: State, job: StoredJob) -> None:
     if job.age == job.script.ahead:
         state.next_version()
     if job.age == job.script.falls:
+        if job.script.report is not None:
+            job.exit_code, job.report = state.store.end(job)
         job.phase, job.ended_at = "failed", state.now
         state.next_version()
 

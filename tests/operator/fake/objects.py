@@ -129,7 +129,7 @@ class Script:
     ahead: int = 2
     """How many ticks it takes to its gate, if it has one."""
     falls: int | None = None
-    """At which age it is killed at its gate."""
+    """At which age it is killed at its gate, or ends there with its report."""
     deaf: int = 0
     """How often it has to be called until it sees that its gate is open."""
 

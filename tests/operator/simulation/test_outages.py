@@ -5,7 +5,7 @@ from typing import Literal
 
 import pytest
 
-from becalm_engine.contract import AccessReport, Problem
+from becalm_engine.contract import AccessReport, CaptureReport, Problem
 from becalm_operator.api.backup import Backup, BackupSpec, Phase
 from becalm_operator.api.base import LocalReference, Metadata, time_text
 from becalm_operator.api.names import SCHEDULED_ANNOTATION
@@ -22,6 +22,15 @@ AWAY = Script(
     exit_code=1,
     report=AccessReport(exit_code=1, error=Problem("StorageUnavailable", "no route to host")).to_json(),
 )
+
+
+LOST = Script(
+    ahead=9,
+    falls=3,
+    exit_code=1,
+    report=CaptureReport(exit_code=1, error=Problem("StorageUnavailable", "connection reset")).to_json(),
+)
+"""A mover that loses the store while it reads ahead."""
 
 
 async def open_shop(policy: Literal["Forbid", "Allow"]) -> Shop:
@@ -115,6 +124,64 @@ def test_a_death_during_an_outage_does_no_harm() -> None:
             if call.startswith(("load", "observe")):
                 continue
             shop, _, died = await die_at(at)
+            run = shop.run()
+            if not died or run is None or run.status.phase is not Phase.SUCCEEDED:
+                harm.append(f"died after call {at} ({call}): {run and run.status.message}")
+        return "\n".join(harm)
+
+    harm = asyncio.run(play())
+
+    assert not harm, harm
+
+
+async def lose_the_store(job: str, at: int) -> tuple[Shop, list[str], bool]:
+    """Let the store go for two minutes while a run prepares, and the operator die at a call."""
+    shop = await Shop.open()
+    await shop.back_up(dumps=("orders",))
+    shop.script(job, LOST)
+    counting = Counting(shop.cluster)
+    operator, died, back = Operator(shop.state, Dying(counting, at, after=True)), False, 10**9
+    for moment in range(600):
+        if back > moment + 120 and any(
+            one.script is LOST and one.ended_at for one in shop.state.jobs.values()
+        ):
+            shop.script("access", AWAY)
+            back = moment + 120
+        if moment == back:
+            del shop.state.scripts["access"], shop.state.scripts[job]
+        assert moment > back or shop.cluster.stops == []
+        try:
+            await work(shop, operator, 1)
+        except OperatorDiedError:
+            operator, died = Operator(shop.state, shop.cluster), True
+        if shop.is_over(RUN):
+            break
+    check_end(shop)
+    return shop, counting.calls, died
+
+
+@pytest.mark.parametrize("job", ["mover/uploads", "mover", "dump"])
+def test_a_store_that_is_lost_while_movers_read_ahead_is_waited_for(job: str) -> None:
+    shop, calls, _ = asyncio.run(lose_the_store(job, 10**9))
+
+    run = shop.run()
+    assert run is not None
+    assert run.status.phase is Phase.SUCCEEDED, run.status.message
+    assert calls.count("apply ScaleDown") == 2
+    # nothing is tried while the probe has no good answer
+    assert calls.count("apply ApplyJob") <= 20
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("job", ["mover/uploads", "dump"])
+def test_a_death_while_a_run_withdraws_does_no_harm(job: str) -> None:
+    async def play() -> str:
+        _, calls, _ = await lose_the_store(job, 10**9)
+        harm = []
+        for at, call in enumerate(calls):
+            if call.startswith(("load", "observe")):
+                continue
+            shop, _, died = await lose_the_store(job, at)
             run = shop.run()
             if not died or run is None or run.status.phase is not Phase.SUCCEEDED:
                 harm.append(f"died after call {at} ({call}): {run and run.status.message}")
