@@ -18,7 +18,7 @@ from becalm_engine.storage.base import FileKind, StoredFile, refuse_too_long
 from becalm_engine.storage.limits import Limit, Limits
 from becalm_engine.storage.location import S3Location
 from becalm_engine.storage.options import StorageOptions
-from becalm_engine.storage.s3_body import Body, sign_bodies_by_digest
+from becalm_engine.storage.s3_body import Body, send_bodies
 from becalm_engine.storage.s3_client import connect, region_of
 from becalm_engine.storage.s3_errors import EXISTS, NO_CONDITIONS, code_of, translated, wants_md5
 from becalm_engine.storage.s3_models import Models
@@ -50,7 +50,7 @@ class S3Storage:
         self._token = ""
         # whoever signs nothing has no other checksum
         self._md5_of_all = options.anonymous
-        sign_bodies_by_digest(self._client)
+        send_bodies(self._client)
         self._client.meta.events.register("before-send.s3", self._remember_token)
         self._client.meta.events.register("before-parse.s3", self._count_answer)
         self._listing = "list_objects" if options.list_objects_v1 else "list_objects_v2"

@@ -11,7 +11,7 @@ from becalm_engine.ids import Buffer, is_name
 from becalm_engine.storage.limits import Limit
 
 if TYPE_CHECKING:
-    from botocore.awsrequest import AWSRequest
+    from botocore.awsrequest import AWSPreparedRequest, AWSRequest
     from types_boto3_s3 import S3Client
 
 _PIECE_BYTES = 128 * 1024
@@ -70,12 +70,23 @@ class _BodyAuth(S3SigV4Auth):
         return digest
 
 
-def sign_bodies_by_digest(client: "S3Client") -> None:
-    """Have a client sign bodies so; requests without one, and other signatures, are left as they are."""
+def send_bodies(client: "S3Client") -> None:
+    """Have a client sign bodies by their digests, and ask beforehand only whether a long one is wanted.
+
+    Requests without one, and other signatures, are left as they are.
+    """
     AUTH_TYPE_MAPS.setdefault(_BY_NAME, _BodyAuth)  # where botocore looks for what a signature's name means
     choose: Any = _chosen
     client.meta.events.register("choose-signer.s3.PutObject", choose)
+    client.meta.events.register("before-send.s3.PutObject", _unasked)
 
 
 def _chosen(signature_version: object, **_: object) -> str | None:
     return _BY_NAME if signature_version in _USUAL else None
+
+
+def _unasked(request: "AWSPreparedRequest", **_: object) -> None:
+    """Send what is short without `Expect`: it would wait for an answer, a second where the server gives none."""
+    body: Any = request.body
+    if isinstance(body, Body) and not body.is_long and "Expect" in request.headers:
+        del request.headers["Expect"]

@@ -137,3 +137,12 @@ def test_other_refusals_are_no_wish_for_a_checksum(answer: Answer, kind: type[St
         save(opened(server.url))
 
     assert len(server.requests) == 1
+
+
+@pytest.mark.usefixtures("some_credentials")
+def test_only_what_is_long_is_asked_for_before_it_is_sent() -> None:
+    with serving_http(lambda _: Answer()) as server:
+        save(opened(server.url), b"short")
+        save(opened(server.url))
+
+    assert [request.headers.get("expect") for request in server.requests] == [None, "100-continue"]
