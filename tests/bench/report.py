@@ -54,7 +54,9 @@ def page(tables: Mapping[str, str], *, versions: str, sets: str, runs: int, grow
     """Return the whole of docs/benchmarks.md."""
     start = (
         "# Benchmarks\n\n"
-        "Written by `make bench`. Source, repository and target are in memory (tmpfs); the programs take turns; "
+        "Written by `make bench`. Source, repository and target are in memory (tmpfs); the programs take turns, "
+        "after each has done everything once, uncounted, so that becalm's modules are compiled, as they are where "
+        "it is installed; "
         "seconds are medians of the whole process, key derivation included; memory is the peak of all processes of "
         "a program together (proportional set size, the largest of the runs). *Faster by* compares becalm with the "
         f"faster peer. Runs of each: {runs}.\n\n{machine()}; {versions}.\n\n{sets}"

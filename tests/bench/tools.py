@@ -39,6 +39,9 @@ class Tool:
             "RESTIC_REPOSITORY": place.restic_location,
             "RESTIC_PASSWORD": PASSWORD,
             "RESTIC_CACHE_DIR": folder,
+            # whoever installs becalm, or takes its image, has its modules compiled
+            "PYTHONDONTWRITEBYTECODE": "",
+            "PYTHONPYCACHEPREFIX": str(cache.with_name("compiled")),
             **place.credentials,
         }
 
