@@ -3,8 +3,10 @@
 import json
 import threading
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -19,6 +21,8 @@ from e2e.objects import Document
 _ORDER = list(Phase)
 _LOOK_SECONDS = 0.25
 _STREAM_SECONDS = 5
+_LABEL = "app"
+"""By which a workload's pods are found."""
 
 
 @dataclass(slots=True)
@@ -57,6 +61,7 @@ class Watch:
         self._seen: dict[tuple[str, str], Seen] = {}
         self._down: dict[str, float] = {}
         self._is_down: set[str] = set()
+        self._looked = time.monotonic()
         self._changed = threading.Condition()
         self._over = threading.Event()
         self._threads = [
@@ -146,25 +151,52 @@ class Watch:
                 self._changed.notify_all()
 
     def _look(self, api: client.ApiClient) -> None:
-        apps = client.AppsV1Api(api)
-        last = time.monotonic()
+        apps, core = client.AppsV1Api(api), client.CoreV1Api(api)
         while not self._over.is_set():
             lists = (apps.list_deployment_for_all_namespaces, apps.list_stateful_set_for_all_namespaces)
             found = [one for listed in lists for one in _items(listed)]
-            down = {one["metadata"]["namespace"] for one in found if not is_whole(one)}
-            now = time.monotonic()
-            with self._changed:
-                for namespace in self._is_down | down:
-                    self._down[namespace] = self._down.get(namespace, 0.0) + now - last
-                self._is_down = down
-            last = now
+            self._note(down(found, _items(partial(core.list_pod_for_all_namespaces, label_selector=_LABEL))))
             self._over.wait(_LOOK_SECONDS)
+
+    def _note(self, namespaces: set[str]) -> None:
+        """Take what is down. While nobody answered it was so, too, if it was before or is now."""
+        now = time.monotonic()
+        with self._changed:
+            for namespace in self._is_down | namespaces:
+                self._down[namespace] = self._down.get(namespace, 0.0) + now - self._looked
+            self._is_down, self._looked = namespaces, now
 
 
 def _items(listed: Callable[..., Any]) -> list[Document]:
     answer = listed(_preload_content=False, _request_timeout=_STREAM_SECONDS)
     found: list[Document] = json.loads(answer.data)["items"]
     return found
+
+
+def down(workloads: Sequence[Document], pods: Sequence[Document]) -> set[str]:
+    """Return the namespaces in which a workload is not whole, or has fewer pods that serve than it should."""
+    serving = Counter(
+        (one["metadata"]["namespace"], one["metadata"]["labels"][_LABEL]) for one in pods if _serves(one)
+    )
+    return {
+        one["metadata"]["namespace"]
+        for one in workloads
+        if not is_whole(one) or serving[_place(one)] < one["spec"].get("replicas", 1)
+    }
+
+
+def _place(workload: Document) -> tuple[str, str]:
+    labels = workload["spec"]["selector"]["matchLabels"]
+    return workload["metadata"]["namespace"], labels.get(_LABEL, "")
+
+
+def _serves(pod: Document) -> bool:
+    """Say whether a pod is Ready and stays: a StatefulSet counts one as ready that is about to end."""
+    ready = {"type": "Ready", "status": "True"}
+    conditions = pod.get("status", {}).get("conditions", [])
+    return "deletionTimestamp" not in pod["metadata"] and any(
+        ready.items() <= one.items() for one in conditions
+    )
 
 
 def is_whole(workload: Document) -> bool:

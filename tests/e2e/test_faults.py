@@ -9,7 +9,7 @@ from e2e.faults.matrix import PHASES, Cell, Place, phases_to_strike
 from e2e.faults.page import page
 from e2e.faults.results import Results
 from e2e.faults.verdict import Facts, broken_promises, outcome
-from e2e.faults.watch import Seen, is_whole
+from e2e.faults.watch import Seen, down, is_whole
 
 from becalm_operator.api.backup import Phase
 
@@ -143,3 +143,20 @@ def test_a_workload_is_whole_when_all_of_it_is_up_and_nothing_holds_it() -> None
     assert not is_whole({**up, "spec": {"replicas": 0}, "status": {"observedGeneration": 2}})
     assert not is_whole({**up, "status": {"readyReplicas": 1, "observedGeneration": 2}})
     assert not is_whole({**up, "status": {"readyReplicas": 2, "observedGeneration": 1}})
+
+
+def test_a_pod_that_is_about_to_end_serves_no_more_though_its_workload_counts_it_as_ready() -> None:
+    up = {
+        "metadata": {"namespace": "shop", "generation": 1},
+        "spec": {"selector": {"matchLabels": {"app": "db"}}},
+        "status": {"readyReplicas": 1, "observedGeneration": 1},
+    }
+    ready = {"conditions": [{"type": "Ready", "status": "True"}]}
+    metadata = {"namespace": "shop", "labels": {"app": "db"}}
+    pod = {"metadata": metadata, "status": ready}
+    ending = {**pod, "metadata": {**metadata, "deletionTimestamp": "2026-01-01T00:00:00Z"}}
+
+    assert down([up], [pod]) == set()
+    assert down([up], [ending, pod]) == set()
+    for pods in ([], [ending], [{**pod, "status": {}}]):
+        assert down([up], pods) == {"shop"}
