@@ -4,9 +4,13 @@ import base64
 import hashlib
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.auth import S3SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,6 +21,7 @@ from becalm_engine.storage.location import S3Location
 from becalm_engine.storage.options import StorageOptions
 from becalm_engine.storage.s3 import S3Storage
 from becalm_engine.storage.s3_body import Body
+from tests.engine.storage.certificates import Authority
 from tests.engine.storage.contract import NAME
 from tests.engine.storage.http_server import Answer, Request, refusal, serving_http
 from tests.engine.storage.s3_server import S3Server
@@ -84,6 +89,24 @@ def test_each_body_is_signed(data: bytes) -> None:
     assert request.body == data
     assert request.headers["x-amz-content-sha256"] == hashlib.sha256(data).hexdigest()
     assert "x-amz-content-sha256" in request.headers["authorization"]
+
+
+@pytest.mark.usefixtures("some_credentials")
+def test_a_body_is_signed_over_tls_too(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    context = authority.server_context(authority.issue("server"))
+    with serving_http(lambda _: Answer(), tls=context) as server:
+        save(opened(server.url, ca_file=str(authority.file)))
+
+    assert [request.headers["x-amz-content-sha256"] for request in server.requests] == [LONG_NAME]
+
+
+def test_other_signatures_read_a_body_as_they_read_a_file() -> None:
+    body = Body(LONG_NAME, LONG, Limit(), breakable=True)
+    usual = S3SigV4Auth(Credentials("AKIDSOMEBODY", "secret"), "s3", "us-east-1")
+
+    assert usual.payload(AWSRequest("PUT", "http://rose.example/bucket/key", data=body)) == LONG_NAME
+    assert b"".join(iter(body.read, b"")) == LONG
 
 
 @pytest.mark.s3
