@@ -5,7 +5,7 @@ file that is there already, only blobs that differ are fetched and written.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -21,6 +21,8 @@ from becalm_engine.volume import target
 from becalm_engine.volume.target import Target
 
 _ZERO_BLOCK_ID = blob_id(ZERO_BLOCK)
+_LARGE_BYTES = 64 * 1024 * 1024
+"""To give a file of this size its room takes its time in memory, where each page is made for it."""
 
 
 @dataclass(slots=True)
@@ -68,6 +70,23 @@ class Contents:
             yield part == ZERO_BLOCK if blob == _ZERO_BLOCK_ID else blob_id(part) == blob
 
     # --- making and writing
+
+    def prepare_all(self, files: Sequence[RestoredFile]) -> None:
+        """Prepare files: large ones side by side, if there is room for all of them.
+
+        Where there is not, two that take it at one moment might both fail though one would fit.
+        """
+        large = [file for file in files if file.node.size >= _LARGE_BYTES]
+        if not self._target.has_room(sum(file.node.size for file in large)):
+            large = []
+        with self._pool() as pool:
+            preparing = pool.map(self.prepare, large)
+            for file in files:
+                self._progress.check()
+                if not large or file.node.size < _LARGE_BYTES:
+                    self.prepare(file)
+            for _ in preparing:
+                self._progress.check()
 
     def prepare(self, file: RestoredFile) -> None:
         """Give a file its length and the room for it, if its content is known; and note where its blobs go."""
@@ -143,10 +162,13 @@ class Contents:
 
     def write(self) -> None:
         """Fetch what the prepared files consist of, several ranges at once, and write it."""
-        connections = max(2, self._repository.storage.connections)
-        with ThreadPoolExecutor(connections, thread_name_prefix="restore") as pool:
+        with self._pool() as pool:
             for _ in pool.map(self._write_range, self._ranges()):
                 self._progress.check()
+
+    def _pool(self) -> ThreadPoolExecutor:
+        connections = max(2, self._repository.storage.connections)
+        return ThreadPoolExecutor(connections, thread_name_prefix="restore")
 
     def _ranges(self) -> list[PackRange]:
         by_pack: dict[PackID, list[PackedBlob]] = {}

@@ -126,9 +126,7 @@ class Restorer:
         self._ledger.done(Action.UNCHANGED if file.complete else action, file.path, file.node.size)
 
     def _write(self, plan: Plan, contents: Contents) -> None:
-        for file in plan.files:
-            self._progress.check()
-            contents.prepare(file)
+        contents.prepare_all(plan.files)
         contents.write()
         for file in plan.files:
             self._progress.check()

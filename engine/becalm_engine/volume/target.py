@@ -73,6 +73,11 @@ class Target:
         finally:
             os.close(handle)
 
+    def has_room(self, size_bytes: int) -> bool:
+        """Say whether the file system has so many bytes free, as far as it tells."""
+        found = os.fstatvfs(self._root)
+        return found.f_bavail * found.f_frsize >= size_bytes
+
     def _walk(self, path: tuple[bytes, ...], *, make: bool) -> int:
         handle = os.dup(self._root)
         try:

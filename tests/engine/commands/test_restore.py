@@ -2,11 +2,14 @@ import os
 import random
 import stat
 import subprocess
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
+from becalm_engine.chunking import ZERO_BLOCK
+from becalm_engine.commands import contents
 from becalm_engine.commands.backup import Captured
 from becalm_engine.commands.progress import Progress
 from becalm_engine.commands.restored import Action
@@ -320,6 +323,42 @@ def test_a_file_system_without_room_fails_what_does_not_fit(world: World, place:
     assert [failed.split(":")[0] for failed in outcome.failed] == ["/large"]
     assert "no room for its 20000000 bytes: No space left on device" in outcome.failed[0]
     assert kept == ("small", 0)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root mounts a file system")
+@pytest.mark.parametrize(("room", "kept"), [("8M", 2), ("3M", 1)])
+def test_large_files_get_their_room_side_by_side_only_if_there_is_enough_for_all(
+    world: World, place: Path, monkeypatch: pytest.MonkeyPatch, room: str, kept: int
+) -> None:
+    threads = set()
+    real = target.allocate
+
+    def allocate(handle: int, size: int) -> bool:
+        threads.add(threading.current_thread() is threading.main_thread())
+        return real(handle, size)
+
+    monkeypatch.setattr(contents, "_LARGE_BYTES", 2_000_000)
+    monkeypatch.setattr(target, "allocate", allocate)
+    (place / "source").mkdir()
+    for name in ("one", "two"):
+        (place / "source" / name).write_bytes(bytes(2 * len(ZERO_BLOCK)) + os.urandom(1_200_000))
+    captured = world.backup(place / "source")
+    (place / "back").mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={room}", "tmpfs", place / "back"],
+        check=False,
+        capture_output=True,
+    )
+    if mounted.returncode:
+        pytest.skip("nothing may be mounted here")
+    try:
+        outcome = world.restore_folder(captured, place / "source", place / "back")
+    finally:
+        subprocess.run(["umount", place / "back"], check=True)
+
+    assert threads == {kept == 1}
+    assert len(outcome.failed) == 2 - kept
+    assert outcome.files_restored == kept
 
 
 # --- files that are there already: only what differs is written
