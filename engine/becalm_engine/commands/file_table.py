@@ -12,51 +12,93 @@ from typing import overload
 from becalm_engine.commands.restored import Path, RestoredFile
 from becalm_engine.format.tree import FILE, Node
 from becalm_engine.ids import ID_BYTES, BlobID
+from becalm_engine.repository.blob_index import Spot
 
+NO_PACK = 2**32 - 1
+EMPTY: Spot = (NO_PACK, 0, 0, 0)
+"""Where the content of an empty file lies."""
 _NO_BLOB = bytes(ID_BYTES)
+
+Record = tuple[
+    str,
+    bytes,
+    tuple[int, int, int, int, int, int],
+    tuple[str, str],
+    int,
+    tuple[tuple[str, bytes], ...],
+]
+"""Name as shown, name, (mode, mtime, atime, ctime, uid, gid), (user, group), links, attributes: as in a node."""
 
 
 class FileTable(Sequence[RestoredFile]):
     """A sequence of files that is only added to. What it gives are copies: to change them changes nothing in it.
 
-    What is asked of every file, its size and its blob, can be had without the rest.
+    What is asked of every file, its size and where its blob lies, can be had without the rest.
     """
 
     def __init__(self) -> None:
         self.total_bytes = 0
         self.sizes = array("Q")
-        self._blobs = bytearray()
-        self._records = bytearray()
-        self._ends = array("Q")
-        self._folders: list[tuple[Path, str]] = []
+        self.packs = array("I")
+        """The number of each file's pack in the index, or `NO_PACK` for one that is empty."""
+        self.offsets = array("I")
+        self.stored_bytes = array("I")
+        self.plain_bytes = array("I")
+        self.blobs = bytearray()
+        self.records = bytearray()
+        self.ends = array("Q")
+        self.folder_numbers = array("I")
+        self.folders: list[tuple[Path, str]] = []
         self._last: Path | None = None
 
-    def append(self, file: RestoredFile) -> None:
-        """Add a file. Those of a folder come one after the other."""
+    def append(self, file: RestoredFile, spot: Spot) -> None:
+        """Add a file, and where its blob lies. Those of a folder come one after the other."""
         node = file.node
         if file.folder is not self._last:
             above = file.path[: len(file.path) - len(file.path.rpartition("/")[2])]
-            self._folders.append((file.folder, above))
+            self.folders.append((file.folder, above))
             self._last = file.folder
-        self._records += marshal.dumps(
-            (
-                len(self._folders) - 1,
-                file.path[len(self._folders[-1][1]) :],
-                node.name,
-                (node.mode, node.mtime, node.atime, node.ctime, node.uid, node.gid),
-                (node.user, node.group),
-                node.links,
-                len(node.content),
-                node.xattrs,
-            )
+        record: Record = (
+            file.path[len(self.folders[-1][1]) :],
+            node.name,
+            (node.mode, node.mtime, node.atime, node.ctime, node.uid, node.gid),
+            (node.user, node.group),
+            node.links,
+            node.xattrs,
         )
-        self._blobs += node.content[0] if node.content else _NO_BLOB
+        self.records += marshal.dumps(record)
+        self.ends.append(len(self.records))
+        self.folder_numbers.append(len(self.folders) - 1)
+        self.blobs += node.content[0] if node.content else _NO_BLOB
+        pack, offset, stored, plain = spot
+        self.packs.append(pack)
+        self.offsets.append(offset)
+        self.stored_bytes.append(stored)
+        self.plain_bytes.append(plain)
         self.sizes.append(node.size)
-        self._ends.append(len(self._records))
         self.total_bytes += node.size
 
+    def extend(self, other: "FileTable") -> None:
+        """Add all files of another table, which was filled with the same index."""
+        above, folders = len(self.records), len(self.folders)
+        self.ends.extend([above + end for end in other.ends])
+        self.folder_numbers.extend([folders + number for number in other.folder_numbers])
+        self.records += other.records
+        self.blobs += other.blobs
+        self.folders += other.folders
+        self._last = None
+        self.total_bytes += other.total_bytes
+        for mine, theirs in (
+            (self.sizes, other.sizes),
+            (self.packs, other.packs),
+            (self.offsets, other.offsets),
+            (self.stored_bytes, other.stored_bytes),
+            (self.plain_bytes, other.plain_bytes),
+        ):
+            mine.extend(theirs)
+
     def __len__(self) -> int:
-        return len(self._ends)
+        return len(self.ends)
 
     @overload
     def __getitem__(self, number: int) -> RestoredFile: ...
@@ -68,24 +110,29 @@ class FileTable(Sequence[RestoredFile]):
         """Return a copy of a file, or of some."""
         if isinstance(number, slice):
             return [self[one] for one in range(*number.indices(len(self)))]
-        total = len(self._ends)
+        total = len(self.ends)
         if not -total <= number < total:
             raise IndexError(number)
         number %= total
-        start = self._ends[number - 1] if number else 0
-        record = marshal.loads(memoryview(self._records)[start : self._ends[number]])  # noqa: S302  written above
-        at, shown, name, numbers, owner, links, count, xattrs = record
-        folder, above = self._folders[at]
+        shown, name, numbers, owner, links, xattrs = self.record(number)
+        folder, above = self.folders[self.folder_numbers[number]]
         node = Node(name, FILE, *numbers, *owner)
         node.size, node.links = self.sizes[number], links
-        node.content = (self._blob(number),) if count else ()
+        node.content = () if self.packs[number] == NO_PACK else (self.blob(number),)
         node.xattrs = xattrs
         return RestoredFile(folder, node, above + shown)
 
-    def blob_of(self, number: int) -> BlobID | None:
-        """Return the blob of a file, or None if it is empty."""
-        blob = self._blob(number)
-        return blob if blob != _NO_BLOB else next(iter(self[number].node.content), None)
+    def record(self, number: int) -> Record:
+        """Return what a file is given, without making an object of it."""
+        start = self.ends[number - 1] if number else 0
+        found: Record = marshal.loads(memoryview(self.records)[start : self.ends[number]])  # noqa: S302  written above
+        return found
 
-    def _blob(self, number: int) -> BlobID:
-        return BlobID(bytes(self._blobs[number * ID_BYTES : (number + 1) * ID_BYTES]))
+    def folder(self, number: int) -> tuple[int, Path]:
+        """Return the folder of a file: its number here, and its place."""
+        at = self.folder_numbers[number]
+        return at, self.folders[at][0]
+
+    def blob(self, number: int) -> BlobID:
+        """Return the blob of a file that is not empty."""
+        return BlobID(bytes(self.blobs[number * ID_BYTES : (number + 1) * ID_BYTES]))

@@ -23,13 +23,13 @@ from becalm_engine.commands.restored import (
 )
 from becalm_engine.commands.whole import (
     Batch,
-    Batches,
     WholeMembers,
     Written,
+    batches_of,
     written_alone,
     written_by_crew,
 )
-from becalm_engine.errors import DamagedError, EngineError, StoppedError, TargetError, TargetFullError
+from becalm_engine.errors import EngineError, StoppedError, TargetError, TargetFullError
 from becalm_engine.format.tree import Node
 from becalm_engine.ids import BlobID
 from becalm_engine.repository.repository import Repository
@@ -137,17 +137,12 @@ class Restorer:
         self._tell_left_out()
 
     def _write_whole(self, files: FileTable) -> None:
-        batches = Batches(self._repository)
-        for number in range(len(files)):
-            self._progress.check()
-            if self._ledger.full:
-                self._leave_out(number, files[number])
-                continue
-            try:
-                batches.add(number, files.blob_of(number), files.sizes[number])
-            except DamagedError as error:
-                self._fail(number, files[number], error)
-        members = WholeMembers(self._repository, self._target, files, batches.all(), self._options.metadata)
+        if self._ledger.full:
+            for number, file in enumerate(files):
+                self._leave_out(number, file)
+            return
+        batches = batches_of(files, self._repository.index)
+        members = WholeMembers(self._repository, self._target, files, batches, self._options.metadata)
         if self._options.processes > 1 and len(files) >= _MANY_FILES:
             writing = written_by_crew(self._options.processes, members, self._progress)
         else:

@@ -12,7 +12,7 @@ from becalm_engine.commands.file_table import FileTable
 from becalm_engine.commands.progress import Progress
 from becalm_engine.commands.restored import Action, Ledger, Path, RestoredFile, RestoreOptions
 from becalm_engine.commands.unfolding import UnfoldingGuard
-from becalm_engine.commands.whole import is_whole
+from becalm_engine.commands.whole import spot_of_whole
 from becalm_engine.errors import EngineError, TargetError
 from becalm_engine.format.tree import CHARDEV, DEV, DIR, FIFO, FILE, SOCKET, SYMLINK, Node
 from becalm_engine.ids import BlobID
@@ -176,8 +176,11 @@ class RestoreWalk:
         else:
             file.present = verdict in (Verdict.COMPARE, Verdict.TRUST)
             file.complete = verdict is Verdict.TRUST
-            whole = is_whole(file, sparse=self._options.sparse)
-            (self.plan.whole if whole else self.plan.files).append(file)
+            spot = spot_of_whole(self._repository.index, file, sparse=self._options.sparse)
+            if spot is None:
+                self.plan.files.append(file)
+            else:
+                self.plan.whole.append(file, spot)
 
     def _found(self, file: RestoredFile) -> os.stat_result | None:
         try:

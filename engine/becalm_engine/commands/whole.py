@@ -7,22 +7,26 @@ import contextlib
 import os
 import threading
 from array import array
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
 from becalm_engine.chunking import MIN_BYTES
+from becalm_engine.commands.file_table import EMPTY, NO_PACK, FileTable
 from becalm_engine.commands.progress import Progress, ToldProgress
-from becalm_engine.commands.restored import Path, RestoredFile, target_error
+from becalm_engine.commands.restored import RestoredFile, target_error
 from becalm_engine.crew import Crew
-from becalm_engine.errors import DamagedError, EngineError, TargetFullError
-from becalm_engine.format.pack import PackedBlob
-from becalm_engine.ids import BlobID, PackID
+from becalm_engine.errors import EngineError, TargetFullError
+from becalm_engine.format.crypto import OVERHEAD_BYTES
+from becalm_engine.format.pack import BlobKind, PackedBlob
+from becalm_engine.ids import PackID
+from becalm_engine.repository.blob_index import BlobIndex, Spot
 from becalm_engine.repository.reader import PackRange, open_in_range, read_range
 from becalm_engine.repository.repository import Repository
 from becalm_engine.volume import target
+from becalm_engine.volume.creating import NewFiles
 from becalm_engine.volume.metadata import Problems, Restored, set_metadata
 from becalm_engine.volume.target import Target
 
@@ -35,6 +39,8 @@ _FAR_BYTES = 2 * 1024 * 1024
 """What lies between is read, too, if it is less: a request costs more."""
 _NUMBER_BITS = 32
 _NUMBER_MASK = (1 << _NUMBER_BITS) - 1
+
+_DATA = BlobKind.DATA
 
 Failure = tuple[int, EngineError]
 """The number of a file, and why it is not whole."""
@@ -60,45 +66,34 @@ class Batch:
     numbers: "array[int]"
 
 
-def is_whole(file: RestoredFile, *, sparse: bool) -> bool:
-    """Say whether a file is made anew and written in one go: it has one name, one blob at most, and no holes."""
-    if file.present or file.complete or len(file.node.content) > 1 or file.node.links > 1:
-        return False
-    return not (sparse and file.node.size >= MIN_BYTES)
+def spot_of_whole(index: BlobIndex, file: RestoredFile, *, sparse: bool) -> Spot | None:
+    """Say whether a file is made anew and written in one go, and if so return where its content lies.
+
+    Such a file has one name, one blob at most, which is there and as long as the file, and no holes.
+    """
+    node = file.node
+    if file.present or file.complete or len(node.content) > 1 or node.links > 1:
+        return None
+    if not node.content:
+        return None if node.size else EMPTY
+    spot = index.spot_of(node.content[0])
+    if spot is None or node.size != (spot[3] or spot[2] - OVERHEAD_BYTES):
+        return None
+    return None if sparse and node.size >= MIN_BYTES else spot
 
 
-class Batches:
-    """Arranges files into batches as they are found. Of each it keeps one number: its place, and which file it is."""
-
-    def __init__(self, repository: Repository) -> None:
-        self._index = repository.index
-        self._empty = array("Q")
-        self._packs: dict[PackID, array[int]] = {}
-
-    def add(self, number: int, blob: BlobID | None, size_bytes: int) -> None:
-        """Take in a file of one blob or none.
-
-        Raises:
-            DamagedError: Its blob is missing, or of another length.
-        """
-        location = None if blob is None else self._index.find(blob)
-        if blob is not None and location is None:
-            raise DamagedError(f"blob {blob.hex()} is in no index")
-        size = location.blob.content_bytes if location else 0
-        if size != size_bytes:
-            raise DamagedError(f"the snapshot states {size_bytes} bytes, but its content has {size}")
-        if location is None:
-            self._empty.append(number)
+def batches_of(files: FileTable, index: BlobIndex) -> list[Batch]:
+    """Arrange files into batches. Of each it keeps one number meanwhile: its place, and which file it is."""
+    empty, packs = array("Q"), defaultdict[int, "array[int]"](lambda: array("Q"))
+    for number, (pack, offset) in enumerate(zip(files.packs, files.offsets, strict=True)):
+        if pack == NO_PACK:
+            empty.append(number)
         else:
-            places = self._packs.setdefault(location.pack, array("Q"))
-            places.append(location.blob.offset << _NUMBER_BITS | number)
-
-    def all(self) -> list[Batch]:
-        """Return the batches."""
-        batches = [Batch(None, some) for some in _pieces(self._empty)]
-        for pack, places in self._packs.items():
-            batches += [Batch(pack, numbers) for numbers in _stretches(sorted(places))]
-        return batches
+            packs[pack].append(offset << _NUMBER_BITS | number)
+    batches = [Batch(None, some) for some in _pieces(empty)]
+    for pack, places in packs.items():
+        batches += [Batch(index.pack_at(pack), numbers) for numbers in _stretches(sorted(places))]
+    return batches
 
 
 def _pieces(numbers: "array[int]") -> "Iterator[array[int]]":
@@ -123,11 +118,11 @@ def _stretches(places: Iterable[int]) -> "Iterator[array[int]]":
 
 @dataclass(frozen=True, slots=True)
 class _OpenBatch:
-    """A batch that is about to be written: the range to read, the blobs in it, and a file for each."""
+    """A batch that is about to be written: its files by their numbers, the range to read, and the blob of each file."""
 
+    numbers: "array[int]"
     wanted: PackRange | None
     blobs: list[PackedBlob]
-    files: list[tuple[int, RestoredFile]]
 
 
 class WholeWriter:
@@ -137,7 +132,7 @@ class WholeWriter:
         self,
         repository: Repository,
         place: Target,
-        files: Sequence[RestoredFile],
+        files: FileTable,
         restored: Restored,
         progress: Progress,
     ) -> None:
@@ -147,7 +142,7 @@ class WholeWriter:
         self._restored = restored
         self._progress = progress
         self._full = False
-        self._open: tuple[Path, int] | None = None
+        self._open: tuple[int, int, NewFiles] | None = None
 
     def close(self) -> None:
         """Close the folder that was used last."""
@@ -162,78 +157,87 @@ class WholeWriter:
         for batch, stored in _reading_ahead(self._repository, opened):
             self._progress.check()
             if batch.wanted is None:
-                self._write_files(batch.files, b"", written)
+                for number in batch.numbers:
+                    self._write(number, b"", written)
             elif isinstance(stored, EngineError):
-                written.failed += [(number, stored) for number, _ in batch.files]
+                written.failed += [(number, stored) for number in batch.numbers]
             else:
                 self._write_range(batch, batch.wanted, stored, written)
         return written
 
     def _opened(self, batch: Batch) -> _OpenBatch:
-        files = [(number, self._files[number]) for number in batch.numbers]
         if batch.pack is None:
-            return _OpenBatch(None, [], files)
-        blobs = [self._place_in(batch.pack, file.node.content[0]) for _, file in files]
+            return _OpenBatch(batch.numbers, None, [])
+        files = self._files
+        blobs = [
+            PackedBlob(files.blob(n), _DATA, files.offsets[n], files.stored_bytes[n], files.plain_bytes[n])
+            for n in batch.numbers
+        ]
         last = blobs[-1]
         length = last.offset + last.stored_bytes - blobs[0].offset
-        return _OpenBatch(PackRange(batch.pack, blobs[0].offset, length, ()), blobs, files)
-
-    def _place_in(self, pack: PackID, blob: BlobID) -> PackedBlob:
-        index = self._repository.index
-        first = index.find(blob)
-        if first is not None and first.pack == pack:
-            return first.blob
-        return next(place.blob for place in index.find_all(blob) if place.pack == pack)
+        return _OpenBatch(batch.numbers, PackRange(batch.pack, blobs[0].offset, length, ()), blobs)
 
     def _write_range(
         self, batch: _OpenBatch, wanted: PackRange, stored: memoryview, written: Written
     ) -> None:
         known, content = None, b""
-        for packed, file in zip(batch.blobs, batch.files, strict=True):
+        for packed, number in zip(batch.blobs, batch.numbers, strict=True):
             self._progress.check()
             try:
                 if packed != known:  # files of the same content come one after the other
                     content = open_in_range(self._repository, wanted, stored, packed)
                     known = packed
             except EngineError as error:
-                written.failed.append((file[0], error))
-            else:
-                self._write_files([file], content, written)
-
-    def _write_files(
-        self, files: Iterable[tuple[int, RestoredFile]], content: bytes, written: Written
-    ) -> None:
-        for number, file in files:
-            if self._full:
-                written.left_out.append(number)
-                continue
-            try:
-                self._write_file(file, content, written.problems)
-            except OSError as error:
-                failure = target_error(error)
-                self._full = isinstance(failure, TargetFullError)
-                written.failed.append((number, failure))
-            except EngineError as error:
                 written.failed.append((number, error))
+            else:
+                self._write(number, content, written)
 
-    def _write_file(self, file: RestoredFile, content: bytes, problems: Problems) -> None:
-        handle = target.create_file(self._folder(file.folder), file.node.name)
+    def _write(self, number: int, content: bytes, written: Written) -> None:
+        if self._full:
+            written.left_out.append(number)
+            return
+        try:
+            self._write_file(number, content, written.problems)
+        except OSError as error:
+            failure = target_error(error)
+            self._full = isinstance(failure, TargetFullError)
+            written.failed.append((number, failure))
+        except EngineError as error:
+            written.failed.append((number, error))
+
+    def _write_file(self, number: int, content: bytes, problems: Problems) -> None:
+        _, name, (mode, mtime, atime, _, uid, gid), _, _, xattrs = self._files.record(number)
+        handle, is_as_wanted = self._folder(number).create(name, mode, uid, gid)
         try:
             if content:
                 target.write_all(handle, content, 0)
             self._progress.bytes_done += len(content)
-            set_metadata(handle, file.node, file.path, problems, self._restored)
+            if not (is_as_wanted and not xattrs and self._has_times(handle, atime, mtime)):
+                file = self._files[number]
+                set_metadata(handle, file.node, file.path, problems, self._restored)
         finally:
             os.close(handle)
 
-    def _folder(self, path: Path) -> int:
-        """Return an open folder; files come folder by folder."""
-        if self._open is not None and (self._open[0] is path or self._open[0] == path):
-            return self._open[1]
+    def _has_times(self, handle: int, atime: int, mtime: int) -> bool:
+        """Give a file that needs nothing else its times; say whether that is all, and was possible."""
+        if self._restored.owner_by_name:
+            return False
+        try:
+            os.utime(handle, ns=(atime, mtime))
+        except OSError:
+            return False  # it will be said why
+        return True
+
+    def _folder(self, number: int) -> NewFiles:
+        """Return the open folder of a file; files come folder by folder."""
+        at, path = self._files.folder(number)
+        if self._open is not None and self._open[0] == at:
+            return self._open[2]
         self.close()
         with self._target.folder(path, make=True) as handle:
-            self._open = path, os.dup(handle)
-        return self._open[1]
+            kept = os.dup(handle)
+        self._open = at, kept, NewFiles(kept)
+        return self._open[2]
 
 
 def _reading_ahead(
@@ -288,7 +292,7 @@ class WholeMembers:
 
     repository: Repository
     target: Target
-    files: Sequence[RestoredFile]
+    files: FileTable
     batches: Sequence[Batch]
     restored: Restored
 
@@ -296,6 +300,7 @@ class WholeMembers:
     def __call__(self, stop: threading.Event, tell: Callable[[Any], None]) -> Iterator[_Member]:
         """Be one, for the block."""
         progress = ToldProgress(stop=stop, tell=tell)
+        os.umask(0)  # all that is made has a mode of its own
         repository = self.repository.forked(stop)
         with contextlib.closing(self.target.forked()) as place:
             writer = WholeWriter(repository, place, self.files, self.restored, progress)

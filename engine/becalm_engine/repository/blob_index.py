@@ -23,10 +23,15 @@ _TREE_BIT = 1 << 31
 _KIND_BYTE, _KIND_MASK = 43, 0x80
 """Where the kind's bit lies in a record."""
 _LENGTHS, _LENGTHS_AT = struct.Struct("<II"), 40
+_SPOT, _SPOT_AT = struct.Struct("<IIII"), 32
 _DATA, _TREE = (
     BlobKind.DATA,
     BlobKind.TREE,
 )  # asked for by the million; to look them up in the enum takes longer
+
+
+Spot = tuple[int, int, int, int]
+"""Number of a pack, offset in it, stored length, and plain length or 0: all in bytes, and below 2**32."""
 
 
 class Location(NamedTuple):
@@ -103,6 +108,18 @@ class BlobIndex:
         """Return where a blob lies, or None."""
         found = self._find(blob)
         return None if found is None else self._location(*found)
+
+    def spot_of(self, blob: BlobID) -> Spot | None:
+        """Return where `find` finds a blob, in numbers only: for those that ask for millions."""
+        found = self._find(blob)
+        if found is None:
+            return None
+        number, offset, length, plain = _SPOT.unpack_from(found[0], found[1] + _SPOT_AT)
+        return number, offset, length & ~_TREE_BIT, plain
+
+    def pack_at(self, number: int) -> PackID:
+        """Return the pack that has a number."""
+        return self._packs[number]
 
     def content_bytes(self, kind: BlobKind, blob: BlobID) -> int | None:
         """Return how long a blob of a kind is once opened, or None if it is not there as that."""

@@ -146,13 +146,13 @@ def open_for_reading(folder: int, name: bytes) -> int:
     return handle
 
 
-def create_file(folder: int, name: bytes) -> int:
+def create_file(folder: int, name: bytes, mode: int = 0o600) -> int:
     """Create a file, replacing what has its name, and return its descriptor."""
     try:
-        return os.open(name, _NEW_FILE, 0o600, dir_fd=folder)
+        return os.open(name, _NEW_FILE, mode, dir_fd=folder)
     except FileExistsError:
         remove(folder, name)
-        return os.open(name, _NEW_FILE, 0o600, dir_fd=folder)
+        return os.open(name, _NEW_FILE, mode, dir_fd=folder)
 
 
 def create_special(folder: int, name: bytes, node: Node) -> None:
@@ -268,7 +268,6 @@ def closing(handle: int) -> Iterator[int]:
 
 def write_all(handle: int, content: bytes, offset: int) -> None:
     """Write all of a content at an offset."""
-    view = memoryview(content)
-    while view:
-        written = os.pwrite(handle, view, offset)
-        view, offset = view[written:], offset + written
+    written = os.pwrite(handle, content, offset)
+    while written < len(content):
+        written += os.pwrite(handle, memoryview(content)[written:], offset + written)

@@ -123,19 +123,19 @@ def test_metadata_that_cannot_be_set_is_one_line_a_kind(
         (source / f"file-{number}").write_text(str(number))
     becalm("backup", source)
 
-    def refuse(*_: object) -> None:
+    def refuse(*_: object, **__: object) -> None:
         raise PermissionError(1, "Operation not permitted")
 
-    monkeypatch.setattr(os, "fchown", refuse)
+    monkeypatch.setattr(os, "utime", refuse)
 
     result = becalm("restore", f"latest:{source}", "--target", tmp_path / "back")
 
     assert result.status == 0
     [line] = result.err.splitlines()
     assert re.fullmatch(
-        r"Warning: owner could not be set on 24 files, e\.g\. /\S+: Operation not permitted", line
+        r"Warning: times could not be set on 24 files, e\.g\. /\S+: Operation not permitted", line
     )
-    assert result.report["problems"] == {"owner": 24}
+    assert result.report["problems"] == {"times": 24}
 
 
 def test_a_signal_is_said_and_is_130(

@@ -61,6 +61,19 @@ def test_how_long_a_blob_of_a_kind_is(
 
 
 @given(additions)
+def test_a_spot_says_in_numbers_what_is_found(added: list[tuple[PackID, list[PackedBlob]]]) -> None:
+    index, _ = built(added)
+
+    for pack, blob in index:
+        number, *spot = index.spot_of(blob.id) or ()
+        found = index.find(blob.id)
+        assert found is not None
+        assert (index.pack_at(number), *spot) == (found.pack, *found.blob[2:])
+        assert index.pack_at(index.number_of(pack)) == pack
+    assert index.spot_of(BlobID(bytes([77] * 32))) is None
+
+
+@given(additions)
 def test_everything_that_was_added_is_in_it(added: list[tuple[PackID, list[PackedBlob]]]) -> None:
     index, model = built(added)
 
