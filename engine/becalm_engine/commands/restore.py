@@ -12,7 +12,8 @@ from itertools import chain
 from becalm_engine.commands.contents import Contents
 from becalm_engine.commands.file_table import FileTable
 from becalm_engine.commands.progress import Progress
-from becalm_engine.commands.restore_walk import Folder, Plan, RestoreWalk
+from becalm_engine.commands.restore_crew import Walking, planned
+from becalm_engine.commands.restore_walk import Folder, Plan
 from becalm_engine.commands.restored import (
     Action,
     Ledger,
@@ -81,8 +82,8 @@ class Restorer:
                 ) from error
 
     def _restore(self, tree: BlobID, top: Node | None) -> None:
-        walk = RestoreWalk(self._repository, self._target, self._options, self._ledger, self._progress)
-        plan = walk.walk(tree, top)
+        walking = Walking(self._repository, self._target, self._options, tree)
+        plan = planned(walking, top, self._ledger, self._progress)
         contents = Contents(
             self._repository, self._target, self._progress, self._ledger, sparse=self._options.sparse
         )

@@ -5,7 +5,7 @@ wanted, before anything is written: what goes may be the room that is needed.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from becalm_engine.commands.file_table import FileTable
@@ -55,6 +55,10 @@ class Plan:
     folders: list[Folder] = field(default_factory=list)
 
 
+Later = list[tuple[Folder, BlobID]]
+"""Directories that have been made, and the trees of what goes into them."""
+
+
 @dataclass(slots=True)
 class _Level:
     """One directory that is being walked. `touched`: something in it is wanted. `is_empty`: nothing is there yet."""
@@ -67,7 +71,7 @@ class _Level:
 
 
 class RestoreWalk:
-    """Fills a plan."""
+    """Fills a plan. `take` gets each file that is not made and written in one go; who has it calls `settle`."""
 
     def __init__(
         self,
@@ -76,8 +80,14 @@ class RestoreWalk:
         options: RestoreOptions,
         ledger: Ledger,
         progress: Progress,
+        *,
+        guard: UnfoldingGuard,
+        take: Callable[[RestoredFile, Verdict], None] | None = None,
     ) -> None:
         self.plan = Plan()
+        self._guard = guard
+        self._take_other = take or self.settle
+        self._entries = 0
         self._repository = repository
         self._target = place
         self._options = options
@@ -85,11 +95,14 @@ class RestoreWalk:
         self._progress = progress
         self._hard_links: dict[tuple[int, int], RestoredFile] = {}
 
-    def walk(self, tree: BlobID, top: Node | None) -> Plan:
-        """Plan to restore the content of a tree into the target, which gets the metadata of `top`."""
-        self._guard = UnfoldingGuard(self._repository, tree, self._progress)
-        root = Folder((), top, "", restored=not any(self._options.selection.include))
-        levels = self._entered(root, tree)
+    def walk(self, folder: Folder, tree: BlobID, most_entries: int | None = None) -> Later:
+        """Plan to restore the content of a tree into a directory that is there.
+
+        Once so many entries were taken in, directories are made but not entered. Returns those.
+        """
+        self._later: Later = []
+        self._most = most_entries
+        levels = self._entered(folder, tree)
         while levels:
             self._progress.check()
             level = levels[-1]
@@ -101,14 +114,18 @@ class RestoreWalk:
             self._leave(level)
             if levels:
                 levels[-1].touched |= level.touched
-        return self.plan
+        return self._later
 
     def _entered(self, folder: Folder, tree: BlobID) -> list[_Level]:
+        if self._most is not None and self._entries >= self._most:
+            self._later.append((folder, tree))
+            return []
         try:
             nodes = load_tree(self._repository, tree)
         except EngineError as error:
             self._ledger.failed(folder.path or "/", error)
             return []
+        self._entries += len(nodes)
         self._guard.enter(tree, len(nodes))
         return [_Level(folder, iter(nodes), folder.restored, is_empty=self._is_empty(folder))]
 
@@ -166,6 +183,17 @@ class RestoreWalk:
         if node.type != FILE and node.type not in _SPECIAL:
             raise TargetError(f"a file of type {node.type!r} cannot be made")
         verdict = judge(self._options.overwrite, node, None if in_empty_folder else self._found(file))
+        spot = None
+        if verdict in (Verdict.NEW, Verdict.REPLACE) and node.type == FILE:
+            spot = spot_of_whole(self._repository.index, file, sparse=self._options.sparse)
+        if spot is None:
+            self._take_other(file, verdict)
+        else:
+            self.plan.whole.append(file, spot)
+
+    def settle(self, file: RestoredFile, verdict: Verdict) -> None:
+        """Plan what becomes of a file that is not made and written in one go."""
+        node = file.node
         first = self._hard_links.setdefault((node.inode, node.device_id), file) if node.links > 1 else file
         if verdict is Verdict.KEEP:
             self._ledger.done(Action.UNCHANGED, file.path, node.size if first is file else 0)
@@ -176,11 +204,7 @@ class RestoreWalk:
         else:
             file.present = verdict in (Verdict.COMPARE, Verdict.TRUST)
             file.complete = verdict is Verdict.TRUST
-            spot = spot_of_whole(self._repository.index, file, sparse=self._options.sparse)
-            if spot is None:
-                self.plan.files.append(file)
-            else:
-                self.plan.whole.append(file, spot)
+            self.plan.files.append(file)
 
     def _found(self, file: RestoredFile) -> os.stat_result | None:
         try:

@@ -65,10 +65,10 @@ def test_a_spot_says_in_numbers_what_is_found(added: list[tuple[PackID, list[Pac
     index, _ = built(added)
 
     for pack, blob in index:
-        number, *spot = index.spot_of(blob.id) or ()
-        found = index.find(blob.id)
+        spot, found = index.spot_of(blob.id), index.find(blob.id)
+        assert spot is not None
         assert found is not None
-        assert (index.pack_at(number), *spot) == (found.pack, *found.blob[2:])
+        assert (index.pack_at(spot[0]), *spot[1:]) == (found.pack, *found.blob[2:])
         assert index.pack_at(index.number_of(pack)) == pack
     assert index.spot_of(BlobID(bytes([77] * 32))) is None
 

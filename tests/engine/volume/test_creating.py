@@ -65,9 +65,13 @@ def test_what_is_said_to_be_as_wanted_is_so_and_all_else_is_closed_to_others(
 
 
 def test_a_second_file_of_a_mode_is_not_looked_at(folder: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    files, looked = NewFiles(folder), []
-    real = os.fstat
-    monkeypatch.setattr(os, "fstat", lambda handle: looked.append(handle) or real(handle))
+    files, looked, real = NewFiles(folder), [], os.fstat
+
+    def look(handle: int) -> os.stat_result:
+        looked.append(handle)
+        return real(handle)
+
+    monkeypatch.setattr(os, "fstat", look)
 
     said = []
     for number in range(5):
