@@ -35,6 +35,25 @@ class Model(BaseModel):
     rules: ClassVar[dict[str, str]] = {}
 
 
+def told(status: Model) -> dict[str, Any]:
+    """Return a status as it is written: without text and lists that are empty by default. Reading it gives the same."""
+    return status.model_dump(mode="json", by_alias=True, exclude_none=True, exclude=_blanks(status))
+
+
+def _blanks(model: Model) -> dict[str, Any]:
+    """Return what tells nobody anything, as pydantic wants it named."""
+    found: dict[str, Any] = {}
+    for name, field in type(model).model_fields.items():
+        value = getattr(model, name)
+        if value in ("", ()) and value == field.default:
+            found[name] = True
+        elif isinstance(value, Model):
+            found[name] = _blanks(value)
+        elif isinstance(value, tuple):
+            found[name] = {at: _blanks(one) for at, one in enumerate(value) if isinstance(one, Model)}
+    return {name: blank for name, blank in found.items() if blank}
+
+
 def to_utc(value: datetime) -> datetime:
     """Return a time in UTC, in whole seconds as Kubernetes writes it."""
     aware = value if value.tzinfo else value.replace(tzinfo=UTC)

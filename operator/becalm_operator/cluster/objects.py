@@ -7,7 +7,7 @@ from kubernetes.aio.client import ApiClient, CustomObjectsApi
 from pydantic import ValidationError
 
 from becalm_operator.api import names
-from becalm_operator.api.base import Model
+from becalm_operator.api.base import Model, told
 from becalm_operator.cluster.port import R, Resource
 from becalm_operator.cluster.translate import REQUEST_SECONDS, translated
 from becalm_operator.errors import ConflictError, NotFoundError, RefusedError
@@ -135,7 +135,7 @@ class Objects:
                 "namespace": metadata.namespace,
                 "resourceVersion": metadata.resource_version,
             },
-            "status": status.model_dump(mode="json", by_alias=True, exclude_none=True),
+            "status": told(status),
         }
         with translated(f"writing the status of {kind.kind} {metadata.namespace}/{metadata.name}"):
             raw = await self._api.replace_namespaced_custom_object_status(

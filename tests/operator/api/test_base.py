@@ -5,8 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from becalm_operator.api.base import Duration, Time, parse_duration, time_text, to_utc
-from tests.operator.api.documents import SCHEMAS, fitting
+from becalm_operator.api.backup import BackupStatus, VolumeStatus
+from becalm_operator.api.base import Duration, Model, Time, parse_duration, time_text, to_utc, told
+from tests.operator.api.documents import KINDS, SCHEMAS, fitting
 
 LATE = datetime(2999, 12, 31, 23, 59, 59, tzinfo=UTC)
 
@@ -35,6 +36,27 @@ def test_no_duration_that_a_user_may_write_takes_a_date_out_of_range(duration: s
 def test_what_is_no_duration_is_refused(text: str) -> None:
     with pytest.raises(ValidationError):
         TypeAdapter[str](Duration).validate_python(text)
+
+
+def _statuses(kind: str) -> st.SearchStrategy[Model]:
+    """Return statuses of a kind that the API server lets in."""
+    model = type(KINDS[kind].model_fields["status"].default)
+    return fitting(SCHEMAS[kind]["properties"]["status"]).map(model.model_validate)
+
+
+@given(st.sampled_from(sorted(KINDS)).flatmap(_statuses))
+def test_a_status_is_the_same_when_it_is_read_again(status: Model) -> None:
+    assert type(status).model_validate(told(status)) == status
+
+
+def test_a_status_is_told_without_what_is_empty() -> None:
+    status = BackupStatus(volumes=(VolumeStatus(claim="data", files_new=0),), message="waiting")
+
+    written = told(status)
+
+    assert set(written) == {"observedGeneration", "phase", "message", "volumes", "sizeBytes"}
+    assert "error" not in written["volumes"][0]
+    assert written["volumes"][0]["filesNew"] == 0
 
 
 @given(moments)

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from becalm_operator.api.backup import Backup, WorkloadReference
-from becalm_operator.api.base import Model
+from becalm_operator.api.base import Model, told
 from becalm_operator.cluster.port import Key, R, Resource
 from becalm_operator.errors import ConflictError, NotFoundError, RefusedError
 from becalm_operator.plan.steps import Event
@@ -172,7 +172,7 @@ def _read_back(resource: Resource, status: Model) -> Model:
     """Return a status as it comes back from the API server, which also checks it by the CRD."""
     kind = type(resource.status)
     try:
-        return kind.model_validate(_document(status))
+        return kind.model_validate(told(status))
     except ValidationError as error:
         raise RefusedError(f"the status of {key_of(resource)} is not valid: {error}") from error
 
