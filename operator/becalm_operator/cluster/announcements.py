@@ -35,10 +35,10 @@ class Announcements:
         self, regarding: V1ObjectReference, event: Event, related: V1ObjectReference | None = None
     ) -> None:
         """Make one event."""
-        namespace = regarding.namespace or "default"
+        namespace, moment = regarding.namespace or "default", _moment()
         body = EventsV1Event(
-            metadata=V1ObjectMeta(name=f"{regarding.name}.{secrets.token_hex(8)}", namespace=namespace),
-            event_time=_moment(),
+            metadata=V1ObjectMeta(name=event_name(regarding.name or "", moment), namespace=namespace),
+            event_time=moment,
             action=event.reason,
             reason=event.reason,
             note=_cut(event.message),
@@ -50,6 +50,12 @@ class Announcements:
         )
         with translated(f"making an event about {regarding.kind} {namespace}/{regarding.name}"):
             await self._api.create_namespaced_event(namespace, body, _request_timeout=REQUEST_SECONDS)
+
+
+def event_name(about: str, moment: datetime) -> str:
+    """Return the name of an event. Those about one object sort by time: `kubectl describe` shows them by name."""
+    micros = int(moment.timestamp() * 1e6)
+    return f"{about}.{micros:014x}{secrets.token_hex(2)}"
 
 
 def _moment() -> datetime:

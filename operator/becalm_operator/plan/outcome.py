@@ -19,6 +19,7 @@ _MISSING_SECRET = re.compile(
     r"|couldn't find key (?P<key>\S+) in Secret (?:[^/\s]+/)?(?P<secret>\S+)"
 )
 
+_KILLED = 128 + 9
 _BY_EXIT_CODE = {
     ExitCode.NO_REPOSITORY: Reason.REPOSITORY_MISSING,
     ExitCode.WRONG_PASSWORD: Reason.WRONG_PASSWORD,
@@ -73,10 +74,19 @@ def failure_of(job: JobState, kind: type[Report], otherwise: Reason, *, kept: bo
     if job.stuck:
         return Failure(Reason.MOVER_NOT_STARTED, job.stuck)
     ended = (
-        f"ended with exit code {code}" if code is not None else "ended without a report (killed, or evicted)"
+        "ended without a report (killed, or evicted)" if code is None else f"ended with {_code_text(code)}"
     )
     see = f"; see `kubectl logs job/{job.name}`" if kept else ""
     return Failure(reason or otherwise, f"Job {job.name} {ended}{see}")
+
+
+def _code_text(code: int) -> str:
+    told = f"exit code {code}"
+    return (
+        told
+        if code != _KILLED
+        else f"{told}: it was killed, for it used more than its memory limit or by somebody"
+    )
 
 
 def missing_secret(job: JobState) -> Failure | None:

@@ -122,7 +122,8 @@ def _resolved(world: World, reference: WorkloadReference) -> WorkloadStatus:
     if workload.owner:
         raise RefusalError(
             Failure(
-                Reason.WORKLOAD_OWNED, f"{reference} is owned by {workload.owner}, which would scale it back"
+                Reason.WORKLOAD_OWNED,
+                f"{reference} is owned by {workload.owner}, which would scale it back; name that instead",
             )
         )
     if workload.deletes_claims:

@@ -122,7 +122,13 @@ def _too_slow(run: Run, world: World, workload: WorkloadReference, record: Recor
         return None
     left = sorted(pod.name for pod in world.pods if pod.owner == str(workload) and not pod.ended)
     which = f"pods of {workload} ({', '.join(left[:5])})"
-    return Failure(Reason.DRAIN_TIMEOUT, f"{which} did not end within drainTimeout ({timeout})")
+    return Failure(Reason.DRAIN_TIMEOUT, undrained(which, timeout))
+
+
+def undrained(left: str, timeout: str) -> str:
+    """Say which pods have not ended in time, and what to do."""
+    longer = "it has to be longer than their terminationGracePeriodSeconds"
+    return f"{left} did not end within drainTimeout ({timeout}); {longer}"
 
 
 def _stop(run: Run, world: World, workloads: tuple[WorkloadStatus, ...], workload: Workload) -> Step:

@@ -218,7 +218,7 @@ def draining(status: S, run: Run, world: World, claims: frozenset[str], then: Ph
     assert status.phase_time is not None
     timeout = run.quiesce.drain_timeout
     if world.now - status.phase_time > parse_duration(timeout):
-        failure = Failure(Reason.DRAIN_TIMEOUT, f"{left} did not end within drainTimeout ({timeout})")
+        failure = Failure(Reason.DRAIN_TIMEOUT, quiesce.undrained(left, timeout))
         return Plan(failing(status, failure, world.now), again_seconds=SOON)
     eager = world.now - status.phase_time < _EAGER
     message = f"waiting for the end of {left}"

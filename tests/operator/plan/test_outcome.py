@@ -59,7 +59,10 @@ def test_a_reported_error_is_a_reason_and_a_message(error: str, reason: Reason) 
 def test_without_a_report_the_exit_code_and_the_logs_are_named() -> None:
     failure = failure_of(a_job(failed=True, exit_code=137), CaptureReport, Reason.MOVER_FAILED)
 
-    assert failure.message == "Job mover ended with exit code 137; see `kubectl logs job/mover`"
+    assert failure.message == (
+        "Job mover ended with exit code 137: it was killed, for it used more than its memory limit or by somebody; "
+        "see `kubectl logs job/mover`"
+    )
 
 
 def test_without_anything_it_was_killed_or_evicted() -> None:
