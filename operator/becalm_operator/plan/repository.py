@@ -10,7 +10,7 @@ from becalm_engine.contract import AccessReport, ExitCode, InitReport, Report
 from becalm_operator.api import names
 from becalm_operator.api.base import to_utc
 from becalm_operator.api.conditions import Reason
-from becalm_operator.api.repository import BackupRepository, BackupRepositoryStatus
+from becalm_operator.api.repository import BackupRepository, BackupRepositorySpec, BackupRepositoryStatus
 from becalm_operator.manifests import jobs
 from becalm_operator.manifests.jobs import ACCESS, INIT, Owner
 from becalm_operator.manifests.names import job_name
@@ -159,6 +159,7 @@ def _opened(repository: BackupRepository, world: RepositoryWorld, found: str) ->
 
 
 def _failed(repository: BackupRepository, world: RepositoryWorld, failure: Failure) -> RepositoryPlan:
+    failure = Failure(failure.reason, failure.message + _what_helps(repository.spec, failure.reason))
     failures = repository.status.failures + 1
     status = repository.status.model_copy(update={"probing": False, "failures": failures})
     status = conditions.ready(status, repository.metadata, failure, holds=False, now=world.now)
@@ -166,6 +167,25 @@ def _failed(repository: BackupRepository, world: RepositoryWorld, failure: Failu
     event = Event(failure.reason.value, failure.message, "Warning")
     events = (event,) if _changes(repository, "False") else ()
     return Plan(status, live, events, again_seconds=_interval(failures).total_seconds())
+
+
+def _what_helps(spec: BackupRepositorySpec, reason: Reason) -> str:
+    """Return where to look, to follow a failure's message."""
+    s3, password = spec.storage.s3, spec.password_secret_ref
+    match reason:
+        case Reason.WRONG_PASSWORD:
+            return f"; see key {password.key} of Secret {password.name}"
+        case Reason.STORAGE_DENIED if s3 is not None:
+            secret = s3.credentials_secret_ref
+            keys = (
+                f"the keys in Secret {secret.name}"
+                if secret
+                else "the identity of the movers' service account"
+            )
+            return f"; see {keys}, and what it may do in bucket {s3.bucket}"
+        case Reason.STORAGE_UNAVAILABLE:
+            return "; see spec.storage and the network: it is tried again by itself"
+    return ""
 
 
 def _changes(repository: BackupRepository, status: str) -> bool:

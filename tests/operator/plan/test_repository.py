@@ -278,3 +278,24 @@ def test_a_pinned_id_never_changes_and_nothing_is_made_over_it(
     assert INIT not in jobs_made(plan) or (create and not pinned and MISSING in jobs)
     assert plan == decide(what, *jobs, now=later(seconds=seconds))
     assert plan.again_seconds is not None
+
+
+@pytest.mark.parametrize(
+    ("failure", "helps"),
+    [
+        (refused(ExitCode.WRONG_PASSWORD), "no; see key password of Secret password"),
+        (
+            refused(1, error="StorageDenied"),
+            "no; see the keys in Secret s3, and what it may do in bucket backups",
+        ),
+        (
+            refused(1, error="StorageUnavailable"),
+            "no; see spec.storage and the network: it is tried again by itself",
+        ),
+        (refused(1, error="Damaged"), "no"),
+    ],
+)
+def test_where_to_look_is_told(failure: JobState, helps: str) -> None:
+    plan = decide(probing(), failure)
+
+    assert plan.status.conditions[0].message.endswith(helps)
