@@ -50,10 +50,14 @@ def awaiting_repository(status: S, world: World, name: str) -> Plan[S] | None:
 def _waiting(status: S, message: str, now: datetime) -> Plan[S]:
     since = status.repository_wait_since or to_utc(now)
     if now - since > PATIENCE:
-        patience = duration_text(int(PATIENCE.total_seconds()))
-        failure = Failure(Reason.REPOSITORY_NOT_READY, f"gave up after {patience} of {message}")
-        return Plan(failing(status, failure, now))
+        return Plan(failing(status, gave_up(message), now))
     return Plan(changed(parked(status, message), repository_wait_since=since), again_seconds=WAITING)
+
+
+def gave_up(message: str) -> Failure:
+    """Return the failure of a run that has waited too long. The message says for what, as `waiting for …`."""
+    patience = duration_text(int(PATIENCE.total_seconds()))
+    return Failure(Reason.REPOSITORY_NOT_READY, f"gave up after {patience} of {message}")
 
 
 def _is_in_doubt(repository: BackupRepository) -> bool:

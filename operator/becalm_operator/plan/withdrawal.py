@@ -59,8 +59,7 @@ def _taken_back(status: BackupStatus, owner: Owner, world: World) -> BackupPlan:
     since = status.repository_wait_since
     assert since is not None
     if world.now - since > access.PATIENCE:
-        late = Failure(Reason.REPOSITORY_NOT_READY, f"gave up after {access.PATIENCE}: {status.message}")
-        return Plan(failing(status, late, world.now), again_seconds=SOON)
+        return Plan(failing(status, access.gave_up(status.message), world.now), again_seconds=SOON)
     left = _begun(status, owner, world)
     if left:
         return Plan(status, [DeleteJob(job.name) for job in left], again_seconds=WATCHING)
