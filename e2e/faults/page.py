@@ -7,7 +7,8 @@ from e2e.faults.matrix import PHASES, Cell
 _HEAD = """# The fault matrix
 
 Written by `make faults`, which plays all of it on a real cluster; do not change it by hand. What was left out when it
-was played last says so.
+was played last says so. Parts may have been played alone, before or after others: a cell tells of becalm as it was
+then, and of how busy the machine was.
 
 A Backup runs while its workloads write entries into pairs of files. As soon as it is seen in a phase, a fault strikes.
 The table says how the Backup ended, and how long its workloads were not all up, as seen from outside, to 5 seconds. A
