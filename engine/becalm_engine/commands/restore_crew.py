@@ -41,6 +41,8 @@ class Walked:
     later: Later
     others: list[tuple[RestoredFile, Verdict]] = field(default_factory=list)
     failed: list[tuple[str, EngineError]] = field(default_factory=list)
+    entered: list[tuple[BlobID, int]] = field(default_factory=list)
+    """Trees, and how many entries each has: whether they unfold without end is seen by who sees all of them."""
 
 
 class _Failures(Ledger):
@@ -72,10 +74,6 @@ class Walking:
             repository = self.repository.forked(stop)
             yield _Member(Walking(repository, place, self.options, self.root), progress)
 
-    def guard(self, progress: Progress) -> UnfoldingGuard:
-        """Return what watches a walk."""
-        return UnfoldingGuard(self.repository, self.root, progress)
-
 
 class _Member:
     """One process's walk."""
@@ -83,12 +81,12 @@ class _Member:
     def __init__(self, walking: Walking, progress: ToldProgress) -> None:
         self._walking = walking
         self._progress = progress
-        self._guard = walking.guard(progress)
 
     def work(self, task: Later) -> Walked:
         """Walk some directories."""
         ledger = _Failures(self._progress)
         others: list[tuple[RestoredFile, Verdict]] = []
+        entered: list[tuple[BlobID, int]] = []
         walking = self._walking
         walk = RestoreWalk(
             walking.repository,
@@ -96,13 +94,13 @@ class _Member:
             walking.options,
             ledger,
             self._progress,
-            guard=self._guard,
+            entered=lambda tree, entries: entered.append((tree, entries)),
             take=lambda file, verdict: others.append((file, verdict)),
         )
         later: Later = []
         for folder, tree in task:
             later += walk.walk(folder, tree, _TASK_ENTRIES)
-        return Walked(walk.plan.whole, walk.plan.folders, later, others, ledger.noted)
+        return Walked(walk.plan.whole, walk.plan.folders, later, others, ledger.noted, entered)
 
     def last(self) -> None:
         """Nothing is left to tell."""
@@ -111,13 +109,12 @@ class _Member:
 def planned(walking: Walking, top: Node | None, ledger: Ledger, progress: Progress) -> Plan:
     """Plan to restore a tree into the target, which gets the metadata of `top`."""
     options = walking.options
-    walk = RestoreWalk(
-        walking.repository, walking.target, options, ledger, progress, guard=walking.guard(progress)
-    )
+    guard = UnfoldingGuard(walking.repository, walking.root, progress)
+    walk = RestoreWalk(walking.repository, walking.target, options, ledger, progress, entered=guard.enter)
     root = Folder((), top, "", restored=not any(options.selection.include))
     later = walk.walk(root, walking.root, _ALONE_ENTRIES if _may_be_shared(options) else None)
     if later:
-        for part in _in_order(walking, later, progress):
+        for part in _in_order(walking, later, guard, progress):
             _take(part, walk, ledger)
         # a directory comes after those in it: whatever is done in it moves its times
         walk.plan.folders.sort(key=lambda folder: -len(folder.place))
@@ -140,7 +137,7 @@ def _take(part: Walked, walk: RestoreWalk, ledger: Ledger) -> None:
         walk.settle(file, verdict)
 
 
-def _in_order(walking: Walking, later: Later, progress: Progress) -> Iterator[Walked]:
+def _in_order(walking: Walking, later: Later, guard: UnfoldingGuard, progress: Progress) -> Iterator[Walked]:
     """Have directories walked, and yield what became of them in the order in which they were found."""
     waiting, parts, given = deque(later), {}, 0
     processes = walking.options.processes
@@ -151,6 +148,8 @@ def _in_order(walking: Walking, later: Later, progress: Progress) -> Iterator[Wa
                 crew.submit(given, [waiting.popleft() for _ in range(count)])
                 given += 1
             number, part = crew.next()
+            for tree, entries in part.entered:
+                guard.enter(tree, entries)
             waiting.extend(part.later)
             parts[number] = part
         for _ in crew.last():

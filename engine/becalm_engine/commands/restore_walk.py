@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from becalm_engine.commands.file_table import FileTable
 from becalm_engine.commands.progress import Progress
 from becalm_engine.commands.restored import Action, Ledger, Path, RestoredFile, RestoreOptions
-from becalm_engine.commands.unfolding import UnfoldingGuard
 from becalm_engine.commands.whole import spot_of_whole
 from becalm_engine.errors import EngineError, TargetError
 from becalm_engine.format.tree import CHARDEV, DEV, DIR, FIFO, FILE, SOCKET, SYMLINK, Node
@@ -71,7 +70,10 @@ class _Level:
 
 
 class RestoreWalk:
-    """Fills a plan. `take` gets each file that is not made and written in one go; who has it calls `settle`."""
+    """Fills a plan. `take` gets each file that is not made and written in one go; who has it calls `settle`.
+
+    `entered` is told each tree, and how many entries it has.
+    """
 
     def __init__(
         self,
@@ -81,11 +83,11 @@ class RestoreWalk:
         ledger: Ledger,
         progress: Progress,
         *,
-        guard: UnfoldingGuard,
+        entered: Callable[[BlobID, int], None],
         take: Callable[[RestoredFile, Verdict], None] | None = None,
     ) -> None:
         self.plan = Plan()
-        self._guard = guard
+        self._told_entered = entered
         self._take_other = take or self.settle
         self._entries = 0
         self._repository = repository
@@ -126,7 +128,7 @@ class RestoreWalk:
             self._ledger.failed(folder.path or "/", error)
             return []
         self._entries += len(nodes)
-        self._guard.enter(tree, len(nodes))
+        self._told_entered(tree, len(nodes))
         return [_Level(folder, iter(nodes), folder.restored, is_empty=self._is_empty(folder))]
 
     def _is_empty(self, folder: Folder) -> bool:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from becalm_engine.commands import restore_crew
+from becalm_engine.commands import restore_crew, unfolding
 from becalm_engine.commands.restored import Action, Outcome
 from becalm_engine.crew import Crew
 from becalm_engine.errors import DamagedError
@@ -180,3 +180,16 @@ def test_a_tree_that_unfolds_without_end_ends_the_restore(world: World, tmp_path
 
     with pytest.raises(DamagedError, match="unfold to"):
         world.restore(tree, tmp_path / "back", processes=2)
+
+
+def test_what_comes_again_in_different_processes_is_counted_together(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(unfolding, "_MOST_REPEATED", 180)
+    monkeypatch.setattr(unfolding, "_MOST_ENTRIES", 50)
+    monkeypatch.setattr(unfolding, "_MOST_TIMES", 1)
+    inner = planted.plant(world, [planted.node(b"f%d" % number) for number in range(10)])
+    tree = planted.plant(world, [planted.folder(b"d%d" % number, inner) for number in range(20)])
+
+    with pytest.raises(DamagedError, match="unfold to"):
+        world.restore(tree, tmp_path / "back", processes=3)
