@@ -9,10 +9,12 @@ import os
 import pickle
 import signal
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from multiprocessing.connection import Connection, Pipe, wait
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Generic, NoReturn, Protocol, Self, TypeVar
 
@@ -25,6 +27,9 @@ Result = TypeVar("Result")
 
 _TASKS_AHEAD = 2
 _LOOK_SECONDS = 0.2
+_THREADS = Path("/proc/self/task")
+_LEAVING_SECONDS = 0.002
+_LEAVING_LOOKS = 500
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -71,6 +76,7 @@ class Crew(Generic[Task, Result]):
         self._told = told
         self._check = check
         self._copies: list[_Copy] = []
+        _let_threads_go()
         for _ in range(count):
             self._copies.append(self._forked(make))
 
@@ -185,6 +191,17 @@ class Crew(Generic[Task, Result]):
             copy.link.send(None)
             while True:
                 copy.link.recv()
+
+
+def _let_threads_go() -> None:
+    """Wait until threads that have ended are gone, not for Python only.
+
+    A thread on its way out may hold a lock of OpenSSL, and a copy that is made meanwhile waits for it for ever.
+    """
+    for _ in range(_LEAVING_LOOKS):
+        if not _THREADS.is_dir() or len(list(_THREADS.iterdir())) <= threading.active_count():
+            break
+        time.sleep(_LEAVING_SECONDS)
 
 
 def _serve(link: Connection, make: MakeMember[Task, Result]) -> NoReturn:

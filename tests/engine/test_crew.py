@@ -1,4 +1,5 @@
 import contextlib
+import ctypes
 import os
 import signal
 import threading
@@ -155,3 +156,17 @@ def wait(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+def test_threads_that_have_ended_for_python_are_gone_before_a_copy_is_made() -> None:
+    """One that the system still winds up may hold a lock of a library, which nobody releases in the copy."""
+    library, thread = ctypes.CDLL(None), ctypes.c_ulong()
+    library.pthread_create(ctypes.byref(thread), None, library.usleep, ctypes.c_void_p(200_000))
+    library.pthread_detach(thread)
+    assert len(list(Path("/proc/self/task").iterdir())) > threading.active_count()
+
+    with Crew(1, doubler) as crew:
+        left = len(list(Path("/proc/self/task").iterdir()))
+        assert dict(crew.map([1])) == {0: 2}
+
+    assert left <= threading.active_count()
