@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 from kubernetes.aio.client import (
@@ -19,7 +20,7 @@ from kubernetes.aio.client import (
 from becalm_operator.api import names
 from becalm_operator.api.switches import NATIVE, resource_name
 from becalm_operator.cluster.identities import identities
-from becalm_operator.cluster.quantity import size_bytes
+from becalm_operator.cluster.quantity import amount, size_bytes
 from becalm_operator.manifests.hooks import HOOK
 from becalm_operator.plan.world import Claim, JobState, Pod
 
@@ -82,7 +83,18 @@ def pod_view(pod: V1Pod, owners: Mapping[str, str]) -> Pod:
         ready=_is_ready(pod),
         labels=dict(metadata.labels or {}),
         identities=identities(pod.spec),
+        requests=_requests(pod.spec),
     )
+
+
+def _requests(pod: V1PodSpec | None) -> dict[str, Decimal]:
+    """Return what the containers of a pod ask a node for. Init containers are over when it stands beside others."""
+    total: dict[str, Decimal] = {}
+    for container in (pod.containers if pod else None) or ():
+        asked = (container.resources.requests if container.resources else None) or {}
+        for resource, text in asked.items():
+            total[resource] = total.get(resource, Decimal()) + amount(str(text))
+    return total
 
 
 def _is_ready(pod: V1Pod) -> bool:

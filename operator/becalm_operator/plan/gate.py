@@ -14,11 +14,11 @@ from becalm_operator.api.conditions import Reason
 from becalm_operator.manifests.gate import CLOSED, Gate
 from becalm_operator.manifests.jobs import MOVER, Owner, mover_job
 from becalm_operator.manifests.names import job_name
-from becalm_operator.plan import preflight, run, wording
+from becalm_operator.plan import fitting, preflight, run, wording
 from becalm_operator.plan.outcome import Failure, cannot_start, failure_of
 from becalm_operator.plan.preflight import RefusalError
 from becalm_operator.plan.quantities import duration_text
-from becalm_operator.plan.run import SOON, WAITING, changed, entered, failing
+from becalm_operator.plan.run import SOON, WAITING, WATCHING, changed, entered, failing
 from becalm_operator.plan.steps import Action, ApplyJob, DeleteJob, OpenGate, Plan
 from becalm_operator.plan.world import JobState, World
 
@@ -36,6 +36,10 @@ ALONE = "its access mode is ReadWriteOncePod: no mover may mount it beside the w
 
 def preparing(backup: Backup, status: BackupStatus, owner: Owner, world: World) -> BackupPlan:
     """Start the movers, and wait until each stands at its gate; nothing is stopped before."""
+    status = fitting.postponed(status, _standing(status, owner, world), world)
+    leaving = _postponed_movers(status, owner, world)
+    if leaving:
+        return Plan(status, [DeleteJob(job.name) for job in leaving], again_seconds=WATCHING)
     gone = run.without_repository(status, world) or fallen(status, owner, world)
     if gone:
         return gone
@@ -103,6 +107,19 @@ def _prepared(status: BackupStatus) -> list[VolumeStatus]:
     return [volume for volume in status.volumes if volume.snapshot is None and not volume.not_pre_copied]
 
 
+def _standing(status: BackupStatus, owner: Owner, world: World) -> list[tuple[VolumeStatus, JobState]]:
+    """Return the movers that are to be at their gates and exist, each with its volume."""
+    found = ((volume, world.jobs.get(mover_name(owner, volume.claim))) for volume in _prepared(status))
+    return [(volume, job) for volume, job in found if job is not None]
+
+
+def _postponed_movers(status: BackupStatus, owner: Owner, world: World) -> list[JobState]:
+    """Return the movers that have found no room: their place is after the stop."""
+    late = [volume for volume in status.volumes if volume.snapshot is None and volume.not_pre_copied]
+    found = (world.jobs.get(mover_name(owner, volume.claim)) for volume in late)
+    return [job for job in found if job is not None]
+
+
 def _missing(backup: Backup, status: BackupStatus, owner: Owner, world: World) -> list[Action]:
     """Return what makes the movers that have to be at their gates, and do not exist yet."""
     gate = Gate(pre_copy=backup.spec.quiesce.pre_copy)
@@ -143,9 +160,8 @@ def _waited_for(status: BackupStatus, owner: Owner, world: World) -> list[str]:
 
 def _found(status: BackupStatus, owner: Owner, world: World) -> tuple[str, Failure] | None:
     """Return the claim whose mover does not get to its gate, has left it, or stands in the way there, and why."""
-    for volume in status.volumes:
-        job = world.jobs.get(mover_name(owner, volume.claim))
-        found = _failure(job, volume, world) if job else None
+    for volume, job in _standing(status, owner, world):
+        found = _failure(job, volume, world)
         if found:
             return volume.claim, found
     return None

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 
 from becalm_operator.api.backup import Backup, RunStatus, WorkloadReference
 from becalm_operator.api.identity import Identity
@@ -63,6 +64,8 @@ class Pod:
     labels: Mapping[str, str] = field(default_factory=dict, hash=False)
     identities: Mapping[str, Identity] = field(default_factory=dict, hash=False)
     """As whom it uses each claim."""
+    requests: Mapping[str, Decimal] = field(default_factory=dict, hash=False)
+    """What its containers ask a node for, by resource."""
 
 
 @dataclass(frozen=True, slots=True)

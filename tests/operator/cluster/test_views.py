@@ -1,6 +1,7 @@
 """What decisions see of the API's objects."""
 
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -211,6 +212,18 @@ def test_the_record_of_a_replica_set_that_is_owned_is_a_copy(owned: bool) -> Non
 
 def test_a_pod_of_a_bare_replica_set_is_that_replica_sets() -> None:
     assert views.pod_view(a_pod(owners=controller("ReplicaSet", "lone")), {}).owner == "replicaset/lone"
+
+
+def test_a_pod_asks_for_what_its_containers_ask_for() -> None:
+    pod = a_pod()
+    assert pod.spec is not None
+    one = {"name": "one", "resources": {"requests": {"cpu": "100m", "memory": "1Gi"}}}
+    two = {"name": "two", "resources": {"requests": {"memory": "1Mi", "odd": "?"}, "limits": {"cpu": "9"}}}
+    pod.spec.containers = [V1Container.model_validate(each) for each in (one, two, {"name": "three"})]
+
+    asked = views.pod_view(pod, {}).requests
+
+    assert asked == {"cpu": Decimal("0.1"), "memory": Decimal((1 << 30) + (1 << 20)), "odd": Decimal()}
 
 
 def test_a_pod_of_nobody_has_no_owner() -> None:

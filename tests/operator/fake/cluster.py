@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from decimal import Decimal
 
 from kubernetes.aio.client import V1Job
 
@@ -347,7 +348,17 @@ def _claim(claim: StoredClaim) -> Claim:
 def _pod(pod: StoredPod) -> Pod:
     ready = pod.age >= STARTING and pod.ending is None
     labels = {"app": pod.controller.partition("/")[2]}
-    return Pod(pod.name, pod.controller, pod.claims, NODE, ours=pod.ours, ready=ready, labels=labels)
+    requests = {"memory": Decimal(256 << 20)}
+    return Pod(
+        pod.name,
+        pod.controller,
+        pod.claims,
+        NODE,
+        ours=pod.ours,
+        ready=ready,
+        labels=labels,
+        requests=requests,
+    )
 
 
 def _other(run: Backup | Restore, workloads: dict[str, Workload]) -> OtherRun:

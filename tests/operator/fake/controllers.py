@@ -90,11 +90,12 @@ def _make_pods(state: State, workload: StoredWorkload, mine: list[StoredPod], li
 
 def _advance_job(state: State, job: StoredJob) -> None:
     job.age += 1
+    job.has_room = not any(pod.namespace == job.namespace and not pod.ours for pod in state.pods.values())
     if job.deleting is not None:
         _advance_deletion(state, job)
     elif job.phase == "made" and job.snapshot and not snapshots.begin(state, job):
         job.waits = True
-    elif job.phase == "made" and not job.script.stuck:
+    elif job.phase == "made" and not job.is_stuck:
         job.phase = "running"
         state.next_version()
     elif job.phase == "running" and not job.reads:

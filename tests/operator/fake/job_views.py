@@ -1,5 +1,7 @@
 """Jobs of the cluster in memory: made of manifests, and shown as decisions see them."""
 
+from decimal import Decimal
+
 from kubernetes.aio.client import V1Job
 
 from becalm_operator.api import names
@@ -27,6 +29,7 @@ def mover_pod(job: StoredJob) -> Pod | None:
         ours=ours,
         ready=True,
         labels=labels,
+        requests={"memory": Decimal(job.script.memory)},
     )
 
 
@@ -63,7 +66,9 @@ def job_state(job: StoredJob) -> JobState:
 def _stuck(job: StoredJob) -> str:
     if job.phase != "made" or not job.age:
         return ""
-    return "Unschedulable: the claim of the pod is not bound" if job.waits else job.script.stuck
+    if job.waits:
+        return "Unschedulable: the claim of the pod is not bound"
+    return job.script.stuck if job.is_stuck else ""
 
 
 def stored_job(state: State, namespace: str, job: V1Job) -> StoredJob:

@@ -122,6 +122,10 @@ class Script:
     """It ends without an exit code and a report."""
     stuck: str = ""
     """Why it cannot start."""
+    crowded: bool = False
+    """It can start, and is not stuck any more, when the workloads are down."""
+    memory: int = 2 << 30
+    """How many bytes it asks its node for: more than a workload does."""
     dump_exit_code: int = 0
     """Of the user's container, in the Job of a dump."""
     frozen: bool = False
@@ -183,6 +187,8 @@ class StoredJob:
     gate_calls: int = 0
     gone_hosts: tuple[str, ...] = ()
     """The pods whose locks count for nothing to it."""
+    has_room: bool = False
+    """The workloads are down."""
     opened_age: int = 0
     """How old it was when its gate was opened."""
 
@@ -208,7 +214,12 @@ class StoredJob:
     @property
     def has_pod(self) -> bool:
         """Whether a container of it may still run."""
-        return self.phase == "running" or (self.phase == "made" and (self.waits or bool(self.script.stuck)))
+        return self.phase == "running" or (self.phase == "made" and (self.waits or self.is_stuck))
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether it cannot start."""
+        return bool(self.script.stuck) and not (self.script.crowded and self.has_room)
 
 
 @dataclass

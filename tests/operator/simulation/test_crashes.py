@@ -104,12 +104,14 @@ async def a_backup_of_claims_of_one_pod(shop: Shop) -> None:
 
 FAILING = {f"mover/{claim}": movers.UNREADABLE for claim in ("data-db-0",)}
 STUCK = Script(stuck="the array is full")
+CROWDED = Script(stuck="Unschedulable: 1 Insufficient memory", crowded=True, memory=1 << 20)
 SCENARIOS = [
     Scenario("a good backup", RUN, a_backup, {}, Phase.SUCCEEDED),
     Scenario("all kinds", RUN, a_backup_of_all_kinds, {}, Phase.SUCCEEDED, stops=6),
     Scenario("claims of one pod", RUN, a_backup_of_claims_of_one_pod, {}, Phase.SUCCEEDED),
     Scenario("a mover killed at its gate", RUN, a_backup, {"mover/uploads": Script(falls=7)}, Phase.FAILED),
     Scenario("a gate seen late", RUN, a_backup, {"mover/uploads": Script(deaf=2)}, Phase.SUCCEEDED),
+    Scenario("a mover without room", RUN, a_backup, {"mover/uploads": CROWDED}, Phase.SUCCEEDED, waits=True),
     Scenario("a failing mover", RUN, a_backup, FAILING, Phase.FAILED),
     Scenario("a failing commit", RUN, a_backup, {"commit": movers.EVICTED}, Phase.FAILED),
     Scenario("dumps beside volumes", RUN, a_backup_with_dumps, {}, Phase.SUCCEEDED),

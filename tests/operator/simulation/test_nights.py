@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from becalm_operator.api.backup import Phase
+from becalm_operator.api.backup import BackupStatus, Phase
 from becalm_operator.cluster.port import Key
 from becalm_operator.errors import RefusedError
 from tests.operator.fake.controllers import tick
@@ -95,6 +95,31 @@ def test_a_mover_that_cannot_start_stops_nothing(why: str) -> None:
     shop = _told_before_anything_stops("mover/uploads", why)
 
     assert all(job.deleting is not None for job in shop.state.jobs.values() if job.role == "mover")
+
+
+_NO_ROOM = (
+    "Unschedulable: 0/3 nodes are available: 1 Insufficient memory, 2 node(s) didn't satisfy plugin(s)."
+)
+
+
+@pytest.mark.parametrize("claims", [["uploads"], ["uploads", "data-db-0"]])
+def test_a_mover_that_has_room_only_when_all_is_down_comes_then(claims: list[str]) -> None:
+    async def play() -> Shop:
+        shop = await Shop.open()
+        for claim in claims:
+            shop.script(f"mover/{claim}", Script(stuck=_NO_ROOM, crowded=True, memory=128 << 20))
+        await shop.back_up()
+        await _ended(shop, Operator(shop.state, shop.cluster))
+        return shop
+
+    shop = asyncio.run(play())
+
+    run = shop.run()
+    assert run is not None
+    assert run.status.phase is Phase.SUCCEEDED, run.status.message
+    assert isinstance(run.status, BackupStatus)
+    told = {volume.claim: volume.not_pre_copied for volume in run.status.volumes if volume.not_pre_copied}
+    assert told == dict.fromkeys(claims, f"its mover had no room on node-1 beside the workload: {_NO_ROOM}")
 
 
 @pytest.mark.parametrize("why", _CANNOT_START)
