@@ -82,6 +82,10 @@ class Mover(Model):
     """More annotations for the pods."""
     priority_class_name: Annotated[str, Field(max_length=253)] = ""
     """Their priority class."""
+    active_deadline_seconds: Annotated[int, Field(ge=60)] | None = None
+    """How long a mover of a Backup may take in all, waiting and reading, until Kubernetes ends it, operator or not. By
+    default what a run itself allows it; nothing bounds one that reads while nothing is down, for a first upload may
+    take days."""
 
 
 class BackupRepositorySpec(Model):

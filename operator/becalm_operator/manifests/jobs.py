@@ -55,7 +55,7 @@ _WRITES = ("CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID", "MKNO
 KEEP_SECONDS = 24 * 3600
 _OPENING_SECONDS = 30 * 60
 _TIDYING_SECONDS = 6 * 3600
-"""When a Job that holds no workload down is given up. Those that do are ended by the run, at its maxDowntime."""
+"""When a Job that holds no workload down is given up. Those that do are ended by the run, and have bounds of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,10 +116,11 @@ def mover_job(
     identity: Identity | None = None,
     snapshot: VolumeSnapshotStatus | None = None,
     gate: Gate | None = None,
+    deadline_seconds: int | None = None,
 ) -> V1Job:
     """Read one claim, or its `snapshot`, and upload it, without publishing a snapshot of the repository.
 
-    It waits for its `gate`, if it has one.
+    It waits for its `gate`, if it has one. `deadline_seconds` is when Kubernetes ends it, whoever is there.
     """
     arguments = ["backup", "--capture", f"--host={owner.namespace}"]
     arguments += [f"--exclude={pattern}" for pattern in backup.paths.exclude]
@@ -129,7 +130,7 @@ def mover_job(
     volumes, mounts = _claim(claim, read_only=True)
     if snapshot is not None:
         volumes = (clone_volume("data", snapshot),)
-    task = _Task(MOVER, tuple(arguments), claim, volumes, mounts, _READS, node, identity)
+    task = _Task(MOVER, tuple(arguments), claim, volumes, mounts, _READS, node, identity, deadline_seconds)
     return _job(owner, repository, image, _behind(gate, task) if gate else task)
 
 
@@ -206,8 +207,9 @@ def restore_job(
     *,
     restore: RestoreSpec,
     target: TargetStatus,
+    deadline_seconds: int | None = None,
 ) -> V1Job:
-    """Put the files of a snapshot back into one claim."""
+    """Put the files of a snapshot back into one claim, until Kubernetes ends it after `deadline_seconds`."""
     folder = data_path(target.to)
     arguments = ["restore", f"{target.snapshot_id}:{data_path(target.claim)}", f"--target={folder}"]
     arguments += [f"--include={pattern}" for pattern in restore.paths.include]
@@ -216,7 +218,7 @@ def restore_job(
     arguments += ["--verify"] if restore.verify else []
     volumes, mounts = _claim(target.to, read_only=False)
     task = _Task(RESTORE, tuple(arguments), target.to, volumes, mounts, _WRITES, target.node, target.identity)
-    return _job(owner, repository, image, task)
+    return _job(owner, repository, image, dataclasses.replace(task, deadline_seconds=deadline_seconds))
 
 
 def breaking_locks(job: V1Job, gone_hosts: Iterable[str]) -> V1Job:

@@ -11,19 +11,18 @@ from datetime import datetime, timedelta
 from becalm_engine.contract import CaptureReport
 from becalm_operator.api.backup import Backup, BackupStatus, Phase, VolumeStatus, WorkloadStatus
 from becalm_operator.api.conditions import Reason
+from becalm_operator.api.repository import BackupRepository
 from becalm_operator.manifests.gate import CLOSED, Gate
 from becalm_operator.manifests.jobs import MOVER, Owner, mover_job
 from becalm_operator.manifests.names import job_name
-from becalm_operator.plan import fitting, preflight, run, wording
+from becalm_operator.plan import deadlines, fitting, preflight, run, wording
+from becalm_operator.plan.deadlines import PREPARING_TIMEOUT
 from becalm_operator.plan.outcome import Failure, cannot_start, failure_of
 from becalm_operator.plan.preflight import RefusalError
 from becalm_operator.plan.quantities import duration_text
 from becalm_operator.plan.run import SOON, WAITING, WATCHING, changed, entered, failing
 from becalm_operator.plan.steps import Action, ApplyJob, DeleteJob, OpenGate, Plan
 from becalm_operator.plan.world import JobState, World
-
-PREPARING_TIMEOUT = timedelta(hours=24)
-"""How long movers may take until they stand at their gates: a first pass over terabytes, and not for ever."""
 
 BackupPlan = Plan[BackupStatus]
 
@@ -145,8 +144,18 @@ def mover(
         identity=volume.identity,
         snapshot=volume.snapshot,
         gate=gate,
+        deadline_seconds=_deadline_seconds(backup, volume, world.repository, gate),
     )
     return ApplyJob(made)
+
+
+def _deadline_seconds(
+    backup: Backup, volume: VolumeStatus, repository: BackupRepository, gate: Gate | None
+) -> int | None:
+    wished = repository.spec.mover.active_deadline_seconds
+    return deadlines.of_mover(
+        backup, gated=gate is not None, clone=volume.snapshot is not None, wished=wished
+    )
 
 
 def _waited_for(status: BackupStatus, owner: Owner, world: World) -> list[str]:

@@ -12,7 +12,7 @@ from becalm_operator.api.restore import Restore, RestoreStatus, RestoreTarget, T
 from becalm_operator.manifests import jobs
 from becalm_operator.manifests.jobs import RESTORE, Owner
 from becalm_operator.manifests.names import job_name
-from becalm_operator.plan import access, identity, leftovers, preflight, quiesce, run, wording
+from becalm_operator.plan import access, deadlines, identity, leftovers, preflight, quiesce, run, wording
 from becalm_operator.plan.outcome import Failure, cannot_start, failure_of, report_of
 from becalm_operator.plan.preflight import RefusalError
 from becalm_operator.plan.quiesce import Run
@@ -138,7 +138,12 @@ def _restoring(restore: Restore, status: RestoreStatus, this: Run, owner: Owner,
         job = world.jobs.get(_mover_name(owner, target))
         if job is None:
             made = jobs.restore_job(
-                owner, world.repository.spec, world.image, restore=restore.spec, target=target
+                owner,
+                world.repository.spec,
+                world.image,
+                restore=restore.spec,
+                target=target,
+                deadline_seconds=deadlines.of_restore(this, status.workloads),
             )
             actions.append(ApplyJob(made))
         failure = _failure(job, world) if job else None

@@ -11,7 +11,8 @@ from becalm_operator.api.conditions import Reason
 from becalm_operator.manifests.dumps import DUMP
 from becalm_operator.manifests.jobs import ACCESS, MOVER, Owner
 from becalm_operator.manifests.names import job_name
-from becalm_operator.plan import access, gate
+from becalm_operator.plan import access
+from becalm_operator.plan.deadlines import PREPARING_TIMEOUT
 from becalm_operator.plan.outcome import Failure, failure_of
 from becalm_operator.plan.run import SOON, WAITING, WATCHING, changed, failing, parked
 from becalm_operator.plan.steps import DeleteJob, Plan, RequestProbe
@@ -51,7 +52,7 @@ def _lost(status: BackupStatus, owner: Owner, world: World) -> Failure | None:
 def _has_tried_for_long(backup: Backup, world: World) -> bool:
     """Say whether a run is as old as preparing may take: a store that comes and goes is not tried for ever."""
     created = backup.metadata.creation_timestamp
-    return created is not None and world.now - created > gate.PREPARING_TIMEOUT
+    return created is not None and world.now - created > PREPARING_TIMEOUT
 
 
 def _taken_back(status: BackupStatus, owner: Owner, world: World) -> BackupPlan:

@@ -12,7 +12,8 @@ from becalm_operator.api.backup import BackupStatus, Phase
 from becalm_operator.api.conditions import Reason
 from becalm_operator.manifests.jobs import MOVER
 from becalm_operator.plan import backup
-from becalm_operator.plan.gate import ALONE, PREPARING_TIMEOUT, openings
+from becalm_operator.plan.deadlines import PREPARING_TIMEOUT
+from becalm_operator.plan.gate import ALONE, openings
 from becalm_operator.plan.steps import ApplyJob, DeleteJob, OpenGate, Plan, ScaleDown
 from becalm_operator.plan.world import Claim, JobState, Pod, Workload
 from tests.operator.plan.worlds import (
