@@ -24,6 +24,7 @@ class Reason(enum.StrEnum):
     WORKLOAD_ALREADY_STOPPED_BY_OTHER = "WorkloadStoppedByOther"
     CLAIM_NOT_FOUND = "ClaimNotFound"
     CLAIM_NOT_BOUND = "ClaimNotBound"
+    CLAIM_IS_BLOCK_DEVICE = "ClaimIsBlockDevice"
     CLAIM_IN_USE = "ClaimInUse"
     NO_CLAIMS = "NoClaims"
     TOO_MANY_CLAIMS = "TooManyClaims"
@@ -86,6 +87,7 @@ EXPLANATIONS: dict[Reason, str] = {
     Reason.WORKLOAD_ALREADY_STOPPED_BY_OTHER: "Another run holds the workload down.",
     Reason.CLAIM_NOT_FOUND: "A named claim does not exist.",
     Reason.CLAIM_NOT_BOUND: "A claim has no volume.",
+    Reason.CLAIM_IS_BLOCK_DEVICE: "A claim has volumeMode: Block: it is a device without files.",
     Reason.CLAIM_IN_USE: "Pods that this run would not stop mount a claim.",
     Reason.NO_CLAIMS: "The workloads mount no claims, or all were excluded.",
     Reason.TOO_MANY_CLAIMS: "One Backup can take 64 claims.",

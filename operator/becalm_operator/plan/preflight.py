@@ -185,7 +185,7 @@ def _selected(world: World, selection: ClaimSelection, mounted: Sequence[str]) -
 
 
 def refuse_unknown_claims(world: World, claims: Iterable[str]) -> None:
-    """Refuse claims that do not exist.
+    """Refuse claims that do not exist, or that hold no files.
 
     Raises:
         RefusalError: With the first of them.
@@ -193,10 +193,19 @@ def refuse_unknown_claims(world: World, claims: Iterable[str]) -> None:
     for name in claims:
         if name not in world.claims:
             raise RefusalError(Failure(Reason.CLAIM_NOT_FOUND, f"claim {name} does not exist"))
+        if world.claims[name].block:
+            raise RefusalError(Failure(Reason.CLAIM_IS_BLOCK_DEVICE, _block(name)))
+
+
+def _block(claim: str) -> str:
+    return (
+        f"claim {claim} has volumeMode: Block, and movers read and write files; "
+        "leave it out (spec.claims.exclude of a Backup), and let its application write a dump"
+    )
 
 
 def refuse_bad_claims(world: World, claims: Sequence[str]) -> None:
-    """Refuse claims that do not exist or have no volume.
+    """Refuse claims that do not exist, hold no files or have no volume.
 
     Raises:
         RefusalError: With the first of them.

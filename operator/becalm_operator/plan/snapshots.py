@@ -57,8 +57,6 @@ def _planned(world: World, spec: BackupSpec, owner: Owner, claim: Claim) -> Volu
     driver = world.snapshots.drivers.get(claim.name, "")
     if not driver:
         _refuse(f"the volume of claim {claim.name} belongs to no CSI driver, so it has no snapshots")
-    if claim.block:
-        _refuse(f"claim {claim.name} is a block device, which movers cannot read")
     found = _class_for(world.snapshots, spec.volume_snapshot_class_name, claim.name, driver)
     if found.retains:
         _refuse(

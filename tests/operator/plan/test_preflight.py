@@ -160,6 +160,17 @@ def test_a_claim_without_a_volume_is_refused() -> None:
     assert refused.value.failure.reason is Reason.CLAIM_NOT_BOUND
 
 
+def test_a_claim_that_is_a_device_is_refused_with_what_to_do() -> None:
+    claims = {name: Claim(name, bound=True, block=name == "uploads") for name in ("data-db-0", "uploads")}
+
+    with pytest.raises(
+        RefusalError, match=r"claim uploads has volumeMode: Block.*spec\.claims\.exclude"
+    ) as refused:
+        preflight.refuse_bad_claims(a_world(claims=claims), ["data-db-0", "uploads"])
+
+    assert refused.value.failure.reason is Reason.CLAIM_IS_BLOCK_DEVICE
+
+
 @pytest.mark.parametrize("owner", ["", "deployment/other", "job/report"])
 def test_strangers_on_a_claim_are_refused_by_name(owner: str) -> None:
     world = a_world(web(), db(), pods=(*PODS, a_pod("shell", owner, "uploads")))

@@ -108,6 +108,10 @@ def of_another_repository() -> Backup:
         (preflight(source=of_another_repository()), Reason.BACKUP_NOT_FOUND),
         (preflight(source=worlds.a_backup(Phase.SUCCEEDED)), Reason.SNAPSHOT_NOT_FOUND),
         (preflight(claims={}), Reason.CLAIM_NOT_FOUND),
+        (
+            preflight(claims={"uploads": Claim("uploads", bound=True, block=True)}),
+            Reason.CLAIM_IS_BLOCK_DEVICE,
+        ),
         (preflight(web(owner="Rollout/web"), db()), Reason.WORKLOAD_OWNED),
         (preflight(pods=(*PODS, a_pod("x", "job/x", "uploads"))), Reason.CLAIM_IN_USE),
         (preflight(repository=None), Reason.REPOSITORY_NOT_READY),

@@ -112,7 +112,7 @@ def test_what_cannot_work_is_refused(snapshots: Snapshots, spec: dict[str, Any],
 def test_a_device_is_refused() -> None:
     plan = preflight(claim=a_claim("uploads", block=True))
 
-    assert "claim uploads is a block device" in refused(plan, Reason.SNAPSHOT_UNSUPPORTED)
+    assert "claim uploads has volumeMode: Block" in refused(plan, Reason.CLAIM_IS_BLOCK_DEVICE)
 
 
 @pytest.mark.parametrize(
