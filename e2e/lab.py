@@ -49,6 +49,7 @@ class Lab:
             "extraKinds": "{widgets.example.org}",
             "volumeSnapshots.enabled": "true",
             "hooks.enabled": "true",
+            "dumps.enabled": "true",
             # the tag stays the same, so that this is what makes a changed image roll out
             "podAnnotations.becalm\\.dev/image": archive.stem,
         }

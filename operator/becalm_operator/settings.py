@@ -34,6 +34,7 @@ class Settings:
     most_down_per_namespace: int = 0
     most_down_per_cluster: int = 0
     hooks_enabled: bool = False
+    dumps_enabled: bool = False
 
 
 def read_settings(environment: Mapping[str, str]) -> Settings:
@@ -68,6 +69,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         most_down_per_namespace=_number(environment, "BECALM_MAX_WORKLOADS_DOWN_PER_NAMESPACE"),
         most_down_per_cluster=_number(environment, "BECALM_MAX_WORKLOADS_DOWN_PER_CLUSTER"),
         hooks_enabled=environment.get("BECALM_HOOKS") == "true",
+        dumps_enabled=environment.get("BECALM_DUMPS") == "true",
     )
 
 

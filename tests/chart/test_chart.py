@@ -40,6 +40,7 @@ _VARIANTS = [
     ),
     ("watchdog.enabled=false",),
     ("hooks.enabled=true",),
+    ("dumps.enabled=true",),
     ("metrics.enabled=false",),
     ("metrics.dashboard.enabled=true",),
     ("extraKinds={widgets.example.org}",),
@@ -89,6 +90,7 @@ def _same(written: Any, understood: Any, path: str) -> None:
         "replicas=2",
         "watchdog.often=true",
         "hooks.enabled=yes",
+        "dumps.enabled=yes",
         "extraKinds={Widget}",
         "extraKinds={widgets}",
     ],
@@ -130,11 +132,26 @@ def test_commands_in_pods_may_be_run_only_where_hooks_are_enabled(
 
 
 @pytest.mark.parametrize("enabled", ["false", "true"])
-def test_the_operator_is_told_whether_hooks_are_enabled(render: Render, enabled: str) -> None:
-    (deployment,) = of_kind(render(f"hooks.enabled={enabled}"), "Deployment")
+@pytest.mark.parametrize("what", ["hooks", "dumps"])
+def test_the_operator_is_told_whether_hooks_and_dumps_are_enabled(
+    render: Render, what: str, enabled: str
+) -> None:
+    (deployment,) = of_kind(render(f"{what}.enabled={enabled}"), "Deployment")
     (container,) = deployment["spec"]["template"]["spec"]["containers"]
 
-    assert {"name": "BECALM_HOOKS", "value": enabled} in container["env"]
+    assert {"name": f"BECALM_{what.upper()}", "value": enabled} in container["env"]
+
+
+def test_neither_hooks_nor_dumps_are_enabled_unless_somebody_says_so(render: Render) -> None:
+    (deployment,) = of_kind(render(), "Deployment")
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+
+    told = {variable["name"]: variable.get("value") for variable in container["env"]}
+    assert (told["BECALM_HOOKS"], told["BECALM_DUMPS"]) == ("false", "false")
+
+
+def test_dumps_take_no_permission(render: Render) -> None:
+    assert _rules(render("dumps.enabled=true"), "becalm-becalm") == _rules(render(), "becalm-becalm")
 
 
 @pytest.mark.parametrize("watched", WATCHED, ids=lambda watched: watched.plural)

@@ -52,6 +52,12 @@ def test_hooks_are_enabled_by_one_word_alone(text: str, enabled: bool) -> None:
     assert not read_settings(IMAGE).hooks_enabled
 
 
+@pytest.mark.parametrize(("text", "enabled"), [("true", True), ("false", False), ("", False), ("yes", False)])
+def test_dumps_are_enabled_by_one_word_alone(text: str, enabled: bool) -> None:
+    assert read_settings({**IMAGE, "BECALM_DUMPS": text}).dumps_enabled is enabled
+    assert not read_settings(IMAGE).dumps_enabled
+
+
 @pytest.mark.parametrize("text", ["", " ", ",", " , "])
 def test_no_namespaces_means_all(text: str) -> None:
     assert read_settings({**IMAGE, "BECALM_WATCHED_NAMESPACES": text}).watched_namespaces == ()

@@ -59,6 +59,8 @@ seccompProfile: {type: RuntimeDefault}
   value: {{ int .Values.limits.maxWorkloadsDownPerCluster | quote }}
 - name: BECALM_HOOKS
   value: {{ .Values.hooks.enabled | quote }}
+- name: BECALM_DUMPS
+  value: {{ .Values.dumps.enabled | quote }}
 - name: BECALM_METRICS_PORT
   value: {{ .Values.metrics.enabled | ternary (int .Values.metrics.port) 0 | quote }}
 - name: BECALM_LOG_FORMAT

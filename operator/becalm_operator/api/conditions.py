@@ -31,6 +31,7 @@ class Reason(enum.StrEnum):
     SNAPSHOTS_UNAVAILABLE = "SnapshotsUnavailable"
     SNAPSHOT_UNSUPPORTED = "SnapshotUnsupported"
     HOOKS_NOT_ALLOWED = "HooksNotAllowed"
+    DUMPS_NOT_ALLOWED = "DumpsNotAllowed"
     INVALID_HOOK = "InvalidHook"
     MOVER_USER_UNKNOWN = "MoverUserUnknown"
     BACKUP_NOT_FOUND = "BackupNotFound"
@@ -94,6 +95,7 @@ EXPLANATIONS: dict[Reason, str] = {
     Reason.SNAPSHOTS_UNAVAILABLE: "The cluster has no VolumeSnapshots, or the operator may not make them.",
     Reason.SNAPSHOT_UNSUPPORTED: "A claim's driver has no fitting VolumeSnapshotClass, or copies of it would stay.",
     Reason.HOOKS_NOT_ALLOWED: "The chart does not enable hooks, or the operator may not run commands in pods.",
+    Reason.DUMPS_NOT_ALLOWED: "The chart does not enable dumps.",
     Reason.INVALID_HOOK: "A hook makes no sense: its target, its timeout or its Job.",
     Reason.MOVER_USER_UNKNOWN: "Movers may not be root, and nothing says as whom the workload's pods run.",
     Reason.BACKUP_NOT_FOUND: "The Backup to restore does not exist or did not succeed.",

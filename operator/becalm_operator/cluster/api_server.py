@@ -82,6 +82,7 @@ class ApiServer:
         self._image = Image(settings.image, settings.pull_policy)
         self._namespaces = settings.watched_namespaces or ("",)
         self._caps = Caps(settings.most_down_per_namespace, settings.most_down_per_cluster)
+        self._dumps_enabled = settings.dumps_enabled
         self._clock = clock
         self._may_act = may_act
 
@@ -144,6 +145,7 @@ class ApiServer:
             schedule=schedule,
             source=source,
             hooks=await self._hooks.look(run),
+            dumps_enabled=self._dumps_enabled,
             gone=views.gone_pods(raw, now),
         )
 

@@ -102,6 +102,7 @@ def _preflight(backup: Backup, status: BackupStatus, this: Run, owner: Owner, wo
     preflight.refuse_running_jobs(world, frozenset(claims), workloads, backup.spec.quiesce)
     volumes = identity.identified(world, _planned_volumes(backup, owner, world, claims))
     hooks.refuse(backup.spec, owner, world)
+    dumps.refuse(backup.spec, world)
     status, waiting = access.repository_opened(status, world, owner)
     if waiting:
         return waiting

@@ -14,12 +14,24 @@ from becalm_operator.manifests.jobs import Owner
 from becalm_operator.manifests.names import job_name
 from becalm_operator.plan import run, wording
 from becalm_operator.plan.outcome import Failure, cannot_start, failure_of, report_of
+from becalm_operator.plan.preflight import RefusalError
 from becalm_operator.plan.run import SOON, WAITING, changed, failing
 from becalm_operator.plan.steps import Action, ApplyJob, Plan
 from becalm_operator.plan.world import JobState, World
 
 _MOVERS_TURN = timedelta(seconds=15)
 """How long after a dump's failure the mover may still end: where that failed first, the dump has only felt it."""
+
+
+def refuse(spec: BackupSpec, world: World) -> None:
+    """Refuse dumps where they are not enabled.
+
+    Raises:
+        RefusalError: They are not.
+    """
+    if spec.dumps and not world.dumps_enabled:
+        why = "the Backup has dumps, which are not enabled here: dumps.enabled in the values of the chart"
+        raise RefusalError(Failure(Reason.DUMPS_NOT_ALLOWED, why))
 
 
 def planned(spec: BackupSpec) -> tuple[DumpStatus, ...]:

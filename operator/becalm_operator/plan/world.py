@@ -214,6 +214,7 @@ class World:
     source: Backup | None = None
     """For a Restore: the Backup it names."""
     hooks: Hooking = Hooking()
+    dumps_enabled: bool = False
     gone: tuple[str, ...] = ()
     """Pods of ours that failed lately and run no more, whatever they have left in a repository."""
 

@@ -104,6 +104,7 @@ class FakeCluster:
             schedule=await self.load(BackupSchedule, namespace, label),
             source=await self.load(Backup, namespace, source),
             hooks=self.hooks.look(run),
+            dumps_enabled=True,
             gone=job_views.gone_pods(self.state, namespace),
         )
 

@@ -71,6 +71,21 @@ def fails(plan: Plan[BackupStatus], reason: Reason) -> str:
 # --- before anything stops
 
 
+def test_dumps_that_are_not_enabled_are_refused_before_anything_stops() -> None:
+    run = a_backup(Phase.PREFLIGHT, spec={"dumps": DUMPS})
+
+    plan = backup.decide(run, a_world(jobs=[opened()], dumps_enabled=False))
+
+    assert "dumps.enabled in the values of the chart" in fails(plan, Reason.DUMPS_NOT_ALLOWED)
+    assert list(plan.actions) == []
+
+
+def test_a_backup_without_dumps_needs_no_permission_for_them() -> None:
+    plan = backup.decide(a_backup(Phase.PREFLIGHT), a_world(jobs=[opened()], dumps_enabled=False))
+
+    assert (plan.status.phase, plan.status.reason) == (Phase.PREPARING, "")
+
+
 def test_dumps_are_planned_in_preflight() -> None:
     plan = backup.decide(a_backup(Phase.PREFLIGHT, spec={"dumps": DUMPS}), a_world(jobs=[opened()]))
 

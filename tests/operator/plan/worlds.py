@@ -177,6 +177,7 @@ def a_world(*workloads: Workload, jobs: Iterable[JobState] = (), **more: Any) ->
         "now": NOW,
         "image": IMAGE,
         "repository": a_repository(),
+        "dumps_enabled": True,
         "pods": () if workloads else PODS,
         "claims": {name: Claim(name, bound=True) for name in ("uploads", "data-db-0")},
         **more,
