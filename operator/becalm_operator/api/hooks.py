@@ -95,6 +95,9 @@ class HttpHook(Model):
     """The body."""
     expected_status: Annotated[tuple[Annotated[int, Field(ge=100, le=599)], ...], Field(max_length=16)] = ()
     """The codes that mean success; 200 to 299 if there are none."""
+    ca_bundle: Annotated[str, Field(pattern=r"^[A-Za-z0-9+/]+={0,2}$", max_length=65536)] | None = None
+    """PEM certificates in base64, as in a webhook of Kubernetes: the server's has to be signed by one of them. Absent:
+    by one that the image knows."""
 
 
 class JobHook(Model):

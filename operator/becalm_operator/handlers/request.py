@@ -4,6 +4,7 @@ It runs where the Backup is, not in the operator: so it reaches what that namesp
 comes from the kubelet. Of the answer only the status is told; a body may hold anything.
 """
 
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from becalm_operator.manifests.hooks import (
     URL_VARIABLE,
     header_variable,
 )
+from becalm_operator.manifests.trust import trusting
 
 _SUCCESS = range(200, 300)
 
@@ -47,13 +49,18 @@ async def send(environment: Mapping[str, str]) -> Answer:
         else environment.get(header_variable(at), "").strip()
         for at, header in enumerate(order.headers)
     }
-    timeout = aiohttp.ClientTimeout(total=seconds)
+    timeout, trust = aiohttp.ClientTimeout(total=seconds), _trust(order)
     try:
         async with (
             aiohttp.ClientSession(timeout=timeout) as session,
             # a redirect could carry the headers to somebody else
             session.request(
-                order.method, url, headers=headers, data=order.body.encode() or None, allow_redirects=False
+                order.method,
+                url,
+                headers=headers,
+                data=order.body.encode() or None,
+                allow_redirects=False,
+                ssl=trust,
             ) as answer,
         ):
             return _judged(order, answer.status)
@@ -72,6 +79,14 @@ def _read(environment: Mapping[str, str]) -> tuple[HttpHook, float]:
         raise SettingsError(
             f"{REQUEST_VARIABLE} and {TIMEOUT_VARIABLE} describe no request: this command is for the pods of http hooks"
         ) from None
+
+
+def _trust(order: HttpHook) -> ssl.SSLContext | bool:
+    """Return whom to trust; True is for the authorities that the image knows."""
+    try:
+        return True if order.ca_bundle is None else trusting(order.ca_bundle)
+    except ValueError as error:
+        raise SettingsError(f"caBundle of the request: {error}") from None
 
 
 def _judged(order: HttpHook, status: int) -> Answer:

@@ -26,6 +26,7 @@ from becalm_operator.api.hooks import HttpHook, JobHook, SecretKey
 from becalm_operator.manifests.access import literal
 from becalm_operator.manifests.jobs import KEEP_SECONDS, TERMINATION_LOG, Image, Owner, owner_reference
 from becalm_operator.manifests.names import job_name
+from becalm_operator.manifests.trust import trusting
 
 HOOK = "hook"
 
@@ -43,7 +44,13 @@ def header_variable(position: int) -> str:
 
 
 def http_job(owner: Owner, part: str, http: HttpHook, timeout_seconds: int, image: Image) -> V1Job:
-    """Send a request. What is secret in it comes by reference, so that the operator need not read it."""
+    """Send a request. What is secret in it comes by reference, so that the operator need not read it.
+
+    Raises:
+        ValueError: The certificates that it is to trust make no sense.
+    """
+    if http.ca_bundle is not None:
+        trusting(http.ca_bundle)
     order = http.model_dump_json(by_alias=True, exclude_none=True)
     environment = [
         V1EnvVar(name=REQUEST_VARIABLE, value=literal(order)),

@@ -154,7 +154,7 @@ def _fault(hook: Hook, spec: BackupSpec, owner: Owner, world: World) -> str:
     try:
         _job(hook, owner, world)
     except ValueError as error:
-        return f"job.template: {error}"
+        return f"{'http.caBundle' if hook.spec.http else 'job.template'}: {error}"
     return ""
 
 

@@ -1,5 +1,6 @@
 """The request of an http hook, against a server that notes what it gets."""
 
+import base64
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -11,6 +12,7 @@ from aiohttp.test_utils import TestServer
 
 from becalm_operator.errors import SettingsError
 from becalm_operator.handlers.request import Answer, report, send
+from tests.engine.storage.certificates import Authority
 
 Asked = list[tuple[str, str, str, str]]
 
@@ -99,10 +101,35 @@ async def test_nobody_there_is_a_failure_that_does_not_tell_the_url(server: Test
     assert "token" not in answer.told
 
 
+async def test_a_server_is_trusted_by_the_authorities_of_the_hook_alone(tmp_path: Path) -> None:
+    authority, other = Authority(tmp_path / "one"), Authority(tmp_path / "other")
+    bundles = {
+        name: base64.b64encode(one.file.read_bytes()).decode()
+        for name, one in (("its own", authority), ("another", other))
+    }
+    server = TestServer(web.Application(), scheme="https", host="127.0.0.1")
+    await server.start_server(ssl=authority.server_context(authority.issue("server")))
+    url = str(server.make_url("/"))
+
+    told = {
+        name: await send({"BECALM_REQUEST": json.dumps({"url": url, **fields}), "BECALM_TIMEOUT": "10"})
+        for name, fields in {
+            "the image's": {},
+            **{name: {"caBundle": bundle} for name, bundle in bundles.items()},
+        }.items()
+    }
+    await server.close()
+
+    distrusted = Answer("the request failed: ClientConnectorCertificateError", expected=False)
+    answered = Answer("the answer was HTTP 404", expected=False)
+    assert told == {"the image's": distrusted, "its own": answered, "another": distrusted}
+
+
 @pytest.mark.parametrize(
     "environment",
     [
         {},
+        {"BECALM_REQUEST": '{"url": "https://gate", "caBundle": "bm8gUEVN"}', "BECALM_TIMEOUT": "1"},
         {"BECALM_REQUEST": "{", "BECALM_TIMEOUT": "1"},
         {"BECALM_REQUEST": "{}", "BECALM_TIMEOUT": "soon"},
         {"BECALM_REQUEST": "{}", "BECALM_TIMEOUT": "1"},

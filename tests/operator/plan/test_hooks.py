@@ -400,6 +400,10 @@ def preflight(
     return plan.status.reason, plan.status.message
 
 
+def an_https_hook(ca_bundle: str) -> dict[str, Any]:
+    return {"name": "lock", "http": {"url": "https://gate", "caBundle": ca_bundle}}
+
+
 @pytest.mark.parametrize(
     ("hooking", "complaint"),
     [
@@ -430,6 +434,8 @@ def test_a_permission_that_nobody_needs_may_lack() -> None:
         (a_lock(timeout="0s"), "its timeout has to be more than 0"),
         ({"name": "lock"}, "exactly one of exec, http and job"),
         ({"name": "lock", "exec": _EXEC}, "exec needs a workload or a podSelector"),
+        (an_https_hook("bm8gUEVN"), "http.caBundle: it holds something that is no certificate"),
+        (an_https_hook("w7w="), "http.caBundle: it is not PEM in base64"),
         (
             a_job_hook(job={"template": {"spec": {"containers": [{"name": "x", "imagee": "y"}]}}}),
             "job.template: spec.containers[0].imagee is no field",
