@@ -12,6 +12,8 @@ from becalm_engine.repository.writer import Writer
 from becalm_engine.volume.scan import skip_hole
 
 _INLINE_BYTES = 64 * 1024
+_TOGETHER_BYTES = 256 * 1024
+"""So much of small files is stored at once: enough to spare most of what each costs, little enough for the caches."""
 _CHUNKS_A_THREAD = 2
 """One that it works on, and one that waits; they keep their windows in memory."""
 
@@ -29,13 +31,18 @@ class FileStore:
         self._workers = ThreadPoolExecutor(threads, thread_name_prefix="store")
         self._room = threading.BoundedSemaphore(_CHUNKS_A_THREAD * threads)
         self._zero_block: BlobID | None = None
+        self._small: list[tuple[bytes, Content]] = []
+        self._small_bytes = 0
 
     def close(self) -> None:
         """End the threads; what they have not begun is not done."""
         self._workers.shutdown(wait=True, cancel_futures=True)
 
     def store(self, handle: int, size_bytes: int, content: Content) -> int:
-        """Store an open file of about that size, and return how many bytes it had."""
+        """Store an open file of about that size, and return how many bytes it had.
+
+        Its `content` is complete once all is settled.
+        """
         if size_bytes < MIN_BYTES:
             first = os.read(handle, size_bytes + 1)
             if len(first) == size_bytes:
@@ -48,6 +55,17 @@ class FileStore:
             expected_bytes=size_bytes,
         )
 
+    def settle(self) -> None:
+        """Store what waits for more of its kind: only then are contents complete."""
+        if self._small:
+            self._store_small()
+
+    def _store_small(self) -> None:
+        small, self._small, self._small_bytes = self._small, [], 0
+        blobs = self._writer.save_all(BlobKind.DATA, [whole for whole, _ in small])
+        for blob, (_, content) in zip(blobs, small, strict=True):
+            content.append(blob)
+
     def store_stream(self, read: Read) -> tuple[list[BlobID], int]:
         """Store a stream as one file's content; return its blobs and its length."""
         content: Content = []
@@ -58,7 +76,10 @@ class FileStore:
         if len(whole) > _INLINE_BYTES:
             content.append(self._submitted(whole))
         elif whole:
-            content.append(self._writer.save(BlobKind.DATA, whole))
+            self._small.append((whole, content))
+            self._small_bytes += len(whole)
+            if self._small_bytes > _TOGETHER_BYTES:
+                self._store_small()
         self._progress.bytes_done += len(whole)
         return len(whole)
 

@@ -6,7 +6,7 @@ is decoded then. Only what differs is looked at more closely.
 
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from becalm_engine.commands.files import Content, FileStore, settled
@@ -32,7 +32,14 @@ from becalm_engine.repository.reader import MAX_BLOB_BYTES, load_blob
 from becalm_engine.repository.repository import Repository
 from becalm_engine.repository.writer import Writer
 from becalm_engine.volume.metadata import file_head, node_of, read_xattrs
-from becalm_engine.volume.scan import Found, list_directory, open_directory, open_file, path_below
+from becalm_engine.volume.scan import (
+    Unseen,
+    list_directory,
+    list_unseen,
+    open_directory,
+    open_file,
+    path_below,
+)
 
 _CONTENT = ',"content":['
 
@@ -170,8 +177,8 @@ class FolderStore:
             visit.failed(name, "scan", error)
             return visit.stored
         try:
-            self._entry(visit, (name, os.stat(name, dir_fd=visit.handle, follow_symlinks=False)))
-            _settle(visit)
+            self._entry(visit, name, os.stat(name, dir_fd=visit.handle, follow_symlinks=False))
+            self._settle(visit)
         except OSError as error:
             visit.failed(name, "scan", error)
         finally:
@@ -214,27 +221,30 @@ class FolderStore:
         return texts_by_name(text), text if known else b""
 
     def _visit(self, visit: _Visit) -> None:
+        exclusion = self._rules.exclusion
+        entries: Sequence[Unseen]
         try:
-            entries, failed = list_directory(visit.handle)
+            # where nothing is known or left out, every file is opened, which tells as much as looking at it
+            all_new = not (visit.before or exclusion)
+            entries, failed = (list_unseen if all_new else list_directory)(visit.handle)
         except OSError as error:
             visit.failed(b"", "scan", error)
             return
         for name, failure in failed:
             visit.failed(name, "scan", failure)
-        exclusion = self._rules.exclusion
         excludes = exclusion.excludes if exclusion else None
         self._progress.current = os.fsdecode(visit.path)
-        for entry in entries:
+        for name, found in entries:
             self._progress.check()
-            if excludes is None or not excludes(os.path.join(visit.path, entry[0]), entry[1]):
-                self._entry(visit, entry)
-        _settle(visit)
+            if excludes is None or found is None or not excludes(os.path.join(visit.path, name), found):
+                self._entry(visit, name, found)
+        self._settle(visit)
 
-    def _entry(self, visit: _Visit, entry: Found) -> None:
-        if stat.S_ISREG(entry[1].st_mode):
-            self._file(visit, *entry)
+    def _entry(self, visit: _Visit, name: bytes, found: os.stat_result | None) -> None:
+        if found is None or stat.S_ISREG(found.st_mode):
+            self._file(visit, name, found)
         else:
-            self._other(visit, *entry)
+            self._other(visit, name, found)
 
     def _other(self, visit: _Visit, name: bytes, found: os.stat_result) -> None:
         """Take a directory, a link or a special file."""
@@ -264,17 +274,22 @@ class FolderStore:
             )
         visit.stored.texts.append(text)
 
-    def _file(self, visit: _Visit, name: bytes, found: os.stat_result) -> None:
-        key, tally = json_name(name), visit.stored.tally
-        head = file_head(key, found, found.st_size, with_atime=self._rules.with_atime)
+    def _file(self, visit: _Visit, name: bytes, found: os.stat_result | None) -> None:
+        key, tally, text = json_name(name), visit.stored.tally, None
         before = visit.before.get(key)
-        text = None if before is None else self._unchanged(visit, name, found, head, before)
-        if text is not None:
+        if found is not None and before is not None:
+            text = self._unchanged(visit, name, found, key, before)
+        if text is not None and found is not None:
             visit.stored.texts.append(text)
-            tally.bytes_processed += found.st_size
-            self._progress.bytes_done += found.st_size
-        elif not self._read(visit, name, found, head):
-            return
+            size = found.st_size
+            self._progress.bytes_done += size
+        else:
+            try:
+                size = self._read(visit, name, key)
+            except OSError as error:
+                visit.failed(name, "read", error)
+                return
+        tally.bytes_processed += size
         counted = visit.counted.get(key)
         if counted is None:
             became = "new"
@@ -287,13 +302,14 @@ class FolderStore:
             tally.files_changed += 1
         self._progress.files_done += 1
         if self._rules.listing:
-            visit.stored.files.append((became, os.path.join(visit.path, name), found.st_size))
+            visit.stored.files.append((became, os.path.join(visit.path, name), size))
 
     def _unchanged(
-        self, visit: _Visit, name: bytes, found: os.stat_result, head: str, before: str
+        self, visit: _Visit, name: bytes, found: os.stat_result, key: str, before: str
     ) -> str | None:
         """Return the JSON of a file's node if its content need not be read."""
         rules = self._rules.changes
+        head = file_head(key, found, found.st_size, with_atime=self._rules.with_atime)
         if before.startswith(head) and before.startswith(_CONTENT, len(head)):
             known = before[len(head) + len(_CONTENT) : -len("]}")]
             if is_settled(found.st_mtime_ns, found.st_ctime_ns, rules) and self._holds_listed(known):
@@ -323,32 +339,30 @@ class FolderStore:
                 return False
         return True
 
-    def _read(self, visit: _Visit, name: bytes, found: os.stat_result, head: str) -> bool:
-        """Read and store a file; say whether that was possible."""
+    def _read(self, visit: _Visit, name: bytes, key: str) -> int:
+        """Read and store a file, and return its length in bytes.
+
+        Raises:
+            OSError: That is not possible.
+        """
         content: Content = []
+        handle, found = open_file(name, visit.handle)
         try:
-            handle, size = open_file(name, visit.handle)
-            try:
-                length = self._files.store(handle, size, content)
-                xattrs = read_xattrs(handle)
-            finally:
-                os.close(handle)
-        except OSError as error:
-            visit.failed(name, "read", error)
-            return False
-        if length != found.st_size:
-            head = file_head(json_name(name), found, length, with_atime=self._rules.with_atime)
+            length = self._files.store(handle, found.st_size, content)
+            xattrs = read_xattrs(handle)
+        finally:
+            os.close(handle)
+        head = file_head(key, found, length, with_atime=self._rules.with_atime)
         visit.pending.append((len(visit.stored.texts), head + encode_xattrs(xattrs), content))
         visit.stored.texts.append("")
-        visit.stored.tally.bytes_processed += length
-        return True
+        return length
 
-
-def _settle(visit: _Visit) -> None:
-    """Write down what files consist of, once that is stored."""
-    for position, text, content in visit.pending:
-        visit.stored.texts[position] = f"{text}{encode_content(settled(content))}}}"
-    visit.pending.clear()
+    def _settle(self, visit: _Visit) -> None:
+        """Write down what files consist of, once that is stored."""
+        self._files.settle()
+        for position, text, content in visit.pending:
+            visit.stored.texts[position] = f"{text}{encode_content(settled(content))}}}"
+        visit.pending.clear()
 
 
 def _node(text: str | None) -> Node | None:

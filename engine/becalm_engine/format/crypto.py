@@ -7,6 +7,7 @@
 """
 
 import threading
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -69,6 +70,19 @@ class Envelope(threading.local):
         self._stream.reset_nonce(iv)
         self._stream.update_into(plaintext, place[IV_BYTES:-TAG_BYTES])
         place[-TAG_BYTES:] = self._tag(iv, place[IV_BYTES:-TAG_BYTES])
+
+    def seal_each(self, pairs: Iterable[tuple[Buffer, memoryview]], *, ivs: bytes) -> None:
+        """Seal many plaintexts, each into its place; `ivs` holds one after the other. For blobs by the million."""
+        reset, encrypt, block = self._stream.reset_nonce, self._stream.update_into, self._block.update
+        mac_r, tag_of, at = self._mac_r, Poly1305.generate_tag, 0
+        for plaintext, place in pairs:
+            iv = ivs[at : at + IV_BYTES]
+            at += IV_BYTES
+            ciphertext = place[IV_BYTES:-TAG_BYTES]
+            reset(iv)
+            encrypt(plaintext, ciphertext)
+            place[:IV_BYTES] = iv
+            place[-TAG_BYTES:] = tag_of(mac_r + block(iv), ciphertext)
 
     def unseal(self, sealed: bytes | memoryview) -> bytes:
         """Authenticate, then decrypt.

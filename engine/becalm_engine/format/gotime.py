@@ -20,7 +20,9 @@ _PATTERN = re.compile(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.(\d+))?(Z
 def encode(nanos: int) -> str:
     """Return the time as Go writes it in UTC; years outside 0..9999 are brought inside."""
     seconds, fraction = divmod(nanos, NANOS)
-    text = _seconds_text(min(max(seconds, _FIRST), _LAST))
+    text = _seconds_text(seconds)
+    if fraction % 10:
+        return f"{text}.{fraction:09d}Z"
     if fraction:
         return f"{text}.{fraction:09d}".rstrip("0") + "Z"
     return text + "Z"
@@ -33,7 +35,7 @@ def from_datetime(aware: datetime) -> int:
 
 @lru_cache(maxsize=4096)
 def _seconds_text(seconds: int) -> str:
-    t = time.gmtime(seconds)
+    t = time.gmtime(min(max(seconds, _FIRST), _LAST))
     date = f"{t.tm_year:04d}-{t.tm_mon:02d}-{t.tm_mday:02d}"
     return f"{date}T{t.tm_hour:02d}:{t.tm_min:02d}:{t.tm_sec:02d}"
 

@@ -8,6 +8,7 @@ import binascii
 import stat
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any, cast
 
@@ -105,7 +106,7 @@ def encode_head(
     kind: str,
     name: str,
     mode: int,
-    times: tuple[int, int, int],
+    nanos: tuple[int, int, int],
     owner: str,
     numbers: tuple[int, int, int, int],
 ) -> str:
@@ -114,23 +115,29 @@ def encode_head(
     `name` is the JSON string (`json_name`), `mode` as in `Node`; times are of modification, access and change;
     owner comes from `encode_owner`; numbers are inode, device, size and links.
     """
-    mtime, atime, ctime = times
+    mtime, atime, ctime = nanos
     inode, device_id, size, links = numbers
     modified = gotime.encode(mtime)
     accessed = modified if atime == mtime else gotime.encode(atime)
     changed = modified if ctime == mtime else gotime.encode(ctime)
-    flags = go_mode(kind, mode)
+    times = f'"mtime":"{modified}","atime":"{accessed}","ctime":"{changed}"'
+    start = f'{{"name":{name}{_kind_text(kind, mode)},{times}{owner}'
+    if inode and device_id and size and links and kind == FILE:
+        return f'{start},"inode":{inode},"device_id":{device_id},"size":{size},"links":{links}'
     parts = (
-        f'{{"name":{name},"type":"{kind}"',
-        f',"mode":{flags}' if flags else "",
-        f',"mtime":"{modified}","atime":"{accessed}","ctime":"{changed}"',
-        owner,
+        start,
         f',"inode":{inode}' if inode else "",
         f',"device_id":{device_id}' if device_id else "",
         f',"size":{size}' if size else "",
         f',"links":{links}' if links and kind in _LINKED_TYPES else "",
     )
     return "".join(parts)
+
+
+@lru_cache(maxsize=4096)
+def _kind_text(kind: str, mode: int) -> str:
+    flags = go_mode(kind, mode)
+    return f',"type":"{kind}"' + (f',"mode":{flags}' if flags else "")
 
 
 def encode_content(blobs: Iterable[BlobID]) -> str:

@@ -34,6 +34,7 @@ class OpenPack:
 
     def __init__(self, buffer: mmap.mmap) -> None:
         self.buffer = buffer
+        self._view = memoryview(buffer)
         self.blobs: list[PackedBlob] = []
         self.size_bytes = 0
         self.unfilled = 0
@@ -42,14 +43,14 @@ class OpenPack:
     def reserve(self, blob: BlobID, kind: BlobKind, stored_bytes: int, plain_bytes: int) -> memoryview:
         """Return the place of the next blob. `plain_bytes` is 0 for one that is not compressed."""
         start = self.size_bytes
+        end = self.size_bytes = start + stored_bytes
         self.blobs.append(PackedBlob(blob, kind, start, stored_bytes, plain_bytes))
-        self.size_bytes += stored_bytes
         self.unfilled += 1
-        return memoryview(self.buffer)[start : self.size_bytes]
+        return self._view[start:end]
 
     def content(self, blob: PackedBlob) -> memoryview:
         """Return the sealed bytes of one of its blobs."""
-        return memoryview(self.buffer)[blob.offset : blob.offset + blob.stored_bytes]
+        return self._view[blob.offset : blob.offset + blob.stored_bytes]
 
     def takes(self, size_bytes: int, count: int) -> bool:
         """Say whether there is room for so many more bytes and blobs."""
@@ -60,7 +61,7 @@ class OpenPack:
         """Add the header, and return the bytes of the pack."""
         header = envelope.seal(encode_header(self.blobs), iv=secrets.token_bytes(IV_BYTES))
         end = header + encode_length(len(header))
-        whole = memoryview(self.buffer)[: self.size_bytes + len(end)]
+        whole = self._view[: self.size_bytes + len(end)]
         whole[self.size_bytes :] = end
         return whole
 

@@ -6,7 +6,7 @@ The order of writes is the contract: packs, then index files that list them, and
 import secrets
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from types import TracebackType
@@ -113,6 +113,33 @@ class Writer:
         self._pack(blob, kind, content)
         return True
 
+    def save_all(self, kind: BlobKind, contents: Sequence[bytes]) -> list[BlobID]:
+        """Store many small blobs in one go, those that the repository has not; return the ids of all.
+
+        Raises:
+            StorageError: An earlier upload failed for good.
+        """
+        self.check()
+        blobs = [blob_id(content) for content in contents]
+        new = self._new(kind, zip(blobs, contents, strict=True))
+        if new:
+            self._pack_all(kind, new)
+        return blobs
+
+    def _new(self, kind: BlobKind, pairs: Iterable[tuple[BlobID, bytes]]) -> list[tuple[BlobID, bytes]]:
+        """Return those blobs that this writer is to store, each once."""
+        pending, holds, new = self._pending, self._repository.index.holds, []
+        with self._changing:
+            for pair in pairs:
+                key = kind, pair[0]
+                if key not in pending and not holds(*key):
+                    pending.add(key)
+                    new.append(pair)
+        if self.claims is None:
+            return new
+        claim = self.claims.claim
+        return [pair for pair in new if claim(kind, pair[0])]
+
     def put(self, blob: BlobID, kind: BlobKind, content: Buffer) -> None:
         """Store a blob whose id is known, also if the repository has it."""
         self.check()
@@ -129,7 +156,7 @@ class Writer:
         with self._changing:
             pack, place = self._packers[packed.kind].reserve(packed.id, len(sealed), packed.plain_bytes)
         place[:] = sealed
-        self._filled(packed.kind, pack)
+        self._filled(packed.kind, (pack,))
 
     def hand_over(self) -> list[OpenedPack]:
         """Upload what is open, but give away what would make a small pack: for `take` of another writer."""
@@ -187,22 +214,42 @@ class Writer:
 
     def _pack(self, blob: BlobID, kind: BlobKind, content: Buffer) -> None:
         """Compress a blob, and seal it into its place."""
-        repository, plain_bytes = self._repository, len(content)
-        if repository.compression is Compression.OFF or not content:
-            packed, stated_bytes = content, 0
-        else:
-            packed, stated_bytes = repository.codec.compress(content), plain_bytes
+        [(packed, stated_bytes)] = self._compressed((content,))
         stored_bytes = len(packed) + OVERHEAD_BYTES
         with self._changing:
-            self._count(kind, plain_bytes, stored_bytes)
+            self._count(kind, len(content), stored_bytes)
             pack, place = self._packers[kind].reserve(blob, stored_bytes, stated_bytes)
-        repository.envelope.seal_into(packed, place, iv=secrets.token_bytes(IV_BYTES))
-        self._filled(kind, pack)
+        self._repository.envelope.seal_into(packed, place, iv=secrets.token_bytes(IV_BYTES))
+        self._filled(kind, (pack,))
 
-    def _filled(self, kind: BlobKind, pack: OpenPack) -> None:
+    def _pack_all(self, kind: BlobKind, pairs: list[tuple[BlobID, bytes]]) -> None:
+        """Compress blobs, and seal them into their places."""
+        compressed = self._compressed([content for _, content in pairs])
+        reserve, places = self._packers[kind].reserve, []
         with self._changing:
-            complete = self._packers[kind].filled(pack)
-        if complete:
+            for (blob, content), (packed, stated_bytes) in zip(pairs, compressed, strict=True):
+                stored_bytes = len(packed) + OVERHEAD_BYTES
+                self._count(kind, len(content), stored_bytes)
+                places.append(reserve(blob, stored_bytes, stated_bytes))
+        self._repository.envelope.seal_each(
+            [(packed, place) for (packed, _), (_, place) in zip(compressed, places, strict=True)],
+            ivs=secrets.token_bytes(IV_BYTES * len(pairs)),
+        )
+        self._filled(kind, [pack for pack, _ in places])
+
+    def _compressed(self, contents: Iterable[Buffer]) -> list[tuple[Buffer, int]]:
+        """Return contents as they are sealed, and the plain length to be stated: 0 for what is not compressed."""
+        if self._repository.compression is Compression.OFF:
+            return [(content, 0) for content in contents]
+        compress = self._repository.codec.compress
+        return [(compress(content), len(content)) if content else (content, 0) for content in contents]
+
+    def _filled(self, kind: BlobKind, packs: Iterable[OpenPack]) -> None:
+        """Note that a place was filled in each of these packs; upload those that are complete."""
+        filled = self._packers[kind].filled
+        with self._changing:
+            complete = [pack for pack in packs if filled(pack)]
+        for pack in complete:
             self._upload(kind, pack)
 
     def _count(self, kind: BlobKind, plain_bytes: int, stored_bytes: int) -> None:

@@ -3,9 +3,20 @@
 import errno
 import os
 import stat
+from collections.abc import Callable
+from operator import itemgetter
+from typing import TypeVar
 
 Found = tuple[bytes, os.stat_result]
 """The name of an entry of a directory, and what `lstat` said of it."""
+
+Unseen = tuple[bytes, os.stat_result | None]
+"""The same of an entry that may not have been looked at."""
+
+Failed = tuple[bytes, OSError]
+"""The name of an entry, and why it could not be looked at."""
+
+T = TypeVar("T")
 
 _LONGEST_PATH_BYTES = 4096 - 256
 """What is longer is walked; a name of 255 bytes fits behind what is not."""
@@ -31,22 +42,39 @@ def open_directory(path: bytes) -> int:
     return handle
 
 
-def list_directory(folder: int) -> tuple[list[Found], list[tuple[bytes, OSError]]]:
+def list_directory(folder: int) -> tuple[list[Found], list[Failed]]:
     """Return the entries of an open directory by raw name, and those that could not be looked at.
 
     Raises:
         OSError: The directory itself cannot be read.
     """
-    found: list[Found] = []
-    failed: list[tuple[bytes, OSError]] = []
+    return _listed(folder, lambda entry: entry.stat(follow_symlinks=False))
+
+
+def list_unseen(folder: int) -> tuple[list[Unseen], list[Failed]]:
+    """Do as `list_directory`, but look at no regular file (None): whoever opens them all is told the same then.
+
+    Raises:
+        OSError: The directory itself cannot be read.
+    """
+
+    def looked_at(entry: os.DirEntry[str]) -> os.stat_result | None:
+        return None if entry.is_file(follow_symlinks=False) else entry.stat(follow_symlinks=False)
+
+    return _listed(folder, looked_at)
+
+
+def _listed(folder: int, look: Callable[[os.DirEntry[str]], T]) -> tuple[list[tuple[bytes, T]], list[Failed]]:
+    found: list[tuple[bytes, T]] = []
+    failed: list[Failed] = []
     with os.scandir(folder) as entries:
         for entry in entries:
             name = os.fsencode(entry.name)
             try:
-                found.append((name, entry.stat(follow_symlinks=False)))
+                found.append((name, look(entry)))
             except OSError as error:
                 failed.append((name, error))
-    found.sort()
+    found.sort(key=itemgetter(0))
     return found, failed
 
 
@@ -55,8 +83,8 @@ def path_below(folder: int, name: bytes) -> bytes:
     return b"/proc/self/fd/%d/%b" % (folder, name)
 
 
-def open_file(path: bytes, folder: int | None = None) -> tuple[int, int]:
-    """Open a regular file for reading, and return its descriptor and its length in bytes.
+def open_file(path: bytes, folder: int | None = None) -> tuple[int, os.stat_result]:
+    """Open a regular file for reading, and return its descriptor and what `fstat` says of it.
 
     Raises:
         OSError: It cannot be opened, or has become something else than a file.
@@ -66,7 +94,7 @@ def open_file(path: bytes, folder: int | None = None) -> tuple[int, int]:
     if not stat.S_ISREG(found.st_mode):
         os.close(handle)
         raise OSError(0, "it is no longer a regular file")
-    return handle, found.st_size
+    return handle, found
 
 
 def _opened(path: bytes, flags: int, folder: int | None = None) -> int:

@@ -1,4 +1,5 @@
 import json
+import os
 import re
 import socket
 import threading
@@ -117,7 +118,7 @@ def test_an_unreadable_file_is_3_and_is_listed(
 ) -> None:
     opened = scan.open_file
 
-    def refuse(path: bytes, folder: int | None = None) -> tuple[int, int]:
+    def refuse(path: bytes, folder: int | None = None) -> tuple[int, os.stat_result]:
         if path == b"other":
             raise PermissionError(13, "Permission denied")
         return opened(path, folder)

@@ -118,7 +118,7 @@ def test_what_has_not_changed_is_not_read(world: World, source: Path) -> None:
 def test_what_cannot_be_read_is_told(world: World, source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     opened_file = scan.open_file
 
-    def refuse(path: bytes, folder: int | None = None) -> tuple[int, int]:
+    def refuse(path: bytes, folder: int | None = None) -> tuple[int, os.stat_result]:
         if path == b"f7":
             raise PermissionError(13, "Permission denied")
         return opened_file(path, folder)

@@ -25,7 +25,7 @@ from becalm_engine.policy.patterns import Patterns
 from becalm_engine.repository import snapshots
 from becalm_engine.storage.base import FileKind
 from becalm_engine.volume import scan
-from becalm_engine.volume.scan import Found
+from becalm_engine.volume.scan import Failed, Found, Unseen
 from tests.engine.commands.world import World, wait
 from tests.engine.repository.faulty import FaultyStorage
 
@@ -75,20 +75,23 @@ def test_what_is_excluded_is_left_out(
 def test_another_file_system_is_left_empty(
     world: World, source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    listed = scan.list_directory
+    listed = scan.list_unseen
 
-    def mounted(folder: int) -> tuple[list[Found], list[tuple[bytes, OSError]]]:
+    def mounted(folder: int) -> tuple[list[Unseen], list[Failed]]:
         found, failed = listed(folder)
-        return [_on_other_device(*one) if one[0] == b"b" else one for one in found], failed
+        return [
+            _on_other_device(name, about) if about and name == b"b" else (name, about)
+            for name, about in found
+        ], failed
 
-    monkeypatch.setattr("becalm_engine.commands.folder.list_directory", mounted)
+    monkeypatch.setattr("becalm_engine.commands.folder.list_unseen", mounted)
 
     assert names_in(world, source, source, exclusion=Exclusion(one_file_system=True)) == {
         "a", "a/one", "a/two.log", "b", "large",
     }  # fmt: skip
 
 
-def _on_other_device(name: bytes, found: os.stat_result) -> Found:
+def _on_other_device(name: bytes, found: os.stat_result) -> Unseen:
     values = list(found)
     values[2] += 1  # st_dev
     return name, os.stat_result((*values, *([0] * 3), *([0.0] * 3), *([0] * 3)))
@@ -182,15 +185,15 @@ def test_a_source_that_is_missing_is_reported_and_the_others_are_stored(
 def test_a_file_that_vanishes_is_reported_by_its_name(
     world: World, source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    listed = scan.list_directory
+    listed = scan.list_unseen
 
-    def vanishing(handle: int) -> tuple[list[Found], list[tuple[bytes, OSError]]]:
+    def vanishing(handle: int) -> tuple[list[Unseen], list[Failed]]:
         found, failed = listed(handle)
         if any(name == b"one" for name, _ in found):
             (source / "a" / "one").unlink()
         return found, failed
 
-    monkeypatch.setattr("becalm_engine.commands.folder.list_directory", vanishing)
+    monkeypatch.setattr("becalm_engine.commands.folder.list_unseen", vanishing)
 
     captured = world.backup(source)
 
@@ -302,7 +305,7 @@ def test_what_cannot_be_read_is_reported_and_the_rest_is_stored(
 def test_a_file_that_has_become_something_else_is_not_read(
     world: World, source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    listed = scan.list_directory
+    listed = scan.list_unseen
 
     def swapping(folder: int) -> object:
         found = listed(folder)
@@ -311,7 +314,7 @@ def test_a_file_that_has_become_something_else_is_not_read(
             (source / "a" / "one").symlink_to("/etc/passwd")
         return found
 
-    monkeypatch.setattr("becalm_engine.commands.folder.list_directory", swapping)
+    monkeypatch.setattr("becalm_engine.commands.folder.list_unseen", swapping)
 
     captured = world.backup(source)
 

@@ -102,7 +102,7 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     names: list[str] = []
     original = scan.open_file
 
-    def counted(path: bytes, handle: int | None = None) -> tuple[int, int]:
+    def counted(path: bytes, handle: int | None = None) -> tuple[int, os.stat_result]:
         names.append(os.fsdecode(path))
         return original(path, handle)
 
@@ -223,7 +223,7 @@ def test_what_cannot_be_read_in_the_first_pass_alone_is_no_problem(
 ) -> None:
     original = scan.open_file
 
-    def fail(path: bytes, handle: int | None = None) -> tuple[int, int]:
+    def fail(path: bytes, handle: int | None = None) -> tuple[int, os.stat_result]:
         raise OSError(2, "No such file or directory")
 
     monkeypatch.setattr(folder, "open_file", fail)

@@ -92,6 +92,16 @@ def test_sealing_into_a_place_touches_nothing_beside_it(key: Key, iv: bytes, pla
     assert around == b"#" * 10 + seal(key, plaintext, iv=iv) + b"#" * 10
 
 
+@given(strategies.keys, st.lists(st.tuples(strategies.ivs, st.binary(max_size=100)), max_size=5))
+def test_sealing_many_is_sealing_each(key: Key, many: list[tuple[bytes, bytes]]) -> None:
+    places = [bytearray(len(plaintext) + OVERHEAD_BYTES) for _, plaintext in many]
+    pairs = [(plaintext, memoryview(place)) for (_, plaintext), place in zip(many, places, strict=True)]
+
+    Envelope(key).seal_each(pairs, ivs=b"".join(iv for iv, _ in many))
+
+    assert places == [seal(key, plaintext, iv=iv) for iv, plaintext in many]
+
+
 def test_threads_do_not_disturb_each_other() -> None:
     envelope = Envelope(KEY)
     texts = [bytes([number]) * 50_000 for number in range(64)]

@@ -17,6 +17,7 @@ from becalm_engine.format.compression import Compression
 from becalm_engine.format.pack import BlobKind
 from becalm_engine.ids import Buffer, PackID, blob_id, stored_id
 from becalm_engine.repository import writer as writer_module
+from becalm_engine.repository.claims import Claims
 from becalm_engine.repository.packer import OpenPack
 from becalm_engine.repository.reader import load_blob, open_blob
 from becalm_engine.repository.repository import Repository
@@ -63,6 +64,28 @@ def test_what_is_saved_can_be_loaded_by_the_next_process(
     assert [load_blob(again, blob) for blob in ids] == [content for _, content in blobs]
     assert len(again.index) == len({(kind, blob) for (kind, _), blob in zip(blobs, ids, strict=True)})
     assert indexed(again) == packs_of(again)
+
+
+@given(
+    st.lists(st.lists(st.binary(max_size=3), max_size=8), max_size=8),
+    st.sampled_from(Compression),
+    st.sampled_from([None, 64]),
+)
+@settings(max_examples=50)
+def test_blobs_saved_together_are_as_those_saved_one_by_one(
+    batches: list[list[bytes]], compression: Compression, slots: int | None
+) -> None:
+    repository, other = made(compression=compression), made(compression=compression)
+
+    with Writer(repository, pack_bytes=300, claims=Claims(slots) if slots else None) as writer:
+        ids = [writer.save_all(DATA, batch) for batch in batches]
+    with Writer(other) as alone:
+        assert ids == [[alone.save(DATA, content) for content in batch] for batch in batches]
+
+    again = reopened(repository)
+    assert writer.added == alone.added
+    assert len(again.index) == len({content for batch in batches for content in batch})
+    assert [[load_blob(again, blob) for blob in some] for some in ids] == batches
 
 
 def test_a_pack_is_named_by_its_hash_and_holds_one_kind_of_blob() -> None:

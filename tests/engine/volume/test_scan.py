@@ -24,6 +24,19 @@ def test_a_directory_is_listed_by_raw_name_and_links_are_not_followed(tmp_path: 
     assert failed == []
 
 
+def test_regular_files_need_not_be_looked_at(tmp_path: Path) -> None:
+    (tmp_path / "b").touch()
+    (tmp_path / "a").mkdir()
+    (tmp_path / "c").symlink_to(tmp_path / "b")
+
+    handle = scan.open_directory(os.fsencode(tmp_path))
+
+    unseen, seen = scan.list_unseen(handle), scan.list_directory(handle)
+
+    os.close(handle)
+    assert unseen == ([seen[0][0], (b"b", None), seen[0][2]], [])
+
+
 def test_a_directory_of_any_depth_is_opened(tmp_path: Path) -> None:
     path, handle = os.fsencode(tmp_path), os.open(tmp_path, os.O_RDONLY)
     for _ in range(50):
@@ -52,8 +65,8 @@ def test_a_file_is_opened_without_touching_its_access_time(tmp_path: Path) -> No
     (tmp_path / "file").write_text("x")
     os.utime(tmp_path / "file", ns=(1, 10**18))
 
-    handle, size = scan.open_file(os.fsencode(tmp_path / "file"))
-    assert size == 1
+    handle, found = scan.open_file(os.fsencode(tmp_path / "file"))
+    assert found.st_size == 1
     os.read(handle, 1)
     os.close(handle)
 
@@ -73,8 +86,8 @@ def test_a_file_of_somebody_else_is_opened_all_the_same(
 
     monkeypatch.setattr(os, "open", refusing)
 
-    handle, size = scan.open_file(os.fsencode(tmp_path / "file"))
-    assert size == 1
+    handle, found = scan.open_file(os.fsencode(tmp_path / "file"))
+    assert found.st_size == 1
 
     assert os.read(handle, 1) == b"x"
     os.close(handle)
