@@ -23,6 +23,11 @@ def keep_freed_memory() -> None:
         library.mallopt(_MMAP_THRESHOLD, _LIMIT_BYTES)
 
 
+def leave_all() -> None:
+    """Look for no more garbage: at its end a process would otherwise walk through all that it holds, several times."""
+    gc.freeze()
+
+
 def collect_seldom() -> None:
     """Look for garbage in cycles only now and then: lists of a hundred thousand files hold none."""
     gc.set_threshold(_NEW_OBJECTS, 20, 100)

@@ -23,14 +23,16 @@ from becalm_engine.errors import (
     StorageError,
     UsageError,
 )
-from becalm_engine.heap import collect_seldom, keep_freed_memory
+from becalm_engine.heap import collect_seldom, keep_freed_memory, leave_all
 
 
 def main() -> NoReturn:
     """Run the command line and end the process."""
     keep_freed_memory()
     collect_seldom()
-    sys.exit(run_command(sys.argv[1:], os.environ))
+    status = run_command(sys.argv[1:], os.environ)
+    leave_all()
+    sys.exit(status)
 
 
 def run_command(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
