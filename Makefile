@@ -3,6 +3,8 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 
+# where it is set, each program that a test starts would compile all of its modules anew
+unexport PYTHONDONTWRITEBYTECODE
 export BECALM_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/becalm
 UV_VERSION := 0.13.9
 UV := $(BECALM_CACHE)/uv-$(UV_VERSION)/bin/uv
