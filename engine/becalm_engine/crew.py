@@ -4,6 +4,7 @@ Each member is forked, so it has everything that was in memory when the crew was
 results through a pipe. Whoever leads gets results in the order in which they come.
 """
 
+import _thread
 import contextlib
 import os
 import pickle
@@ -199,7 +200,8 @@ def _let_threads_go() -> None:
     A thread on its way out may hold a lock of OpenSSL, and a copy that is made meanwhile waits for it for ever.
     """
     for _ in range(_LEAVING_LOOKS):
-        if not _THREADS.is_dir() or len(list(_THREADS.iterdir())) <= threading.active_count():
+        living = _thread._count() + 1  # noqa: SLF001  the threading module knows only those that it has started
+        if not _THREADS.is_dir() or len(list(_THREADS.iterdir())) <= living:
             break
         time.sleep(_LEAVING_SECONDS)
 
