@@ -22,7 +22,7 @@ from e2e.lab import Lab
 from e2e.objects import Document
 from e2e.shop import Shop, backup, repository, s3_storage
 
-_END_SECONDS = 360
+_END_SECONDS = 600
 _BELONGINGS = ["jobs", "volumesnapshots", "persistentvolumeclaims"]
 _MOVER = {"resources": {"requests": {"cpu": "10m"}}}
 """So that a quota can tell movers from workloads."""
