@@ -133,7 +133,7 @@ class Play:
 
     def _failed(self, lane: Lane, fault: Fault, phase: Phase, error: Exception) -> Cell:
         place = Place(fault.title, lane.shape.name, phase)
-        return Cell(place, phase, "not played to its end", 0, (str(error)[-_MOST_SHOWN:],))
+        return Cell(place, phase, "not played to its end", 0, (" ".join(str(error).split())[-_MOST_SHOWN:],))
 
 
 @contextmanager
