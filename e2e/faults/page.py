@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from becalm_operator.api.backup import Phase
+from e2e.faults.fault import Nothing
 from e2e.faults.matrix import PHASES, Cell
 
 _HEAD = """# The fault matrix
@@ -28,18 +30,20 @@ pod takes 2 seconds to start and 2 to end. In *every* case, also in one where th
 def page(cells: Sequence[Cell], faults: Sequence[str]) -> str:
     """Return the page. `faults` are the titles of all that there are."""
     played = sorted({cell.place.fault for cell in cells})
+    # what befalls nothing is told once; all others in every phase in which any has struck
+    phases = [phase for phase in PHASES if any(cell.place.phase is phase for cell in cells)]
     missing = [f"- {title}" for title in sorted(set(faults) - set(played))]
     return "\n".join(
         [
             _HEAD,
-            *(_section(title, [c for c in cells if c.place.fault == title]) for title in played),
+            *(_section(title, [c for c in cells if c.place.fault == title], phases) for title in played),
             *(["## Not played\n", *missing, ""] if missing else []),
         ]
     )
 
 
-def _section(title: str, cells: Sequence[Cell]) -> str:
-    columns = [phase for phase in PHASES if any(cell.place.phase is phase for cell in cells)]
+def _section(title: str, cells: Sequence[Cell], phases: Sequence[Phase]) -> str:
+    columns = [Phase.PENDING] if title == Nothing.title else phases
     lines = [
         f"## {title[0].upper()}{title[1:]}\n",
         f"| | {' | '.join(columns)} |",

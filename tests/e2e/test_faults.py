@@ -101,11 +101,13 @@ def test_the_page_has_a_table_for_each_fault_with_the_phases_in_order() -> None:
 
 
 def test_the_page_says_what_was_not_played() -> None:
-    cells = [cell("a kill", "group", Phase.PENDING), cell("a kill", "one", Phase.CAPTURING)]
+    cells = [cell("a kill", "group", Phase.PENDING), cell("a fire", "one", Phase.CAPTURING)]
 
-    told = page(cells, ["a kill", "a cut"])
+    told = page([*cells, cell("undisturbed", "one", Phase.PENDING)], ["a kill", "a cut", "a fire"])
 
     assert "| group | Succeeded, 10 s | not played |" in told
+    assert "| one | not played | Succeeded, 10 s |" in told
+    assert "## Undisturbed\n\n| | Pending |\n" in told
     assert told.endswith("## Not played\n\n- a cut\n")
 
 
