@@ -12,7 +12,7 @@ pytestmark = pytest.mark.cluster
 
 @pytest.mark.alone
 def test_uninstalling_starts_what_is_held_down_and_keeps_what_was_made(lab: Lab, make_shop: MakeShop) -> None:
-    shop = make_shop(Workload("Deployment", "web", stop_seconds=8))
+    shop = make_shop(Workload("Deployment", "web", stop_seconds=25))
     shop.open_repository()
     shop.kubectl.apply(backup("cut-short", shop.workloads))
     shop.kubectl.until("the workload is down", lambda: checks.is_down(shop), bool, seconds=60)
