@@ -85,8 +85,15 @@ def without_movers(plan: BackupPlan, before: BackupStatus, owner: Owner, world: 
 
 def movers(owner: Owner, status: BackupStatus, world: World) -> list[JobState]:
     """Return the movers of a run's volumes, as far as there are any."""
-    found = (world.jobs.get(mover_name(owner, volume.claim)) for volume in status.volumes)
-    return [job for job in found if job is not None]
+    return [job for _, job in _with_movers(status.volumes, owner, world)]
+
+
+def _with_movers(
+    volumes: Iterable[VolumeStatus], owner: Owner, world: World
+) -> list[tuple[VolumeStatus, JobState]]:
+    """Return the volumes whose movers exist, each with its own."""
+    found = ((volume, world.jobs.get(mover_name(owner, volume.claim))) for volume in volumes)
+    return [(volume, job) for volume, job in found if job is not None]
 
 
 def mover_name(owner: Owner, claim: str) -> str:
@@ -108,15 +115,13 @@ def _prepared(status: BackupStatus) -> list[VolumeStatus]:
 
 def _standing(status: BackupStatus, owner: Owner, world: World) -> list[tuple[VolumeStatus, JobState]]:
     """Return the movers that are to be at their gates and exist, each with its volume."""
-    found = ((volume, world.jobs.get(mover_name(owner, volume.claim))) for volume in _prepared(status))
-    return [(volume, job) for volume, job in found if job is not None]
+    return _with_movers(_prepared(status), owner, world)
 
 
 def _postponed_movers(status: BackupStatus, owner: Owner, world: World) -> list[JobState]:
     """Return the movers that have found no room: their place is after the stop."""
     late = [volume for volume in status.volumes if volume.snapshot is None and volume.not_pre_copied]
-    found = (world.jobs.get(mover_name(owner, volume.claim)) for volume in late)
-    return [job for job in found if job is not None]
+    return [job for _, job in _with_movers(late, owner, world)]
 
 
 def _missing(backup: Backup, status: BackupStatus, owner: Owner, world: World) -> list[Action]:
