@@ -95,6 +95,15 @@ def test_when_the_store_is_back_one_run_makes_up_for_all_that_were_missed(
     assert missed[0].status.phase is Phase.SUCCEEDED
 
 
+async def worked(shop: Shop, operator: Operator) -> tuple[Operator, bool]:
+    """Let the operator work a while. Returns who is there then, a successor if it has died, and whether it has."""
+    try:
+        await work(shop, operator, 1)
+    except OperatorDiedError:
+        return Operator(shop.state, shop.cluster), True
+    return operator, False
+
+
 async def die_at(at: int) -> tuple[Shop, list[str], bool]:
     """Let the store be away for two minutes, and the operator die at a call."""
     shop = await Shop.open()
@@ -105,10 +114,8 @@ async def die_at(at: int) -> tuple[Shop, list[str], bool]:
     for moment in range(500):
         if moment == 120:
             del shop.state.scripts["access"]
-        try:
-            await work(shop, operator, 1)
-        except OperatorDiedError:
-            operator, died = Operator(shop.state, shop.cluster), True
+        operator, is_dead = await worked(shop, operator)
+        died = died or is_dead
         if shop.is_over(RUN):
             break
     check_end(shop)
@@ -150,10 +157,8 @@ async def lose_the_store(job: str, at: int) -> tuple[Shop, list[str], bool]:
         if moment == back:
             del shop.state.scripts["access"], shop.state.scripts[job]
         assert moment > back or shop.cluster.stops == []
-        try:
-            await work(shop, operator, 1)
-        except OperatorDiedError:
-            operator, died = Operator(shop.state, shop.cluster), True
+        operator, is_dead = await worked(shop, operator)
+        died = died or is_dead
         if shop.is_over(RUN):
             break
     check_end(shop)
