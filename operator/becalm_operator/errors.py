@@ -39,7 +39,7 @@ class LeaseLostError(OperatorError):
     """Another operator has taken the Lease. This one must not act any more.
 
     To do: nothing: the pod is restarted and waits for its turn. If it comes again and again, look for a second
-    operator, or for an API server that is too slow to renew the Lease.
+    operator.
     """
 
     exit_code = 3
