@@ -1,9 +1,11 @@
 """The real API server keeps the promises that the cluster in memory is tested by."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 
 import pytest
 from kubernetes.aio import config
@@ -54,6 +56,19 @@ def _suspend_watchdog(lab: Lab, *, suspend: bool) -> None:
     lab.kubectl("patch", "cronjob", "becalm-watchdog", "--type=merge", "-p", patch)
 
 
+async def _end_of_connections(before: set[str]) -> None:
+    """Give a hook's connection, which outlives its session, two seconds to end: the loop ends with the test."""
+    for _ in range(200):
+        if not _sockets() - before:
+            return
+        await asyncio.sleep(0.01)
+
+
+def _sockets() -> set[str]:
+    opened = [Path(one).resolve() for one in Path("/proc/self/fd").iterdir()]
+    return {one.name for one in opened if one.name.startswith("socket:")}
+
+
 class TestApiServer(ClusterContract):
     @pytest.fixture
     def lab(self, resting: Lab, numbers: Numbers) -> Iterator[RealLab]:
@@ -77,5 +92,7 @@ class TestApiServer(ClusterContract):
             most_down_per_cluster=100,
             hooks_enabled=True,
         )
+        before = _sockets()
         async with ApiClient(configuration) as client:
             yield ApiServer(client, settings, lambda: datetime.now(UTC))
+        await _end_of_connections(before)

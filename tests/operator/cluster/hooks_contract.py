@@ -86,6 +86,9 @@ class HooksContract:
         assert (mine.enabled, mine.refusal) == (True, "")
         assert mine.process == theirs.process != ""
 
+        await scene.cluster.apply(backup, EndCommand(_PART))
+        assert not (await scene.world(backup)).hooks.known
+
     async def test_a_hooks_job_shows_its_end_and_its_pod_is_not_ours(self, scene: Scene) -> None:
         backup, _ = await self._ready(scene)
         job = scene.lab.hook_job(backup, _PART, Ending.NEVER)
