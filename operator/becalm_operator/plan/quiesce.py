@@ -205,7 +205,7 @@ def resume(
             actions.append(_start(state, workload))
             events.append(_started(run, state, workload))
             states[at] = state.model_copy(update={"released_at": to_utc(world.now)})
-        elif _is_ready(workload) or world.now - since > START_TIMEOUT:
+        elif _is_ready(world, workload) or world.now - since > START_TIMEOUT:
             states[at] = state.model_copy(update={"started_at": to_utc(world.now)})
             continue
         if not hurry:
@@ -239,8 +239,16 @@ def _started(run: Run, state: WorkloadStatus, workload: Workload) -> Event:
     )
 
 
-def _is_ready(workload: Workload) -> bool:
-    return workload.settled and workload.ready >= workload.replicas
+def _is_ready(world: World, workload: Workload) -> bool:
+    return workload.settled and workload.ready >= workload.replicas and not _has_pods_unready(world, workload)
+
+
+def _has_pods_unready(world: World, workload: Workload) -> bool:
+    """Say whether a StatefulSet has a pod that goes or comes. Alone among kinds it counts one that goes as ready."""
+    if workload.reference.kind != "StatefulSet":
+        return False
+    own = [pod for pod in world.pods if pod.owner == str(workload.reference) and not pod.ended]
+    return any(not pod.ready for pod in own)
 
 
 def is_quiesced(status: RunStatus) -> bool:

@@ -294,6 +294,22 @@ def test_the_one_before_is_started_when_it_is_ready() -> None:
     assert step.workloads[1].started_at == NOW
 
 
+def test_a_statefulsets_pod_that_is_going_still_counts_as_ready_there_and_not_here() -> None:
+    going = Pod("db-0", str(DB), ("db",))
+
+    assert resume(a_world(held_web(), db(1), pods=(going,)), stopped()).actions == ()
+    gone, back = replace(going, ended=True), replace(going, ready=True)
+    assert resume(a_world(held_web(), db(1), pods=(gone, back)), stopped()).actions != ()
+
+
+def test_a_deployment_does_not_wait_for_the_pods_that_go() -> None:
+    going = Pod("web-0", str(WEB), ("web",))
+
+    step = resume(a_world(web(), db(1), pods=(going,)), stopped())
+
+    assert step.done
+
+
 def test_a_workload_that_never_becomes_ready_keeps_nobody_waiting_for_ever() -> None:
     world = a_world(held_web(), db(1, ready=0), now=later(minutes=10, seconds=1))
 
@@ -319,7 +335,7 @@ def test_in_a_hurry_all_are_started_at_once() -> None:
 
 
 def test_when_all_are_ready_it_is_done() -> None:
-    step = resume(a_world(), stopped(), hurry=True)
+    step = resume(a_world(pods=()), stopped(), hurry=True)
 
     assert step.done
     assert all(state.started_at == NOW for state in step.workloads)
