@@ -24,20 +24,26 @@ from becalm_engine.contract import (
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A command's function, as `module.function`, and the kind of report it leaves also when it fails."""
+    """A command's function, as `module.function`, and the kind of report it leaves also when it fails.
+
+    `opens`: it opens the repository, and asks nobody for anything before.
+    """
 
     place: str
     report: type[Report] = Report
+    opens: bool = True
 
     def __call__(self, session: Session, output: Output, progress: Progress) -> Report:
         """Run the command."""
+        if self.opens:
+            session.open_ahead()
         module, _, function = self.place.partition(".")
         call = getattr(importlib.import_module(f"becalm_engine.cli.{module}"), function)
         return cast("Report", call(session, output, progress))
 
 
 COMMANDS = {
-    "init": Command("run.init", InitReport),
+    "init": Command("run.init", InitReport, opens=False),
     "backup": Command("backing_up.backup", CaptureReport),
     "commit": Command("run.commit", CommitReport),
     "snapshots": Command("run.list_snapshots"),
@@ -46,7 +52,7 @@ COMMANDS = {
     "forget": Command("run.forget", ForgetReport),
     "cat": Command("run.cat", AccessReport),
     "unlock": Command("run.unlock"),
-    "version": Command("run.version"),
+    "version": Command("run.version", opens=False),
     "prune": Command("maintain.prune", PruneReport),
     "repair": Command("maintain.repair"),
     "list": Command("maintain.list_objects"),
@@ -56,9 +62,9 @@ COMMANDS = {
     "find": Command("search.find"),
     "diff": Command("inspect.diff"),
     "stats": Command("inspect.stats"),
-    "key": Command("change.key"),
+    "key": Command("change.key", opens=False),
     "tag": Command("change.tag"),
     "copy": Command("change.copy"),
     "rewrite": Command("change.rewrite"),
-    "generate": Command("generate.generate"),
+    "generate": Command("generate.generate", opens=False),
 }

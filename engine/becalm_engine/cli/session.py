@@ -7,6 +7,7 @@ import subprocess
 import threading
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
 from pathlib import Path
 
 from becalm_engine.errors import StoppedError, UsageError
@@ -38,6 +39,7 @@ class Session:
         self.environment = environment
         self._stop = stop or threading.Event()
         self._tell = tell
+        self._ahead: _Opening | None = None
 
     def storage(self) -> Storage:
         """Return the storage that the arguments name."""
@@ -72,8 +74,19 @@ class Session:
             raise UsageError("no password: use --password-file, RESTIC_PASSWORD_FILE or RESTIC_PASSWORD")
         return text
 
+    def open_ahead(self) -> None:
+        """Begin to open the repository: a key takes as long to derive as the modules of a command to import.
+
+        What goes wrong is told to whoever asks for the repository.
+        """
+        self._ahead = _Opening(self._opened)
+
     def repository(self) -> Repository:
-        """Open the repository."""
+        """Open the repository, or return the one that was opened ahead."""
+        ahead, self._ahead = self._ahead, None
+        return ahead.result() if ahead else self._opened()
+
+    def _opened(self) -> Repository:
         compression = Compression.parse(self.arguments.compression)
         return open_repository(
             self.storage(), self.password(), compression=compression, key_hint=self.arguments.key_hint
@@ -122,6 +135,27 @@ class Session:
         arguments = self.arguments
         tag_lists = tuple(tuple(text.split(",")) for text in arguments.tag)
         return Filter(tuple(arguments.host), tag_lists, tuple(arguments.path))
+
+
+class _Opening:
+    """A repository that a thread opens. The thread holds up nobody who ends without having asked for it."""
+
+    def __init__(self, work: Callable[[], Repository]) -> None:
+        self._work = work
+        self._future = Future[Repository]()
+        self._thread = threading.Thread(target=self._open, name="open", daemon=True)
+        self._thread.start()
+
+    def _open(self) -> None:
+        try:
+            self._future.set_result(self._work())
+        except BaseException as error:  # noqa: BLE001  whoever asks for the result raises it
+            self._future.set_exception(error)
+
+    def result(self) -> Repository:
+        """Return the repository, or raise what kept it from being opened; the thread is gone then."""
+        self._thread.join()
+        return self._future.result()
 
 
 def parse_seconds(text: str) -> float:
