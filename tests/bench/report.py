@@ -10,6 +10,9 @@ from tests.bench.measure import Cost
 Results = Mapping[tuple[str, str, str], Sequence[Cost]]
 """(data set, work, tool) → the costs of its runs."""
 
+LIBRARIES = "libraries"
+"""The tool that does nothing but pass the bytes through the libraries."""
+
 _MIB = 1024 * 1024
 
 
@@ -30,7 +33,7 @@ def table(results: Results, sizes: Mapping[tuple[str, str], int], tools: Sequenc
 
 
 def _row(results: Results, dataset: str, work: str, tools: Sequence[str]) -> list[str]:
-    walls = {tool: statistics.median(c.wall_seconds for c in results[dataset, work, tool]) for tool in tools}
+    walls = {tool: _median(results[dataset, work, tool]) for tool in tools}
     peaks = {tool: max(c.peak_bytes for c in results[dataset, work, tool]) for tool in tools}
     fastest_peer = min(wall for tool, wall in walls.items() if tool != tools[0])
     return [
@@ -50,7 +53,34 @@ def _size_row(sizes: Mapping[tuple[str, str], int], dataset: str, tools: Sequenc
     return [dataset, "repository size", *mebibytes, ratio, *("" for _ in tools)]
 
 
-def page(tables: Mapping[str, str], *, versions: str, sets: str, runs: int, growth: str) -> str:
+def bounds(results: Results, tools: Sequence[str]) -> str:
+    """Return the section on what the libraries allow: nothing if they were not measured."""
+    rows = [_bound_row(results, dataset, work, tools) for dataset, work, tool in results if tool == LIBRARIES]
+    if not rows:
+        return ""
+    head = ["data", "work", "libraries s", "faster by at most", "faster by"]
+    table = "\n".join("| " + " | ".join(row) + " |" for row in (head, ["---"] * len(head), *rows))
+    return (
+        "## What the libraries allow\n\n"
+        "A process for each core passes over the same bytes with the same libraries as often as the format asks for "
+        "(cut, SHA-256, zstd, AES, Poly1305, SHA-256 of the pack; and back), reads and writes them in memory of the "
+        "same kind, and does nothing else. Starting Python and deriving a key are in. Repositories in a folder; with "
+        "small files it is not the bytes that take the time.\n\n" + table
+    )
+
+
+def _bound_row(results: Results, dataset: str, work: str, tools: Sequence[str]) -> list[str]:
+    least = _median(results[dataset, work, LIBRARIES])
+    own, *peers = (_median(results[dataset, work, tool]) for tool in tools)
+    fastest = min(peers)
+    return [dataset, work, f"{least:.2f}", f"{fastest / least:.2f} x", f"{fastest / own:.2f} x"]
+
+
+def _median(costs: Sequence[Cost]) -> float:
+    return statistics.median(cost.wall_seconds for cost in costs)
+
+
+def page(tables: Mapping[str, str], *, bounds: str, versions: str, sets: str, runs: int, growth: str) -> str:
     """Return the whole of docs/benchmarks.md."""
     start = (
         "# Benchmarks\n\n"
@@ -63,7 +93,7 @@ def page(tables: Mapping[str, str], *, versions: str, sets: str, runs: int, grow
     )
     where = {"folder": "Repository in a folder", "S3": "Repository on an S3 server of the same machine"}
     parts = [f"## {where[name]}\n\n{table}" for name, table in tables.items()]
-    return "\n\n".join(part for part in (start, *parts, growth) if part) + "\n"
+    return "\n\n".join(part for part in (start, *parts, bounds, growth) if part) + "\n"
 
 
 def machine() -> str:

@@ -1,0 +1,154 @@
+"""`python -m tests.bench.floor`: what the libraries alone take for the same work, which bounds what can be had of them.
+
+A process for each core passes over its share of the bytes as often as the format asks for, with the same libraries
+and in memory of the same kind, and does nothing else: no index, no tree, no lock, no metadata. Starting Python,
+importing the libraries and deriving a key are in, as they are for the programs.
+"""
+
+import argparse
+import hashlib
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import zstandard
+from cryptography.hazmat.primitives.ciphers import Cipher
+from cryptography.hazmat.primitives.ciphers.algorithms import AES
+from cryptography.hazmat.primitives.ciphers.modes import CTR
+from cryptography.hazmat.primitives.poly1305 import Poly1305
+
+from becalm_engine.chunking import WINDOW_BYTES, Chunker
+from becalm_engine.format.key_file import ScryptCost
+from becalm_engine.heap import keep_freed_memory
+
+WORKS = ("first backup", "restore", "check --read-data")
+
+_PACK_BYTES = 16 * 1024 * 1024
+_LENGTH_BYTES = 8
+_KEY = bytes(32)
+_IV = bytes(16)
+
+
+def main() -> int:
+    """Do one kind of work on the files of a folder, or on the packs that a backup has left."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.floor", description=__doc__)
+    parser.add_argument("work", choices=WORKS)
+    parser.add_argument("source", type=Path)
+    parser.add_argument("target", type=Path)
+    given = parser.parse_args()
+    keep_freed_memory()
+    cost = ScryptCost()
+    hashlib.scrypt(b"bench", salt=bytes(64), n=cost.n, r=cost.r, p=cost.p, maxmem=1 << 26, dklen=64)
+    work = {"first backup": _back_up, "restore": _restore, "check --read-data": _check}[given.work]
+    return _side_by_side(work, _shares(given.source), given.target)
+
+
+def _shares(folder: Path) -> list[list[Path]]:
+    """Return the files of a folder in as many parts as there are cores, of about the same length."""
+    parts: list[list[Path]] = [[] for _ in range(os.cpu_count() or 1)]
+    totals = [0] * len(parts)
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            least = totals.index(min(totals))
+            parts[least].append(path)
+            totals[least] += path.stat().st_size
+    return parts
+
+
+def _side_by_side(
+    work: Callable[[Sequence[Path], Path], None], parts: Sequence[list[Path]], target: Path
+) -> int:
+    children = []
+    for part in parts:
+        pid = os.fork()
+        if not pid:
+            work(part, target)
+            os._exit(0)
+        children.append(pid)
+    return max(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in children)
+
+
+class _Sealing:
+    """Encrypts and authenticates, or the other way round."""
+
+    def __init__(self) -> None:
+        self._stream = Cipher(AES(_KEY), CTR(_IV)).encryptor()
+
+    def seal(self, content: bytes) -> bytes:
+        sealed = self._stream.update(content)
+        return sealed + Poly1305.generate_tag(_KEY, sealed)
+
+    def open(self, sealed: memoryview) -> bytes:
+        Poly1305.verify_tag(_KEY, sealed[:-16], bytes(sealed[-16:]))
+        return self._stream.update(sealed[:-16])
+
+
+def _back_up(files: Sequence[Path], target: Path) -> None:
+    sealing, compressor = _Sealing(), zstandard.ZstdCompressor(level=3)
+    pack = _NewPack(target)
+    for path in files:
+        with path.open("rb", buffering=0) as file:
+            for chunk in Chunker(1).cut(file.readinto, expected_bytes=WINDOW_BYTES):
+                hashlib.sha256(chunk).digest()
+                pack.add(sealing.seal(compressor.compress(chunk)))
+    pack.save()
+
+
+class _NewPack:
+    """A pack as far as reading it again needs it: each blob after its length."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._parts: list[bytes] = []
+        self._bytes = 0
+        self._count = 0
+
+    def add(self, sealed: bytes) -> None:
+        self._parts += len(sealed).to_bytes(_LENGTH_BYTES), sealed
+        self._bytes += len(sealed)
+        if self._bytes >= _PACK_BYTES:
+            self.save()
+
+    def save(self) -> None:
+        whole = hashlib.sha256()
+        for part in self._parts:
+            whole.update(part)
+        with (self._folder / f"{os.getpid()}-{self._count}").open("wb", buffering=0) as file:
+            for part in self._parts:
+                file.write(part)
+        self._parts, self._bytes, self._count = [], 0, self._count + 1
+
+
+def _blobs(packs: Sequence[Path], *, hashed: bool) -> Iterator[memoryview]:
+    for path in packs:
+        pack, at = memoryview(path.read_bytes()), 0
+        if hashed:
+            hashlib.sha256(pack).digest()
+        while at < len(pack):
+            end = at + _LENGTH_BYTES + int.from_bytes(pack[at : at + _LENGTH_BYTES])
+            yield pack[at + _LENGTH_BYTES : end]
+            at = end
+
+
+def _contents(packs: Sequence[Path], *, hashed: bool) -> Iterator[bytes]:
+    sealing, decompressor = _Sealing(), zstandard.ZstdDecompressor()
+    for blob in _blobs(packs, hashed=hashed):
+        content = decompressor.decompress(sealing.open(blob))
+        hashlib.sha256(content).digest()
+        yield content
+
+
+def _restore(packs: Sequence[Path], target: Path) -> None:
+    with (target / str(os.getpid())).open("wb", buffering=0) as file:
+        for content in _contents(packs, hashed=False):
+            file.write(content)
+
+
+def _check(packs: Sequence[Path], _target: Path) -> None:
+    for _ in _contents(packs, hashed=True):
+        pass
+
+
+if __name__ == "__main__":
+    sys.exit(main())
