@@ -9,6 +9,7 @@ A stored length includes the envelope. Offsets follow from the order; there are 
 import enum
 import struct
 from collections.abc import Iterable, Sequence
+from itertools import accumulate
 from typing import NamedTuple
 
 from becalm_engine.errors import DamagedError
@@ -19,6 +20,7 @@ _PLAIN_ENTRY = struct.Struct("<BI32s")
 _COMPRESSED_ENTRY = struct.Struct("<BII32s")
 _LENGTH = struct.Struct("<I")
 _COMPRESSED = 2
+_COMPRESSED_TYPES = bytes((_COMPRESSED, _COMPRESSED + 1))
 LENGTH_BYTES = _LENGTH.size
 MAX_HEADER_BYTES = 16 * 1024 * 1024
 MAX_PACK_BYTES = 2**32 - 1
@@ -31,6 +33,9 @@ class BlobKind(enum.IntEnum):
 
     DATA = 0
     TREE = 1
+
+
+_KIND_OF_TYPE = (BlobKind.DATA, BlobKind.TREE) * 2
 
 
 class PackedBlob(NamedTuple):
@@ -86,6 +91,10 @@ def decode_header(plaintext: bytes) -> list[PackedBlob]:
     Raises:
         DamagedError: It is cut short or names an unknown type.
     """
+    size = _COMPRESSED_ENTRY.size
+    # the first entry says where the next one begins: if all of them are of one length, so it stands here
+    if plaintext and len(plaintext) % size == 0 and not plaintext[::size].strip(_COMPRESSED_TYPES):
+        return _compressed_entries(plaintext)
     blobs: list[PackedBlob] = []
     at = offset = 0
     while at < len(plaintext):
@@ -94,6 +103,16 @@ def decode_header(plaintext: bytes) -> list[PackedBlob]:
         at += size
         offset += blob.stored_bytes
     return blobs
+
+
+def _compressed_entries(plaintext: bytes) -> list[PackedBlob]:
+    """Return the blobs of a header in which all are compressed, as they mostly are."""
+    kinds, lengths, plain, ids = zip(*_COMPRESSED_ENTRY.iter_unpack(plaintext), strict=True)
+    if min(lengths) < OVERHEAD_BYTES:
+        raise DamagedError(f"a pack header states a blob of {min(lengths)} bytes")
+    offsets = accumulate(lengths, initial=0)
+    named = map(_KIND_OF_TYPE.__getitem__, kinds)
+    return list(map(PackedBlob, map(BlobID, ids), named, offsets, lengths, plain))
 
 
 def _entry(plaintext: bytes, at: int, offset: int) -> tuple[PackedBlob, int]:
@@ -107,7 +126,7 @@ def _entry(plaintext: bytes, at: int, offset: int) -> tuple[PackedBlob, int]:
         (_, stored, raw), plain = _PLAIN_ENTRY.unpack_from(plaintext, at), 0
     if stored < OVERHEAD_BYTES:
         raise DamagedError(f"a pack header states a blob of {stored} bytes")
-    return PackedBlob(BlobID(raw), BlobKind(kind % 2), offset, stored, plain), layout.size
+    return PackedBlob(BlobID(raw), _KIND_OF_TYPE[kind], offset, stored, plain), layout.size
 
 
 def header_entry_bytes(*, compressed: bool) -> int:

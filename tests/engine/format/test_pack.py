@@ -59,6 +59,16 @@ def test_a_header_reads_back_as_it_was(blobs: list[PackedBlob]) -> None:
     assert decode_header(encode_header(blobs)) == blobs
 
 
+@given(st.lists(strategies.packed(), max_size=3).map(lambda some: [blob for blobs in some for blob in blobs]))
+def test_a_header_of_compressed_blobs_alone_is_read_as_any_other(blobs: list[PackedBlob]) -> None:
+    compressed, offset = [], 0
+    for blob in blobs:
+        compressed.append(blob._replace(offset=offset, plain_bytes=blob.plain_bytes or 1))
+        offset += blob.stored_bytes
+
+    assert decode_header(encode_header(compressed)) == compressed
+
+
 def test_entries_are_laid_out_as_restic_does() -> None:
     raw = BlobID(b"\xaa" * 32)
 
@@ -76,7 +86,15 @@ def test_a_blob_s_content_is_as_long_as_stated_or_as_stored(blobs: list[PackedBl
 
 
 @pytest.mark.parametrize(
-    "header", [b"\x04" + HEADER[1:], b"\xff", HEADER[:-1], HEADER[:1], b"\x00\x1f" + bytes(35)]
+    "header",
+    [
+        b"\x04" + HEADER[1:],
+        b"\xff",
+        HEADER[:-1],
+        HEADER[:1],
+        b"\x00\x1f" + bytes(35),
+        b"\x02\x1f" + bytes(39),
+    ],
 )
 def test_a_broken_entry_is_damage(header: bytes) -> None:
     with pytest.raises(DamagedError):
