@@ -1,14 +1,17 @@
 """What becalm wrote, in the hands of restic."""
 
+import os
 from pathlib import Path
 
 import pytest
 
+from becalm_engine.repository.blob_index import BlobIndex
 from becalm_engine.repository.lock import locked
 from tests.compat.conftest import Source
-from tests.compat.programs import LOST, Program, becalm
+from tests.compat.programs import LOST, Program, becalm, restic
 from tests.compat.trees import opened, trees_at
 from tests.engine.volume.picture import differences, picture, without
+from tests.engine.volume.sources import MIB
 
 pytestmark = pytest.mark.restic
 
@@ -34,6 +37,33 @@ def test_restic_restores_content_and_metadata(
     restored = picture(place / "out" / below, holes=not old)
     expected = picture(source.folder, holes=False) if old else source.picture
     assert differences(without(expected, *left_out), without(restored, *left_out)) == []
+
+
+def test_restic_reads_what_is_not_compressed_and_compresses_it_if_asked(version: str, place: Path) -> None:
+    (place / "source").mkdir()
+    (place / "source" / "random").write_bytes(content := os.urandom(3 * MIB))
+    ours = becalm(place / "repository")
+    ours.init()
+    ours.run("backup", place / "source")
+    long = [found.blob for found in _index(place) if found.blob.content_bytes > MIB // 2]
+    assert long
+    assert not any(blob.plain_bytes for blob in long)
+
+    theirs = restic(version, ours.repository, place / "cache")
+    theirs.run("check", "--read-data")
+    theirs.run("restore", "latest", f"--target={place / 'out'}")
+    theirs.run("prune", "--repack-uncompressed")
+
+    [restored] = (place / "out").rglob("random")
+    assert restored.read_bytes() == content
+    assert all(found.blob.plain_bytes for found in _index(place))
+    ours.run("check", "--read-data")
+
+
+def _index(place: Path) -> BlobIndex:
+    repository = opened(place / "repository")
+    repository.load_index()
+    return repository.index
 
 
 def test_restic_shows_the_snapshot_as_its_own(theirs: Program, source: Source) -> None:

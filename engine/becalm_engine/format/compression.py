@@ -13,6 +13,8 @@ from becalm_engine.errors import DamagedError, UsageError
 
 _DOCUMENT_MARKER = b"\x02"
 _JSON_STARTS = (b"{", b"[")
+_SAMPLED_BYTES = 256 * 1024
+_SAMPLES, _SAMPLE_BYTES = 16, 1024
 _STEP_BYTES = 16 * 1024 * 1024
 MAX_DOCUMENT_BYTES = 1 << 27
 """Index files are full at some 10 MiB; beyond this is an attack. What is read of it may take 20 times as much."""
@@ -41,6 +43,11 @@ class Compression(enum.Enum):
             raise UsageError(f"compression {text!r} is none of {names}") from None
 
     @property
+    def samples(self) -> bool:
+        """Whether what does not seem to gain by it is left uncompressed: those who ask for more want all there is."""
+        return self in (Compression.AUTO, Compression.FASTEST)
+
+    @property
     def level(self) -> int:
         """The zstd level; meaningless for OFF."""
         return {"off": 0, "fastest": 1, "auto": 3, "better": 7, "max": 15}[self.value]
@@ -56,6 +63,19 @@ class Codec(threading.local):
     def compress(self, plaintext: bytes | bytearray | memoryview) -> bytes:
         """Return one zstd frame."""
         return self.compressor.compress(plaintext)
+
+    def seems_to_gain(self, plaintext: bytes | bytearray | memoryview) -> bool:
+        """Say whether compressing is worth its while, by samples from all over a long content.
+
+        They cost a tenth of compressing it, and encrypted, compressed or random content gains nothing.
+        """
+        last = len(plaintext) - _SAMPLE_BYTES
+        if last < _SAMPLED_BYTES:
+            return True
+        view = memoryview(plaintext)
+        starts = range(0, last + 1, last // (_SAMPLES - 1))
+        sample = b"".join([view[at : at + _SAMPLE_BYTES] for at in starts])
+        return len(self.compressor.compress(sample)) < len(sample)
 
     def decompress(self, packed: bytes, *, plain_bytes: int) -> bytes:
         """Return the plaintext, which must have exactly `plain_bytes` bytes.

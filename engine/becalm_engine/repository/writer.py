@@ -141,9 +141,9 @@ class Writer:
         return [pair for pair in new if claim(kind, pair[0])]
 
     def put(self, blob: BlobID, kind: BlobKind, content: Buffer) -> None:
-        """Store a blob whose id is known, also if the repository has it."""
+        """Store a blob whose id is known, also if the repository has it; compressed also if that gains nothing."""
         self.check()
-        self._pack(blob, kind, content)
+        self._pack(blob, kind, content, sample=False)
 
     def put_sealed(self, packed: PackedBlob, sealed: bytes) -> None:
         """Store a blob as it lies in another pack, also if the repository has it."""
@@ -212,9 +212,9 @@ class Writer:
         finally:
             self._uploads.shutdown(wait=True)
 
-    def _pack(self, blob: BlobID, kind: BlobKind, content: Buffer) -> None:
+    def _pack(self, blob: BlobID, kind: BlobKind, content: Buffer, *, sample: bool = True) -> None:
         """Compress a blob, and seal it into its place."""
-        [(packed, stated_bytes)] = self._compressed((content,))
+        [(packed, stated_bytes)] = self._compressed((content,), sample=sample)
         stored_bytes = len(packed) + OVERHEAD_BYTES
         with self._changing:
             self._count(kind, len(content), stored_bytes)
@@ -224,7 +224,7 @@ class Writer:
 
     def _pack_all(self, kind: BlobKind, pairs: list[tuple[BlobID, bytes]]) -> None:
         """Compress blobs, and seal them into their places."""
-        compressed = self._compressed([content for _, content in pairs])
+        compressed = self._compressed([content for _, content in pairs], sample=False)
         reserve, places = self._packers[kind].reserve, []
         with self._changing:
             for (blob, content), (packed, stated_bytes) in zip(pairs, compressed, strict=True):
@@ -237,12 +237,16 @@ class Writer:
         )
         self._filled(kind, [pack for pack, _ in places])
 
-    def _compressed(self, contents: Iterable[Buffer]) -> list[tuple[Buffer, int]]:
+    def _compressed(self, contents: Iterable[Buffer], *, sample: bool = True) -> list[tuple[Buffer, int]]:
         """Return contents as they are sealed, and the plain length to be stated: 0 for what is not compressed."""
         if self._repository.compression is Compression.OFF:
             return [(content, 0) for content in contents]
-        compress = self._repository.codec.compress
-        return [(compress(content), len(content)) if content else (content, 0) for content in contents]
+        sample = sample and self._repository.compression.samples
+        compress, gains = self._repository.codec.compress, self._repository.codec.seems_to_gain
+        return [
+            (compress(content), len(content)) if content and (not sample or gains(content)) else (content, 0)
+            for content in contents
+        ]
 
     def _filled(self, kind: BlobKind, packs: Iterable[OpenPack]) -> None:
         """Note that a place was filled in each of these packs; upload those that are complete."""

@@ -133,6 +133,19 @@ def test_uncompressed_blobs_are_compressed_if_wanted(storage: HidingStorage) -> 
     assert all(placed.blob.plain_bytes for placed in reopened(repository).index)
 
 
+def test_what_gains_nothing_is_compressed_once_if_that_is_wanted(storage: HidingStorage) -> None:
+    repository = made(storage)
+    save(repository, 0, [random.Random(1).randbytes(1 << 20)])
+    assert not all(placed.blob.plain_bytes for placed in reopened(repository).index)
+
+    pruned(repository, Limits(compress_data=True))
+    before = packs(repository)
+    assert all(placed.blob.plain_bytes for placed in reopened(repository).index)
+    pruned(reopened(repository), Limits(compress_data=True))
+
+    assert packs(repository) == before
+
+
 def test_copies_are_the_very_bytes_that_were_stored(repository: Repository, storage: HidingStorage) -> None:
     before = b"".join(data for (kind, _), data in storage.files.items() if kind is FileKind.PACK)
     forget(repository, 0)

@@ -1,4 +1,6 @@
+import random
 import threading
+import zlib
 
 import pytest
 import zstandard
@@ -22,6 +24,33 @@ def test_what_is_compressed_comes_back(plaintext: bytes, mode: Compression) -> N
     packed = codec.compress(plaintext)
 
     assert codec.decompress(packed, plain_bytes=len(plaintext)) == plaintext
+
+
+RANDOM = random.Random(1).randbytes(1 << 20)
+TEXT = b"".join(b"%d %d\n" % (number, number * number) for number in range(60_000))[: 1 << 20]
+
+
+def test_long_content_that_does_not_compress_seems_to_gain_nothing() -> None:
+    assert not CODEC.seems_to_gain(RANDOM)
+    assert not CODEC.seems_to_gain(memoryview(zlib.compress(RANDOM)))
+
+
+@pytest.mark.parametrize("share", [1, 2, 3, 4])
+@pytest.mark.parametrize("first", [True, False])
+def test_content_of_which_a_quarter_compresses_seems_to_gain(share: int, *, first: bool) -> None:
+    text, noise = TEXT[: len(TEXT) // share], RANDOM[: len(RANDOM) - len(TEXT) // share]
+
+    assert CODEC.seems_to_gain(text + noise if first else noise + text)
+
+
+@given(st.integers(0, 2**19), st.booleans())
+def test_short_content_always_seems_to_gain_and_text_of_any_length(length: int, zeros: bool) -> None:
+    assert CODEC.seems_to_gain(bytes(length) if zeros else TEXT[:length])
+    assert CODEC.seems_to_gain(RANDOM[: min(length, 256 * 1024)])
+
+
+def test_whoever_asks_for_more_than_usual_gets_all_there_is() -> None:
+    assert [mode for mode in Compression if mode.samples] == [Compression.FASTEST, Compression.AUTO]
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,4 @@
+import random
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -167,6 +168,29 @@ def test_without_compression_blobs_are_stored_as_they_are() -> None:
 
     (location,) = reopened(repository).index
     assert (location.blob.plain_bytes, location.blob.stored_bytes) == (0, 1032)
+
+
+@pytest.mark.parametrize(
+    ("compression", "stated"),
+    [
+        (Compression.AUTO, 0),
+        (Compression.FASTEST, 0),
+        (Compression.BETTER, 1 << 20),
+        (Compression.MAX, 1 << 20),
+    ],
+)
+def test_what_gains_nothing_is_compressed_only_for_those_who_want_all_there_is(
+    compression: Compression, stated: int
+) -> None:
+    repository, content = made(compression=compression), random.Random(1).randbytes(1 << 20)
+
+    with Writer(repository) as writer:
+        writer.save(DATA, content)
+
+    again = reopened(repository)
+    (location,) = again.index
+    assert location.blob.plain_bytes == stated
+    assert load_blob(again, blob_id(content)) == content
 
 
 def test_an_empty_blob_is_never_called_compressed() -> None:
