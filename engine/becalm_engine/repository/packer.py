@@ -31,10 +31,11 @@ _HEADER_BYTES = header_bytes(_MOST_BLOBS)
 
 
 class OpenPack:
-    """A pack that still takes blobs, and what its header will say of them."""
+    """A pack that still takes blobs until it has `enough_bytes`, and what its header will say of them."""
 
-    def __init__(self, buffer: mmap.mmap) -> None:
+    def __init__(self, buffer: mmap.mmap, enough_bytes: int) -> None:
         self.buffer = buffer
+        self._enough_bytes = enough_bytes
         self._view = memoryview(buffer)
         self.blobs: list[PackedBlob] = []
         self.size_bytes = 0
@@ -47,6 +48,7 @@ class OpenPack:
         end = self.size_bytes = start + stored_bytes
         self.blobs.append(PackedBlob(blob, kind, start, stored_bytes, plain_bytes))
         self.unfilled += 1
+        self.is_full = end >= self._enough_bytes or len(self.blobs) >= _MOST_BLOBS
         return self._view[start:end]
 
     def content(self, blob: PackedBlob) -> memoryview:
@@ -94,17 +96,22 @@ class Packer:
     def reserve(self, blob: BlobID, stored_bytes: int, plain_bytes: int) -> tuple[OpenPack, memoryview]:
         """Return a place for a sealed blob, and its pack. Once the place is filled, `filled` wants to know."""
         if stored_bytes > _LARGE_BYTES:
-            pack = OpenPack(_new_buffer(stored_bytes + header_bytes(1)))
-            pack.is_full = True
+            pack = OpenPack(_new_buffer(stored_bytes + header_bytes(1)), stored_bytes)
             return pack, pack.reserve(blob, self._kind, stored_bytes, plain_bytes)
         at = self._choose(_OPEN_PACKS)
-        pack = self._open[at] or OpenPack(
-            self._buffers.pop() if self._buffers else _new_buffer(self._buffer_bytes)
-        )
+        pack = self._open[at] or self._begun(beside=self._open[1 - at])
         place = pack.reserve(blob, self._kind, stored_bytes, plain_bytes)
-        pack.is_full = pack.size_bytes >= self._pack_bytes or len(pack.blobs) >= _MOST_BLOBS
         self._open[at] = None if pack.is_full else pack
         return pack, place
+
+    def _begun(self, beside: OpenPack | None) -> OpenPack:
+        """Return a new pack. Of two that are begun together one ends half-full, so that they never end together.
+
+        Otherwise a buffer more would be needed: two packs are uploaded while two others fill.
+        """
+        together = beside is not None and beside.size_bytes < self._pack_bytes // 4
+        buffer = self._buffers.pop() if self._buffers else _new_buffer(self._buffer_bytes)
+        return OpenPack(buffer, self._pack_bytes // 2 if together else self._pack_bytes)
 
     def filled(self, pack: OpenPack) -> bool:
         """Note that a place of a pack is filled; say whether the pack is complete now."""

@@ -1,3 +1,6 @@
+import itertools
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -60,6 +63,21 @@ def test_packs_are_given_away_when_they_are_full(sealed_blobs: list[bytes], choi
     assert all(pack.size_bytes < PACK_BYTES + 400 or pack is packs[-1] for pack in packs)
     assert all(pack.size_bytes <= 1.5 * PACK_BYTES for pack in packs)
     assert sum(pack.size_bytes < PACK_BYTES / 2 for pack in packs) <= 1
+
+
+def test_packs_that_fill_side_by_side_are_not_full_together() -> None:
+    turns = itertools.cycle((0, 1))
+    packer = Packer(BlobKind.DATA, PACK_BYTES, lambda _: next(turns))
+    full_at = []
+    for number in range(500):
+        sealed = number.to_bytes(32)
+        pack, place = packer.reserve(blob_id(sealed), len(sealed), 7)
+        place[:] = sealed
+        if packer.filled(pack):
+            full_at.append(number * 32)
+
+    assert len(full_at) > 10
+    assert min(later - earlier for earlier, later in pairwise(full_at)) >= PACK_BYTES / 2
 
 
 def test_a_blob_larger_than_a_pack_has_one_of_its_own() -> None:
