@@ -28,6 +28,8 @@ from becalm_engine.storage.base import FileKind
 Packs = Mapping[PackID, list[PackedBlob]]
 
 _FEW_PACKS = 4
+_MOST_READERS = 3
+"""How many threads of one of several processes read: each of them has a pack in memory."""
 
 
 class Task(NamedTuple):
@@ -242,7 +244,7 @@ class _Member:
 
 
 def _seen_by_crew(look: _Look, tasks: Sequence[Task], processes: int) -> Iterator[Seen]:
-    connections = max(1, look.repository.storage.connections // processes)
+    connections = min(_MOST_READERS, max(1, look.repository.storage.connections // processes))
 
     @contextlib.contextmanager
     def member(stop: threading.Event, _tell: Callable[[Any], None]) -> Iterator[_Member]:
