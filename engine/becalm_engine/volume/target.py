@@ -9,6 +9,7 @@ import errno
 import os
 import stat
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator
 
 from becalm_engine.errors import TargetError
@@ -16,6 +17,8 @@ from becalm_engine.format.tree import CHARDEV, DEV, FIFO, SYMLINK, Node
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW_FILE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_MOST_OPEN = 16
+"""How many folders a thread keeps open. Files lie beside each other, or a few levels apart."""
 _CANNOT_ALLOCATE = (errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
 _OLD_FILE = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
@@ -49,25 +52,22 @@ def open_target(path: str) -> int:
 class Target:
     """An open folder, and the way to every folder below it: component by component, through no link.
 
-    Each thread keeps the folder that it used last open, since files come folder by folder; `close` gives those
-    back.
+    Each thread keeps the folder that it used last open, and some of those above, since files come folder by folder;
+    `close` gives those back.
     """
 
     def __init__(self, root: int) -> None:
         self._root = root
-        self._last: dict[int, tuple[tuple[bytes, ...], int]] = {}
+        self._ways: dict[int, _Way] = {}
 
     @contextlib.contextmanager
     def folder(self, path: tuple[bytes, ...], *, make: bool = False) -> Iterator[int]:
         """Open a folder for the block; with `make`, what is missing on the way is made."""
         thread = threading.get_ident()
-        last = self._last.get(thread)
-        if last is None or last[0] != path:
-            opened = self._walk(path, make=make)
-            if last is not None:
-                os.close(last[1])
-            last = self._last[thread] = path, opened
-        handle = os.dup(last[1])
+        way = self._ways.get(thread)
+        if way is None:
+            way = self._ways[thread] = _Way(self._root)
+        handle = os.dup(way.to(path, make=make))
         try:
             yield handle
         finally:
@@ -78,26 +78,57 @@ class Target:
         found = os.fstatvfs(self._root)
         return found.f_bavail * found.f_frsize >= size_bytes
 
-    def _walk(self, path: tuple[bytes, ...], *, make: bool) -> int:
-        handle = os.dup(self._root)
-        try:
-            for name in path:
-                inside = _enter(handle, name) if make else open_directory(handle, name)
-                os.close(handle)
-                handle = inside
-        except BaseException:
-            os.close(handle)
-            raise
-        return handle
-
     def forked(self) -> "Target":
         """Return what a forked copy of this process is to use."""
         return Target(self._root)
 
     def close(self) -> None:
         """Close what is kept open; not the root."""
-        while self._last:
-            os.close(self._last.popitem()[1][1])
+        while self._ways:
+            self._ways.popitem()[1].close()
+
+
+class _Way:
+    """The folders that one thread has open: the one that it used last, and the next ones above it."""
+
+    def __init__(self, root: int) -> None:
+        self._root = root
+        self._path: tuple[bytes, ...] = ()
+        self._handles: deque[int] = deque()
+        """The last one is of the whole path."""
+
+    def to(self, path: tuple[bytes, ...], *, make: bool) -> int:
+        """Open a folder, from the nearest one that is open and above it. It stays open until another is wanted."""
+        for _ in range(len(self._path) - _shared(self._path, path)):
+            if self._handles:
+                os.close(self._handles.pop())
+        at = _shared(self._path, path) if self._handles else 0
+        if not self._handles:
+            self._handles.append(os.dup(self._root))
+        try:
+            for name in path[at:]:
+                above = self._handles[-1]
+                self._handles.append(_enter(above, name) if make else open_directory(above, name))
+                at += 1
+                if len(self._handles) > _MOST_OPEN:
+                    os.close(self._handles.popleft())
+        finally:
+            self._path = path[:at]
+        return self._handles[-1]
+
+    def close(self) -> None:
+        """Close all of them."""
+        while self._handles:
+            os.close(self._handles.pop())
+        self._path = ()
+
+
+def _shared(one: tuple[bytes, ...], other: tuple[bytes, ...]) -> int:
+    """Return how many components two paths have in common."""
+    length = min(len(one), len(other))
+    if one[:length] == other[:length]:
+        return length
+    return next(at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b)
 
 
 def _enter(folder: int, name: bytes) -> int:

@@ -5,6 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from becalm_engine.errors import TargetError
 from becalm_engine.volume import target
@@ -66,6 +68,52 @@ def test_a_link_in_the_way_is_never_entered(tmp_path: Path, place: Target, make:
         with pytest.raises(OSError), place.folder((b"link",)):
             pass
     assert list((tmp_path / "outside").iterdir()) == []
+
+
+def _count_of_open_files() -> int:
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
+_NAMES = st.sampled_from((b"a", b"b"))
+_PATHS = st.lists(_NAMES, max_size=40).map(tuple)
+
+
+@given(st.lists(st.one_of(_PATHS, _PATHS.map(lambda path: (b"a",) * 20 + path)), max_size=12))
+def test_whatever_was_opened_before_the_folder_is_the_one_that_was_asked_for(
+    tmp_path_factory: pytest.TempPathFactory, paths: list[tuple[bytes, ...]]
+) -> None:
+    root = tmp_path_factory.mktemp("target")
+    opened = os.open(root, os.O_RDONLY)
+    before = _count_of_open_files()
+    with contextlib.closing(Target(opened)) as place:
+        for path in paths:
+            with place.folder(path, make=True) as folder:
+                assert os.path.samestat(os.fstat(folder), root.joinpath(*map(os.fsdecode, path)).stat())
+        for path in paths:
+            with pytest.raises(FileNotFoundError), place.folder((*path, b"missing", b"more")):
+                pass
+            with place.folder(path) as folder:
+                assert os.path.samestat(os.fstat(folder), root.joinpath(*map(os.fsdecode, path)).stat())
+        assert _count_of_open_files() - before <= 17
+    assert _count_of_open_files() == before
+    os.close(opened)
+
+
+def test_a_deep_target_is_walked_a_few_levels_at_a_time(
+    place: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    levels, opened, really = 600, [], target.open_directory
+
+    def counted(folder: int, name: bytes) -> int:
+        opened.append(name)
+        return really(folder, name)
+
+    monkeypatch.setattr(target, "open_directory", counted)
+    for depth in (*range(levels), *reversed(range(levels))):
+        with place.folder((b"d",) * depth, make=True):
+            pass
+
+    assert len(opened) < levels * levels / 20
 
 
 def test_each_thread_has_the_folder_that_it_asked_for(tmp_path: Path, place: Target) -> None:
