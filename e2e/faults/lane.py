@@ -23,6 +23,9 @@ from e2e.objects import Document
 from e2e.shop import Shop, backup, repository, s3_storage
 
 _END_SECONDS = 600
+_GONE_SECONDS = 240
+"""How long it may take until what belonged to a run is gone: when the API server has been away, Kubernetes' own garbage
+collector begins again minutes later."""
 _BELONGINGS = ["jobs", "volumesnapshots", "persistentvolumeclaims"]
 _MOVER = {"resources": {"requests": {"cpu": "10m"}}}
 """So that a quota can tell movers from workloads."""
@@ -167,7 +170,7 @@ class Lane:
                 f"nothing of {target.name} is left",
                 lambda: self._belongings(target, kinds, working=working),
                 lambda left: not left,
-                seconds=60,
+                seconds=_GONE_SECONDS,
             )
         except NeverHappenedError:
             return self._belongings(target, kinds, working=working)
