@@ -109,6 +109,34 @@ def test_what_is_there_is_judged_as_by_one_process(
     assert pictures[0].keys() == pictures[1].keys()
 
 
+def _spoil_links(back: Path) -> None:
+    """Change some files that have two names, separate others from their second name, and take that from others."""
+    files = sorted(back.rglob("f*5"))
+    for path in files[::3]:
+        path.write_bytes(b"changed")
+    for path in files[1::3]:
+        other = back / path.name.replace("f", "other-")
+        other.unlink()
+        other.write_bytes(path.read_bytes()[::-1])
+    for path in files[2::3]:
+        path.unlink()
+
+
+@pytest.mark.parametrize("processes", [1, 2, 3])
+@pytest.mark.parametrize("overwrite", [Overwrite.ALWAYS, Overwrite.IF_CHANGED])
+def test_names_of_one_file_that_were_changed_or_separated_come_together_again(
+    world: World, source: Path, tmp_path: Path, processes: int, overwrite: Overwrite
+) -> None:
+    captured, back = world.backup(source), tmp_path / "back"
+    world.restore_folder(captured, source, back)
+    _spoil_links(back)
+
+    outcome = world.restore_folder(captured, source, back, processes=processes, overwrite=overwrite)
+
+    assert outcome.failed == []
+    assert differences(picture(source, holes=False), picture(back, holes=False)) == []
+
+
 def test_each_path_is_told_once_and_in_the_same_order_each_time(
     world: World, source: Path, tmp_path: Path
 ) -> None:
