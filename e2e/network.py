@@ -9,6 +9,9 @@ CONTAINER_NETWORK = "becalm"
 ADDRESS = "10.244.0.1"
 POD_RANGE = "10.244.0.0/24"
 SERVICE_RANGE = "10.96.0.0/16"
+_HARDWARE_ADDRESS = "0a:58:0a:f4:00:01"
+"""A bridge that is given none takes one of its ports', and another one when that pod goes. Then the others speak to
+nobody for half a minute, until they ask anew whose address the bridge's is."""
 API_SERVICE = "10.96.0.1"
 
 
@@ -36,7 +39,7 @@ _KEPT_IN = Rule("FORWARD", ("-i", BRIDGE, "!", "-o", BRIDGE, "-j", "REJECT"))
 def up() -> None:
     """Make the bridge. The API server may not advertise a loopback address."""
     if not succeeds(["ip", "link", "show", BRIDGE]):
-        run(["ip", "link", "add", BRIDGE, "type", "bridge"])
+        run(["ip", "link", "add", BRIDGE, "address", _HARDWARE_ADDRESS, "type", "bridge"])
         run(["ip", "addr", "add", f"{ADDRESS}/24", "dev", BRIDGE])
     run(["ip", "link", "set", BRIDGE, "up"])
     run(["sysctl", "-qw", "net.ipv4.ip_forward=1"])
