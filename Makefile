@@ -14,7 +14,7 @@ PARALLEL := -n $(shell nproc) --dist loadscope
 # these tests wait more than they compute; what disturbs the others runs alone
 AT_ONE_CLUSTER := -n 4 --dist
 
-.PHONY: help setup toolchain lint format unit fuzz compat chart e2e faults soak coverage test demo demo-down bench bench-downtime generate \
+.PHONY: help setup toolchain lint format unit fuzz compat servers chart e2e faults soak coverage test demo demo-down bench bench-downtime generate \
         cluster-up cluster-down cluster-status image clean
 
 help: ## list the targets
@@ -53,6 +53,9 @@ fuzz: toolchain ## hours of what `unit` does a sample of: damaged documents, fau
 
 compat: toolchain ## real restic reads, checks, restores and continues what we write, and the other way round
 	$(RUN) pytest $(PARALLEL) tests/compat
+
+servers: toolchain ## (long, once) the S3 servers that people run, built from source: the storage contract, and a repository's life in each
+	$(RUN) pytest -m exhaustive tests/servers
 
 chart: toolchain ## the Helm chart: lint, schemas, versions, permissions
 	$(RUN) pytest $(PARALLEL) tests/chart

@@ -58,7 +58,7 @@ class S3Server:
             "ROOT_ACCESS_KEY": found["AWS_ACCESS_KEY_ID"],
             "ROOT_SECRET_KEY": found["AWS_SECRET_ACCESS_KEY"],
         }
-        listen = ["--port", f"{self.address}:{_PORT}"]
+        listen = ["--keep-alive", "--port", f"{self.address}:{_PORT}"]  # as every server that people run
         command = [self.places.binary("versitygw"), *listen, "posix", str(self.folder)]
         self.processes.start("s3", command, environment)
         self.processes.wait("s3", self._answers, seconds=20)

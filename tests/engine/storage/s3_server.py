@@ -5,7 +5,7 @@ import secrets
 import socket
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,11 +63,12 @@ def hide_credentials(environment: pytest.MonkeyPatch) -> None:
 def serving(folder: Path, *flags: str, posix_flags: Sequence[str] = ()) -> Iterator[S3Server]:
     """Run a server that keeps everything below `folder`; `flags` and `posix_flags` are more flags of it."""
     scheme = "https" if "--cert" in flags else "http"
-    server = S3Server(_free_port(), secrets.token_hex(8), secrets.token_hex(16), folder / "buckets", scheme)
+    server = S3Server(free_port(), secrets.token_hex(8), secrets.token_hex(16), folder / "buckets", scheme)
     server.folder.mkdir()
     environment = {**os.environ, "ROOT_ACCESS_KEY": server.access_key, "ROOT_SECRET_KEY": server.secret_key}
     command = [
         places().binary("versitygw"),
+        "--keep-alive",  # as every server that people run
         "--port",
         f"127.0.0.1:{server.port}",
         *flags,
@@ -75,25 +76,40 @@ def serving(folder: Path, *flags: str, posix_flags: Sequence[str] = ()) -> Itera
         *posix_flags,
         str(server.folder),
     ]
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
-    try:
-        _wait(process, server.port, folder / "log")
+    with answering(command, environment, server.port, folder / "log"):
         yield server
+
+
+@contextmanager
+def answering(
+    command: Sequence[str],
+    environment: Mapping[str, str],
+    port: int,
+    log: Path,
+    *,
+    seconds: float = _STARTING_SECONDS,
+) -> Iterator[None]:
+    """Run a server, from when it answers on a port of loopback; `seconds` is how long that may take."""
+    with log.open("wb") as said:
+        process = subprocess.Popen(command, env=environment, stdout=said, stderr=said)
+    try:
+        _wait(process, port, log, seconds)
+        yield
     finally:
         process.terminate()
         process.wait()
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port of loopback that nobody uses."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
 
 
-def _wait(process: "subprocess.Popen[bytes]", port: int, log: Path) -> None:
-    deadline = time.monotonic() + _STARTING_SECONDS
+def _wait(process: "subprocess.Popen[bytes]", port: int, log: Path, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
     while time.monotonic() < deadline and process.poll() is None:
         try:
             socket.create_connection(("127.0.0.1", port), timeout=1).close()

@@ -1,0 +1,22 @@
+from collections.abc import Iterator
+
+import pytest
+
+from tests.engine.storage.s3_server import S3Server
+from tests.servers.programs import NAMES, running
+
+
+@pytest.fixture(scope="session", params=NAMES)
+def running_server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[S3Server]:
+    """Each of the servers, for all tests that are about it."""
+    with running(request.param, tmp_path_factory.mktemp(request.param)) as server:
+        yield server
+
+
+@pytest.fixture
+def server(running_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> S3Server:
+    """The server, with its credentials in the environment and no others within reach."""
+    running_server.log_in(monkeypatch)
+    return running_server
