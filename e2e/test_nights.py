@@ -6,9 +6,10 @@ import pytest
 
 from e2e import checks
 from e2e.conftest import MakeShop
+from e2e.image import IMAGE
 from e2e.kubectl import NeverHappenedError
 from e2e.objects import Document
-from e2e.shop import Shop, Workload, backup
+from e2e.shop import Shop, Workload, backup, repository, s3_storage
 
 pytestmark = pytest.mark.cluster
 
@@ -70,6 +71,41 @@ def test_an_edit_while_it_is_down_fails_the_run_and_stays(make_shop: MakeShop) -
     assert found is not None
     (container,) = found["spec"]["template"]["spec"]["containers"]
     assert {"name": "EDITED", "value": "1"} in container["env"]
+
+
+def test_a_pod_that_comes_and_goes_while_the_volume_is_read_fails_the_run(make_shop: MakeShop) -> None:
+    """A Job of somebody's, say, which is over in a second: what it wrote may be in the backup, or half of it."""
+    shop = make_shop(WEB)
+    slowly = {"uploadKiBPerSecond": 200}  # the volume holds 4 MB
+    shop.kubectl.apply(repository("main", s3_storage(shop.s3, shop.bucket), limits=slowly))
+    shop.await_repository("True")
+    shop.kubectl.apply(backup("visited", shop.workloads, quiesce={"preCopy": False}))
+    shop.kubectl.until(
+        "volumes are read",
+        lambda: shop.kubectl.status("backup", "visited"),
+        lambda seen: seen.get("phase") == "Capturing",
+        seconds=60,
+    )
+
+    shop.kubectl.apply(_visitor(WEB.claim))
+    status = _assert_tainted(shop, "visited")
+
+    assert "pod visitor mounted a claim" in status["message"]
+    checks.nothing_is_held(shop)
+
+
+def _visitor(claim: str) -> Document:
+    """Return a pod that mounts a claim and ends at once."""
+    container = {
+        "name": "visitor",
+        "image": IMAGE,
+        "imagePullPolicy": "Never",
+        "command": ["touch", "/data/visited"],
+        "volumeMounts": [{"name": "data", "mountPath": "/data"}],
+    }
+    volume = {"name": "data", "persistentVolumeClaim": {"claimName": claim}}
+    spec = {"restartPolicy": "Never", "containers": [container], "volumes": [volume]}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "visitor"}, "spec": spec}
 
 
 def test_a_rolling_update_under_way_is_stopped_and_goes_on_afterwards(make_shop: MakeShop) -> None:

@@ -78,6 +78,7 @@ def pod_view(pod: V1Pod, owners: Mapping[str, str]) -> Pod:
         owner=_top(controller_of(metadata), owners),
         claims=mounted(pod.spec) + _ephemeral(pod),
         node=(pod.spec.node_name if pod.spec else None) or "",
+        created=metadata.creation_timestamp,
         ended=has_ended(pod),
         ours=_is_ours(metadata),
         ready=_is_ready(pod),

@@ -17,7 +17,7 @@ from kubernetes.aio.client import ApiClient
 from becalm_operator.cluster.port import Key
 from becalm_operator.handlers.liveness import Heartbeats
 from becalm_operator.handlers.session import watching_session
-from becalm_operator.handlers.watches import WATCHED, Interests
+from becalm_operator.handlers.watches import WATCHED, Interests, IsNews
 
 _WATCH_SECONDS = 45
 """How long one watch lasts before it is opened anew: the sign of life that is waited for."""
@@ -42,11 +42,13 @@ class Observer:
         namespaces: tuple[str, ...],
         heartbeats: Heartbeats,
         wake: Callable[[Key], None],
+        is_news: IsNews = lambda *_: True,
     ) -> None:
         self._client = client
         self._namespaces = namespaces
         self._heartbeats = heartbeats
         self._wake = wake
+        self._is_news = is_news
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
 
@@ -98,7 +100,7 @@ class Observer:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
         # when one watch fails, kopf raises its error, and lets those of the others fall where only the loop sees them
         self._loop.set_exception_handler(lambda _, context: _log.debug("kopf: %s", context["message"]))
-        interests = Interests()
+        interests = Interests(self._is_news)
 
         def seen(event: Mapping[str, Any]) -> None:
             for key in interests.concerned(event):

@@ -102,16 +102,18 @@ def _is_over(run: Backup | Restore) -> bool:
 
 async def _follow(cluster: Cluster, resource: R, saw: Saw, plan: Plan[Any]) -> float | None:
     bound = FINALIZER in resource.metadata.finalizers
+    key = Key(resource.kind, resource.metadata.namespace, resource.metadata.name)
     # the API server takes no new finalizer on an object that is being deleted
     if plan.finalizer is True and not bound and resource.metadata.deletion_timestamp is None:
         resource = await cluster.set_finalizer(resource, present=True)
+        saw(key, resource)
     for action in plan.actions:
         await cluster.apply(resource, action)
     for event in plan.events:
         await _announce(cluster, resource, event)
     if plan.status != resource.status:
         resource = await cluster.write_status(resource, plan.status)
-        saw(Key(resource.kind, resource.metadata.namespace, resource.metadata.name), resource)
+        saw(key, resource)
     if plan.finalizer is False and bound:
         await cluster.set_finalizer(resource, present=False)
     return plan.again_seconds

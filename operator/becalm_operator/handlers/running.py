@@ -13,15 +13,18 @@ from kubernetes.aio.client import ApiClient
 from becalm_operator.cluster.api_server import ApiServer
 from becalm_operator.cluster.connection import connected
 from becalm_operator.cluster.lease import ApiLeases, Lease
-from becalm_operator.cluster.port import Cluster
+from becalm_operator.cluster.pod_watch import PodWatch
+from becalm_operator.cluster.port import Cluster, Key, Resource
 from becalm_operator.handlers.liveness import Heartbeats, serving
 from becalm_operator.handlers.metrics import Metrics, showing
+from becalm_operator.handlers.news import News
 from becalm_operator.handlers.observer import Observer
 from becalm_operator.handlers.queue import Queue
 from becalm_operator.handlers.reconcile import reconcile
 from becalm_operator.handlers.resync import resync_forever
 from becalm_operator.handlers.sweep import Sweep
 from becalm_operator.handlers.turns import Turns
+from becalm_operator.handlers.vigil import Vigil
 from becalm_operator.settings import Settings
 
 _LEASE, _SWEEP = "the Lease", "the sweep"
@@ -75,13 +78,23 @@ async def _lead(
     stop: asyncio.Event,
 ) -> None:
     beginning = asyncio.Lock() if settings.most_down_per_cluster else None
-    reconciling = metrics.measured(partial(reconcile, cluster, beginning=beginning, saw=metrics.saw))
+    vigil, news = Vigil(PodWatch(client).changes), News()
+
+    def saw(key: Key, resource: Resource | None) -> None:
+        for one in (metrics, vigil, news):
+            one.saw(key, resource)
+
+    reconciling = metrics.measured(partial(reconcile, cluster, beginning=beginning, saw=saw))
     queue = Queue(Turns(reconciling).reconcile)
     sweep = Sweep(cluster, _now, partial(heartbeats.beat, _SWEEP), seen=metrics.swept)
-    observer = Observer(client, settings.watched_namespaces, heartbeats, queue.add)
+    observer = Observer(client, settings.watched_namespaces, heartbeats, queue.add, news.is_news)
     heartbeats.expect(_SWEEP, _SWEEP_ALIVE_SECONDS)
     await lead(
-        lease, queue, [sweep.run(), resync_forever(cluster, queue), observer.run()], stop, _PATIENCE_SECONDS
+        lease,
+        queue,
+        [sweep.run(), resync_forever(cluster, queue), observer.run(), vigil.run(queue.add)],
+        stop,
+        _PATIENCE_SECONDS,
     )
 
 

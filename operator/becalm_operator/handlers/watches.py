@@ -1,11 +1,11 @@
 """What is watched, and whom an event concerns. Knows no kopf.
 
-Pods other than our own are not watched, although their end is what a draining run waits for. A watch on every pod of
-a cluster costs memory and CPU at all times; a run that drains looks at its own namespace every two seconds, and only
-then. Deployments and StatefulSets are few and quiet, so they are watched: `kubectl scale` is noticed at once.
+Pods other than our own are watched only where something is down, by the vigil: a watch on every pod of a cluster costs
+memory and CPU at all times. Deployments and StatefulSets are few and quiet, so they are watched: `kubectl scale` is
+noticed at once.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,9 @@ from becalm_operator.api.repository import BackupRepository
 from becalm_operator.api.restore import Restore
 from becalm_operator.api.schedule import BackupSchedule
 from becalm_operator.cluster.port import KINDS, Key
+
+IsNews = Callable[[Key, Mapping[str, Any]], bool]
+"""Says of an object of ours, and an event about it, whether anybody has to look at it."""
 
 _RUNS = (Backup.kind, Restore.kind)
 _OURS = tuple(kind.kind for kind in KINDS)
@@ -50,9 +53,13 @@ WATCHED = (
 
 
 class Interests:
-    """Knows whom an event concerns. What it remembers serves speed alone: without it the runs come by themselves."""
+    """Knows whom an event concerns. What it remembers serves speed alone: without it the runs come by themselves.
 
-    def __init__(self) -> None:
+    `is_news` says whether an event about an object of ours shows it as nobody has looked at it yet.
+    """
+
+    def __init__(self, is_news: IsNews = lambda *_: True) -> None:
+        self._is_news = is_news
         self._unfinished: dict[str, set[Key]] = {}
         self._holders: dict[str, Key] = {}
 
@@ -62,17 +69,18 @@ class Interests:
         gone = event["type"] == "DELETED"
         kind = document.get("kind", "")
         if kind in _OURS:
-            return self._by_ours(kind, document, gone=gone)
+            return self._by_ours(kind, event, gone=gone)
         if kind in _MOVERS:
             return _by_mover(document)
         if kind in _WORKLOADS:
             return self._by_workload(document, gone=gone)
         return set()
 
-    def _by_ours(self, kind: str, document: Mapping[str, Any], *, gone: bool) -> set[Key]:
+    def _by_ours(self, kind: str, event: Mapping[str, Any], *, gone: bool) -> set[Key]:
+        document = event["object"]
         metadata = document["metadata"]
         key = Key(kind, metadata["namespace"], metadata["name"])
-        found = {key}
+        found = {key} if self._is_news(key, event) else set()
         if kind in _RUNS:
             found |= self._neighbours(key, over=gone or _is_finished(document))
         if kind == BackupRepository.kind:  # runs wait for it to be Ready

@@ -41,7 +41,7 @@ from becalm_operator.plan import (
 )
 from becalm_operator.plan.outcome import START_TIMEOUT, Failure, cannot_start, failure_of, report_of
 from becalm_operator.plan.quiesce import Run
-from becalm_operator.plan.run import SOON, WAITING, WATCHING, changed, ended, entered, failing
+from becalm_operator.plan.run import SOON, WAITING, WATCHED, changed, ended, entered, failing
 from becalm_operator.plan.steps import Action, ApplyJob, DeleteJob, Plan
 from becalm_operator.plan.world import JobState, World
 
@@ -153,7 +153,7 @@ def _draining(backup: Backup, status: BackupStatus, this: Run, owner: Owner, wor
 
 
 def _capturing(backup: Backup, status: BackupStatus, this: Run, owner: Owner, world: World) -> BackupPlan:
-    tainted = quiesce.taint(this, world, status.workloads, _claims(status))
+    tainted = quiesce.taint(this, world, status.workloads, _claims(status), since=status.drained_at)
     if tainted:
         return Plan(failing(status, tainted, world.now), again_seconds=SOON)
     if snapshots.is_wished(backup.spec):
@@ -170,7 +170,8 @@ def _reading(
     backup: Backup, status: BackupStatus, owner: Owner, world: World, then: Phase, message_then: str
 ) -> BackupPlan:
     """Have all volumes read, or the copies that snapshots make of them."""
-    actions = gate.openings(gate.movers(owner, status, world), status.phase_time or world.now, world.now)
+    since = status.phase_time or world.now
+    actions = gate.openings(gate.movers(owner, status, world), since, world.now)
     volumes: list[VolumeStatus] = []
     running = 0
     for volume in status.volumes:
@@ -189,9 +190,10 @@ def _reading(
         stuck = next((job.stuck for job in gate.movers(owner, status, world) if job.stuck), "")
         done = len(volumes) - running
         message = stuck or wording.progress("reading volumes", done, len(volumes), "done")
-        # an upload may take hours, and the watches tell of its Jobs
-        pace = WATCHING if status.phase is Phase.CAPTURING else WAITING
-        return Plan(changed(status, message=message), actions, again_seconds=pace)
+        # hours, perhaps; the watches tell of its Jobs, and of others while something is down
+        down = status.phase is Phase.CAPTURING
+        again = min(WATCHED, gate.until_next_call(since, world.now)) if down else WAITING
+        return Plan(changed(status, message=message), actions, again_seconds=again)
     status, events = guards.marked(status, backup, world.now)
     return Plan(entered(status, then, world.now, message_then), events=events, again_seconds=SOON)
 
@@ -266,7 +268,7 @@ def _late_taint(backup: Backup, status: BackupStatus, this: Run, world: World) -
     down = [world.workloads.get(str(s.reference)) for s in status.workloads if s.stopped_at]
     if any(workload is None or workload.record is None for workload in down):
         return None
-    return quiesce.taint(this, world, status.workloads, _claims(status))
+    return quiesce.taint(this, world, status.workloads, _claims(status), since=status.drained_at)
 
 
 def _finishing(backup: Backup, status: BackupStatus, this: Run, owner: Owner, world: World) -> BackupPlan:

@@ -20,7 +20,7 @@ from becalm_operator.plan.deadlines import PREPARING_TIMEOUT
 from becalm_operator.plan.outcome import Failure, cannot_start, failure_of
 from becalm_operator.plan.preflight import RefusalError
 from becalm_operator.plan.quantities import duration_text
-from becalm_operator.plan.run import SOON, WAITING, WATCHING, changed, entered, failing
+from becalm_operator.plan.run import SOON, WAITING, WATCHED, WATCHING, changed, entered, failing
 from becalm_operator.plan.steps import Action, ApplyJob, DeleteJob, OpenGate, Plan
 from becalm_operator.plan.world import JobState, World
 
@@ -216,6 +216,12 @@ def openings(movers: Iterable[JobState], since: datetime, now: datetime) -> list
         for job in movers
         if not job.finished and (job.gate == CLOSED or (job.gate and job.gate_calls < calls))
     ]
+
+
+def until_next_call(since: datetime, now: datetime) -> float:
+    """Return the seconds until somebody has to be called again, or until it is worth looking anyhow."""
+    left = (after - (now - since).total_seconds() for after in _CALLS_AFTER_SECONDS)
+    return min((seconds for seconds in left if seconds > 0), default=WATCHED)
 
 
 def _planned_again(backup: Backup, status: BackupStatus, world: World) -> tuple[WorkloadStatus, ...]:

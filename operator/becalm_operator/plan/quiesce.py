@@ -164,9 +164,14 @@ def drained(world: World, claims: frozenset[str]) -> str:
 
 
 def taint(
-    run: Run, world: World, workloads: Iterable[WorkloadStatus], claims: frozenset[str]
+    run: Run,
+    world: World,
+    workloads: Iterable[WorkloadStatus],
+    claims: frozenset[str],
+    *,
+    since: datetime | None,
 ) -> Failure | None:
-    """Return what says that the claims may have been written while they were read."""
+    """Return what says that the claims may have been written while they were read: `since` nobody held them."""
     for state in workloads:
         workload = _same(world, state)
         if state.stopped_at is None:
@@ -176,7 +181,7 @@ def taint(
             return Failure(Reason.TAINTED, f"{state.reference} was {what} by somebody while it was held down")
         if _has_moved(workload):
             return Failure(Reason.TAINTED, f"{state.reference} {_MOVED}")
-    for pod in world.consumers(claims):
+    for pod in (*world.consumers(claims), *world.visitors(claims, since)):
         who = f"pod {pod.name}" + (f" of {pod.owner}" if pod.owner else "")
         return Failure(Reason.TAINTED, f"{who} mounted a claim while it was being used")
     return None

@@ -16,7 +16,7 @@ from becalm_operator.plan import access, deadlines, identity, leftovers, preflig
 from becalm_operator.plan.outcome import Failure, cannot_start, failure_of, report_of
 from becalm_operator.plan.preflight import RefusalError
 from becalm_operator.plan.quiesce import Run
-from becalm_operator.plan.run import SOON, WATCHING, changed, ended, entered, failing
+from becalm_operator.plan.run import SOON, WATCHED, changed, ended, entered, failing
 from becalm_operator.plan.steps import Action, ApplyJob, Plan
 from becalm_operator.plan.world import JobState, World
 
@@ -128,7 +128,7 @@ def _draining(restore: Restore, status: RestoreStatus, this: Run, owner: Owner, 
 
 
 def _restoring(restore: Restore, status: RestoreStatus, this: Run, owner: Owner, world: World) -> RestorePlan:
-    tainted = quiesce.taint(this, world, status.workloads, _claims(status))
+    tainted = quiesce.taint(this, world, status.workloads, _claims(status), since=status.drained_at)
     if tainted:
         return Plan(failing(status, tainted, world.now), again_seconds=SOON)
     assert world.repository is not None
@@ -155,7 +155,7 @@ def _restoring(restore: Restore, status: RestoreStatus, this: Run, owner: Owner,
     if done < len(targets):
         stuck = next((job.stuck for job in _movers(owner, status, world) if job.stuck), "")
         message = stuck or wording.progress("restoring claims", done, len(targets), "done")
-        return Plan(changed(status, message=message), actions, again_seconds=WATCHING)
+        return Plan(changed(status, message=message), actions, again_seconds=WATCHED)
     return Plan(entered(status, Phase.RESUMING, world.now, "starting workloads"), again_seconds=SOON)
 
 

@@ -43,9 +43,13 @@ _MOST_CHARS = 4096
 
 SOON = 0.2
 WATCHING = 0.5
+"""What no watch tells of, for a short while."""
+WATCHED = 5.0
+"""What a watch tells of, while something is down: this makes up for a watch that is broken."""
 WAITING = 15.0
-_EAGER = timedelta(seconds=30)
-"""How long the end of pods, which no watch tells of, is looked for more often: most take no longer."""
+_YOUNG = timedelta(seconds=30)
+_WATCHED_KINDS = {"Deployment", "StatefulSet"}
+"""Those whose status is watched everywhere."""
 
 
 def changed(status: S, **fields: Any) -> S:
@@ -189,6 +193,11 @@ def waits_for(others: Iterable[OtherRun], mine: OtherRun) -> OtherRun | None:
     return None
 
 
+def pace(status: RunStatus, now: datetime) -> float:
+    """Return after how many seconds to look again for what may come unseen: most of it comes while a phase is young."""
+    return WATCHED if status.phase_time and now - status.phase_time > _YOUNG else WATCHING
+
+
 def stopping(status: S, run: Run, world: World) -> Plan[S]:
     """Quiescing: stop the next workload."""
     step = quiesce.stop(run, world, status.workloads)
@@ -203,7 +212,7 @@ def stopping(status: S, run: Run, world: World) -> Plan[S]:
         changed(status, message=message),
         step.actions,
         step.events,
-        again_seconds=SOON if step.actions else WATCHING,
+        again_seconds=SOON if step.actions else WATCHED,
     )
 
 
@@ -217,12 +226,12 @@ def draining(status: S, run: Run, world: World, claims: frozenset[str], then: Ph
         return Plan(entered(status, then, world.now, message), again_seconds=SOON)
     assert status.phase_time is not None
     timeout = run.quiesce.drain_timeout
-    if world.now - status.phase_time > parse_duration(timeout):
+    rest = status.phase_time + parse_duration(timeout) - world.now
+    if rest < timedelta():
         failure = Failure(Reason.DRAIN_TIMEOUT, quiesce.undrained(left, timeout))
         return Plan(failing(status, failure, world.now), again_seconds=SOON)
-    eager = world.now - status.phase_time < _EAGER
-    message = f"waiting for the end of {left}"
-    return Plan(changed(status, message=message), again_seconds=SOON if eager else WATCHING)
+    again = min(WATCHED, rest.total_seconds() + SOON)
+    return Plan(changed(status, message=f"waiting for the end of {left}"), again_seconds=again)
 
 
 def resuming(status: S, run: Run, world: World, movers: Sequence[JobState]) -> Plan[S] | None:
@@ -242,10 +251,10 @@ def resuming(status: S, run: Run, world: World, movers: Sequence[JobState]) -> P
     if step.done and (late or not leaving) and step.workloads == status.workloads:
         return None
     actions = (*leaving, *step.actions)
-    soon = step.done or step.actions
-    return Plan(
-        _resumed(status, step.workloads), actions, step.events, again_seconds=SOON if soon else WATCHING
-    )
+    starting = {state.kind for state in step.workloads if state.stopped_at and not state.started_at}
+    told = WATCHED if starting <= _WATCHED_KINDS else pace(status, world.now)
+    again = SOON if step.done or step.actions else told
+    return Plan(_resumed(status, step.workloads), actions, step.events, again_seconds=again)
 
 
 def removals(movers: Iterable[JobState]) -> tuple[Action, ...]:
@@ -291,12 +300,13 @@ def completed(
         events.append(ending_event(run.holder.kind, final))
     if final.reason and not before.reason and Reason(final.reason) in _REPOSITORY_IN_DOUBT:
         actions.append(RequestProbe(repository))
+    final = _with_deadline(final, run)
     return Plan(
-        reported(_with_deadline(final, run), metadata, now),
+        reported(final, metadata, now),
         actions,
         events,
         finalizer=final.phase in _HOLDING,
-        again_seconds=plan.again_seconds,
+        again_seconds=_in_time(plan.again_seconds, final.deadline, now),
     )
 
 
@@ -304,6 +314,12 @@ def _with_deadline(status: S, run: Run) -> S:
     """Return a status that says how long workloads may stay down, if any is down."""
     down = quiesce.is_quiesced(status)
     return changed(status, deadline=quiesce.deadline_of(run, status.workloads) if down else None)
+
+
+def _in_time(again_seconds: float | None, deadline: datetime | None, now: datetime) -> float | None:
+    """Return when to look again: not after the deadline, which is a promise, if that is still to come."""
+    rest = (deadline - now).total_seconds() if deadline else 0.0
+    return min(again_seconds, rest) if again_seconds is not None and rest > 0 else again_seconds
 
 
 def ending_event(kind: str, status: RunStatus) -> Event:

@@ -18,7 +18,7 @@ from becalm_operator.plan import wording
 from becalm_operator.plan.outcome import Failure
 from becalm_operator.plan.preflight import RefusalError
 from becalm_operator.plan.quiesce import Run
-from becalm_operator.plan.run import SOON, WATCHING, changed, entered, failing
+from becalm_operator.plan.run import SOON, changed, entered, failing, pace
 from becalm_operator.plan.snapshot_world import SnapshotClass, Snapshots, Taken
 from becalm_operator.plan.steps import Action, DeleteJob, DeleteSnapshot, MakeSnapshot, Plan
 from becalm_operator.plan.world import Claim, JobState, World
@@ -139,7 +139,8 @@ def detached(plan: BackupPlan, before: BackupStatus, run: Run, world: World) -> 
     if world.now - before.phase_time > parse_duration(timeout):
         late = Failure(Reason.DRAIN_TIMEOUT, f"{left} were not detached within drainTimeout ({timeout})")
         return Plan(failing(before, late, world.now), again_seconds=SOON)
-    return Plan(changed(before, message=f"waiting until {left} are detached"), again_seconds=WATCHING)
+    waiting = changed(before, message=f"waiting until {left} are detached")
+    return Plan(waiting, again_seconds=pace(before, world.now))
 
 
 def capturing(status: BackupStatus, owner: Owner, world: World) -> BackupPlan:
@@ -164,7 +165,7 @@ def capturing(status: BackupStatus, owner: Owner, world: World) -> BackupPlan:
     if ready == len(volumes):
         return Plan(entered(status, Phase.RESUMING, world.now, "starting workloads"), again_seconds=SOON)
     message = wording.progress("making snapshots", ready, len(volumes), "ready")
-    return Plan(changed(status, message=message), actions, again_seconds=WATCHING)
+    return Plan(changed(status, message=message), actions, again_seconds=pace(status, world.now))
 
 
 def _has_failed(taken: Taken, now: datetime) -> bool:

@@ -56,6 +56,7 @@ class Pod:
     owner: str
     claims: tuple[str, ...]
     node: str = ""
+    created: datetime | None = None
     ended: bool = False
     """Its containers are gone: it holds no volume any more."""
     ours: bool = False
@@ -225,9 +226,15 @@ class World:
 
     def consumers(self, claims: frozenset[str]) -> list[Pod]:
         """Return the pods of others that hold any of the claims."""
-        return [
-            pod for pod in self.pods if not pod.ours and not pod.ended and claims.intersection(pod.claims)
-        ]
+        return [pod for pod in self._mounting(claims) if not pod.ended]
+
+    def visitors(self, claims: frozenset[str], since: datetime | None) -> list[Pod]:
+        """Return the pods of others that have come since then, held any of the claims, and ended already."""
+        ended = [pod for pod in self._mounting(claims) if pod.ended]
+        return [pod for pod in ended if since and pod.created and pod.created >= since]
+
+    def _mounting(self, claims: frozenset[str]) -> list[Pod]:
+        return [pod for pod in self.pods if not pod.ours and claims.intersection(pod.claims)]
 
 
 @dataclass(frozen=True, slots=True)

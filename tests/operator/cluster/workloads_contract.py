@@ -1,5 +1,7 @@
 """What a cluster promises about workloads, their pods and claims."""
 
+from datetime import timedelta
+
 import pytest
 
 from becalm_operator.api.backup import (
@@ -95,9 +97,12 @@ class WorkloadsContract:
         await scene.lab.make_claim("data")
         await scene.lab.make_pod("shell", ["data"])
 
-        (pod,) = (await scene.world(await scene.backup())).pods
+        world = await scene.world(await scene.backup())
+        (pod,) = world.pods
 
         assert (pod.name, pod.owner, pod.claims, pod.ours) == ("shell", "", ("data",), False)
+        assert pod.created is not None
+        assert abs(world.now - pod.created) < timedelta(minutes=1)
 
     async def test_stopping_scales_and_records_in_one_update(self, scene: Scene) -> None:
         await scene.lab.make_deployment("web", replicas=2)

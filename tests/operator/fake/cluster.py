@@ -355,6 +355,7 @@ def _pod(pod: StoredPod) -> Pod:
         pod.controller,
         pod.claims,
         NODE,
+        created=pod.created,
         ours=pod.ours,
         ready=ready,
         labels=labels,

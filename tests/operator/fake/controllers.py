@@ -81,7 +81,7 @@ def _make_pods(state: State, workload: StoredWorkload, mine: list[StoredPod], li
         for claim in claims:
             if (workload.namespace, claim) not in state.claims and claim not in workload.mounts:
                 state.claims[workload.namespace, claim] = StoredClaim(workload.namespace, claim)
-        pod = StoredPod(workload.namespace, name, str(workload.reference), claims)
+        pod = StoredPod(workload.namespace, name, str(workload.reference), claims, state.now)
         state.pods[workload.namespace, name] = pod
 
 

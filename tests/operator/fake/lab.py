@@ -83,7 +83,9 @@ class FakeLab:
     async def run_cron_job(self, name: str, lasts: int | None = None) -> None:
         mounts = self.state.workloads[SHOP, f"cronjob/{name}"].mounts
         pod = f"{name}-{self.state.next_version()}"
-        self.state.pods[SHOP, pod] = StoredPod(SHOP, pod, f"cronjob/{name}", mounts, lasts=lasts)
+        self.state.pods[SHOP, pod] = StoredPod(
+            SHOP, pod, f"cronjob/{name}", mounts, self.state.now, lasts=lasts
+        )
 
     async def make_widget(self, name: str, members: int | None, claims: Sequence[str] = ()) -> None:
         reference = WorkloadReference(api_version="example.org/v1", kind="Widget", name=name)
@@ -130,7 +132,7 @@ class FakeLab:
         self.state.pod_security[SHOP] = standard
 
     async def make_pod(self, name: str, claims: Sequence[str]) -> None:
-        self.state.pods[SHOP, name] = StoredPod(SHOP, name, "", tuple(claims))
+        self.state.pods[SHOP, name] = StoredPod(SHOP, name, "", tuple(claims), self.state.now)
 
     async def scale(self, workload: WorkloadReference, replicas: int) -> None:
         stored = self.state.workload(SHOP, workload)

@@ -103,6 +103,7 @@ class StoredPod:
     controller: str
     """As kind/name, of the workload itself: nobody here asks for ReplicaSets."""
     claims: tuple[str, ...] = ()
+    created: datetime | None = None
     age: int = 0
     ending: int | None = None
     ours: bool = False

@@ -35,7 +35,7 @@ class FakeApiServer:
         self.status = 200
         self._objects: dict[str, Document] = {}
         self._version = 100
-        self._watches: list[tuple[str, asyncio.Queue[Document | None]]] = []
+        self._watches: list[tuple[str, asyncio.Queue[Document | bytes | None]]] = []
         self._history: list[tuple[int, str, Document]] = []
 
     # --- what a test does
@@ -69,6 +69,12 @@ class FakeApiServer:
             events.put_nowait(None)
         self._watches.clear()
 
+    def garble(self, told: bytes) -> None:
+        """Have all watches tell this, and end."""
+        for _, events in self._watches:
+            events.put_nowait(told)
+        self.break_watches()
+
     def writes(self) -> list[tuple[str, str]]:
         return [(method, path) for method, path in self.requests if method != "GET"]
 
@@ -95,7 +101,7 @@ class FakeApiServer:
         return web.json_response({"kind": f"{_KINDS[plural]}List", "metadata": metadata, "items": items})
 
     async def _watch(self, request: web.Request, plural: str) -> web.StreamResponse:
-        events: asyncio.Queue[Document | None] = asyncio.Queue()
+        events: asyncio.Queue[Document | bytes | None] = asyncio.Queue()
         watch = (plural, events)
         since = int(request.query.get("resourceVersion", 0))
         for version, kind, event in self._history:
@@ -107,7 +113,7 @@ class FakeApiServer:
         self._watches.append(watch)
         try:
             while (told := await events.get()) is not None:
-                await response.write(json.dumps(told).encode() + b"\n")
+                await response.write(told if isinstance(told, bytes) else json.dumps(told).encode() + b"\n")
         except ConnectionResetError:
             pass
         finally:

@@ -132,3 +132,8 @@ def test_nothing_is_kept_of_runs_that_have_ended() -> None:
 def test_paths_are_those_of_the_api_server() -> None:
     assert Watched("", "v1", "pods").path() == "/api/v1/pods"
     assert Watched("apps", "v1", "deployments").path("shop") == "/apis/apps/v1/namespaces/shop/deployments"
+
+
+def test_a_run_as_it_was_seen_already_concerns_its_schedule_and_not_itself() -> None:
+    seen = event("Backup", "one", metadata={"labels": {"becalm.dev/schedule": "nightly"}})
+    assert Interests(lambda *_: False).concerned(seen) == {Key("BackupSchedule", "shop", "nightly")}

@@ -13,7 +13,8 @@ from becalm_operator.api.conditions import Reason
 from becalm_operator.manifests.jobs import MOVER
 from becalm_operator.plan import backup
 from becalm_operator.plan.deadlines import PREPARING_TIMEOUT
-from becalm_operator.plan.gate import ALONE, openings
+from becalm_operator.plan.gate import ALONE, openings, until_next_call
+from becalm_operator.plan.run import WATCHED
 from becalm_operator.plan.steps import ApplyJob, DeleteJob, OpenGate, Plan, ScaleDown
 from becalm_operator.plan.world import Claim, JobState, Pod, Workload
 from tests.operator.plan.worlds import (
@@ -315,3 +316,10 @@ def test_gates_open_behind_everything_else_and_nothing_stops_before_they_are_rea
         assert not any(isinstance(action, ScaleDown) for action in plan.actions)
         all_ready = len(jobs) == 2 and all(job.ready and not job.finished for job in jobs)
         assert (plan.status.phase is Phase.QUIESCING) == all_ready
+
+
+@pytest.mark.parametrize(
+    ("seconds", "left"), [(0, 1), (0.25, 0.75), (1, 2), (6, 1), (15, 16), (31, WATCHED), (99, WATCHED)]
+)
+def test_a_run_looks_again_when_a_node_has_to_be_called(seconds: float, left: float) -> None:
+    assert until_next_call(NOW, NOW + timedelta(seconds=seconds)) == left

@@ -12,6 +12,7 @@ from becalm_operator.api.conditions import Reason
 from becalm_operator.api.record import Holder
 from becalm_operator.api.switches import KEDA_PAUSE, REPLICAS, SUSPENSION, Switch
 from becalm_operator.plan import quiesce
+from becalm_operator.plan.outcome import Failure
 from becalm_operator.plan.quiesce import Run, Step
 from becalm_operator.plan.steps import ScaleDown, ScaleUp
 from becalm_operator.plan.world import Pod, Workload, World
@@ -43,6 +44,10 @@ def stop(world: World, states: tuple[WorkloadStatus, ...] | None = None) -> Step
 
 def resume(world: World, states: tuple[WorkloadStatus, ...], *, hurry: bool = False) -> Step:
     return quiesce.resume(RUN, world, states, since=NOW, hurry=hurry)
+
+
+def taint(world: World, states: tuple[WorkloadStatus, ...]) -> Failure | None:
+    return quiesce.taint(RUN, world, states, CLAIMS, since=NOW)
 
 
 # --- stopping
@@ -210,7 +215,7 @@ def test_what_status_knows_is_not_changed() -> None:
     ],
 )
 def test_a_stopped_workload_that_somebody_changed_is_a_taint(first: Workload, text: str) -> None:
-    failure = quiesce.taint(RUN, a_world(first, held_db()), stopped(), CLAIMS)
+    failure = taint(a_world(first, held_db()), stopped())
 
     assert failure is not None
     assert failure.reason is Reason.TAINTED
@@ -227,7 +232,7 @@ def test_what_somebody_changed_and_changed_back_is_a_taint(
     record = a_record().model_copy(update={"generation": recorded})
     world = a_world(held_web(record=record, generation=generation), held_db())
 
-    tainted = quiesce.taint(RUN, world, stopped(), CLAIMS)
+    tainted = taint(world, stopped())
     draining = quiesce.interference(RUN, world, stopped())
 
     assert (tainted is not None) == (draining is not None) == moved
@@ -240,7 +245,7 @@ def test_what_somebody_changed_and_changed_back_is_a_taint(
 def test_any_foreign_pod_on_a_claim_is_a_taint_and_is_named(owner: str) -> None:
     world = a_world(held_web(), held_db(), pods=(a_pod("x-1", owner, "uploads"),))
 
-    failure = quiesce.taint(RUN, world, stopped(), CLAIMS)
+    failure = taint(world, stopped())
 
     assert failure is not None
     assert "x-1" in failure.message
@@ -252,17 +257,30 @@ def test_any_foreign_pod_on_a_claim_is_a_taint_and_is_named(owner: str) -> None:
     [
         a_pod("m", "job/m", "uploads", ours=True),
         a_pod("e", "job/e", "uploads", ended=True),
+        a_pod("f", "job/f", "uploads", ended=True, created=later(seconds=-1)),
+        a_pod("g", "job/g", "uploads", ended=True, created=later(seconds=1), ours=True),
+        a_pod("h", "job/h", "cache", ended=True, created=later(seconds=1)),
         a_pod("o", "job/o", "cache"),
     ],
 )
 def test_our_own_pods_and_ended_ones_and_those_elsewhere_are_no_taint(pod: Pod) -> None:
-    assert quiesce.taint(RUN, a_world(held_web(), held_db(), pods=(pod,)), stopped(), CLAIMS) is None
+    assert taint(a_world(held_web(), held_db(), pods=(pod,)), stopped()) is None
+
+
+@pytest.mark.parametrize("seconds", [0, 1, 3600])
+def test_a_foreign_pod_that_came_and_ended_meanwhile_is_a_taint(seconds: float) -> None:
+    visitor = a_pod("report-1", "job/report", "uploads", ended=True, created=later(seconds=seconds))
+
+    failure = taint(a_world(held_web(), held_db(), pods=(visitor,)), stopped())
+
+    assert failure is not None
+    assert "report-1 of job/report" in failure.message
 
 
 def test_a_workload_that_was_at_zero_anyhow_taints_only_by_its_pods() -> None:
     states = planned(db_stopped=NOW)
 
-    assert quiesce.taint(RUN, a_world(web(0), held_db()), states, CLAIMS) is None
+    assert taint(a_world(web(0), held_db()), states) is None
 
 
 def test_the_pods_that_hold_claims_are_told_in_order() -> None:

@@ -14,7 +14,7 @@ from becalm_operator.api.base import Metadata
 from becalm_operator.api.conditions import Reason
 from becalm_operator.api.limits import Needs
 from becalm_operator.api.record import Holder
-from becalm_operator.plan import run
+from becalm_operator.plan import quiesce, run
 from becalm_operator.plan.outcome import Failure
 from becalm_operator.plan.quiesce import Run
 from becalm_operator.plan.steps import Plan
@@ -280,13 +280,44 @@ def test_the_end_is_told() -> None:
     assert (bad.reason, bad.type, bad.message) == ("Tainted", "Warning", "Backup failed: somebody")
 
 
-def test_the_end_of_pods_is_looked_for_often_at_first_and_less_often_later() -> None:
-    status = BackupStatus(phase=Phase.DRAINING, phase_time=NOW)
-    looks = []
-    for seconds in (0, 29, 31):
-        world = a_world(now=later(seconds=seconds))
-        looks.append(
-            run.draining(status, RUN, world, frozenset({"uploads"}), Phase.CAPTURING, "").again_seconds
-        )
+# --- how soon to look again
 
-    assert looks == [run.SOON, run.SOON, run.WATCHING]
+
+@pytest.mark.parametrize(("seconds", "expected"), [(0, run.WATCHED), (20, run.WATCHED), (28, 2 + run.SOON)])
+def test_the_end_of_pods_is_told_by_a_watch_and_their_time_is_kept(seconds: float, expected: float) -> None:
+    this = Run(RUN.holder, "shop", Quiesce(drain_timeout="30s"))
+    status = BackupStatus(phase=Phase.DRAINING, phase_time=NOW)
+
+    plan = run.draining(
+        status, this, a_world(now=later(seconds=seconds)), frozenset({"uploads"}), Phase.CAPTURING, ""
+    )
+
+    assert plan.again_seconds == expected
+
+
+def test_what_no_watch_tells_of_is_looked_for_often_while_a_phase_is_young() -> None:
+    status = BackupStatus(phase=Phase.RESUMING, phase_time=NOW)
+
+    assert [run.pace(status, later(seconds=at)) for at in (0, 30, 31)] == [
+        run.WATCHING, run.WATCHING, run.WATCHED,
+    ]  # fmt: skip
+
+
+@given(rest=st.floats(0.001, 10000), again=st.none() | st.floats(0.1, 300), down=st.booleans())
+def test_nobody_sleeps_beyond_a_deadline_that_is_still_to_come(
+    rest: float, again: float | None, *, down: bool
+) -> None:
+    status = BackupStatus(phase=Phase.CAPTURING, workloads=stopped() if down else planned())
+    deadline = quiesce.deadline_of(RUN, stopped())
+    assert deadline is not None
+
+    now = deadline - timedelta(seconds=rest)
+    plan = run.completed(Plan(status, again_seconds=again), status, RUN, METADATA, "main", now)
+
+    if again is None or not down:
+        assert plan.again_seconds == again
+    else:
+        assert plan.again_seconds is not None
+        assert plan.again_seconds == pytest.approx(min(again, rest), abs=1e-5)
+    past = run.completed(Plan(status, again_seconds=again), status, RUN, METADATA, "main", deadline)
+    assert past.again_seconds == again

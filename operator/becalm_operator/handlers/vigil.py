@@ -1,0 +1,101 @@
+"""The vigil: where something is down, pods are watched, so that their end is seen at once and nobody comes unseen.
+
+A watch on every pod of a cluster would cost memory and CPU at all times. This one lasts as long as a run of the
+namespace stops workloads, reads what stands still, or starts them again. It serves speed: where it fails, the runs
+look again by themselves after some seconds.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from typing import NoReturn
+
+from becalm_operator.api.backup import Backup, Phase
+from becalm_operator.api.restore import Restore
+from becalm_operator.cluster.port import Key, Resource
+from becalm_operator.errors import ClusterError
+
+Changes = Callable[[str], AsyncIterator[frozenset[str]]]
+"""Yields, for a namespace, the claims of each pod of others that comes, changes or goes."""
+
+_MOVING = (Phase.QUIESCING, Phase.RESUMING)
+_STILL = (Phase.DRAINING, Phase.CAPTURING, Phase.RESTORING)
+_PAUSE_SECONDS = (0.5, 15.0)
+"""Before a watch is opened again, and at most, if it keeps failing."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Interest:
+    """What a run waits for: pods that mount its claims, or `all` while workloads go and come."""
+
+    claims: frozenset[str]
+    all: bool
+
+
+class Vigil:
+    """Watches where it has to. All its methods belong to the loop that `run` runs in."""
+
+    def __init__(self, changes: Changes) -> None:
+        self._changes = changes
+        self._wake: Callable[[Key], None] = lambda _: None
+        self._runs: dict[str, dict[Key, _Interest]] = {}
+        self._watches: dict[str, asyncio.Task[None]] = {}
+
+    def saw(self, key: Key, resource: Resource | None) -> None:
+        """Note how an object of ours stands; None if it is gone."""
+        interest = _interest(resource)
+        runs = self._runs.get(key.namespace, {})
+        if interest:
+            self._runs.setdefault(key.namespace, runs)[key] = interest
+            if key.namespace not in self._watches:
+                self._watches[key.namespace] = asyncio.create_task(self._watch(key.namespace))
+        elif runs.pop(key, None) and not runs:
+            del self._runs[key.namespace]
+            self._watches.pop(key.namespace).cancel()
+
+    async def run(self, wake: Callable[[Key], None]) -> NoReturn:
+        """Have runs looked at by `wake` until cancelled, and end all watches then."""
+        self._wake = wake
+        try:
+            while True:
+                await asyncio.Event().wait()
+        finally:
+            watches = [*self._watches.values()]
+            self._watches.clear()
+            self._runs.clear()
+            for watch in watches:
+                watch.cancel()
+            await asyncio.gather(*watches, return_exceptions=True)
+
+    async def _watch(self, namespace: str) -> NoReturn:
+        pause, longest = _PAUSE_SECONDS
+        while True:
+            try:
+                async for claims in self._changes(namespace):
+                    pause = _PAUSE_SECONDS[0]
+                    self._tell(namespace, claims)
+            except ClusterError as error:
+                _log.info("runs in %s look for pods every few seconds: %s", namespace, error)
+            except Exception:  # noqa: BLE001  runs go on without it
+                _log.exception("pods of %s are not watched for the moment", namespace)
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, longest)
+
+    def _tell(self, namespace: str, claims: frozenset[str]) -> None:
+        for key, interest in self._runs.get(namespace, {}).items():
+            if interest.all or interest.claims & claims:
+                self._wake(key)
+
+
+def _interest(resource: Resource | None) -> _Interest | None:
+    """Return what a run waits for; None if pods do not matter now."""
+    if not isinstance(resource, Backup | Restore) or resource.status.phase not in (*_MOVING, *_STILL):
+        return None
+    if isinstance(resource, Restore):
+        claims = frozenset(target.into for target in resource.spec.targets)
+    else:
+        claims = frozenset(volume.claim for volume in resource.status.volumes)
+    return _Interest(claims, all=resource.status.phase in _MOVING)

@@ -1,0 +1,207 @@
+"""The vigil over a real connection: whom a pod concerns, and for how long anybody watches."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import pytest
+from kubernetes.aio.client import ApiClient, Configuration
+
+from becalm_operator.api import names
+from becalm_operator.api.backup import Backup, Phase
+from becalm_operator.api.restore import Restore
+from becalm_operator.cluster.pod_watch import PodWatch
+from becalm_operator.cluster.port import Key
+from becalm_operator.handlers import vigil as vigil_module
+from becalm_operator.handlers.vigil import Vigil
+from tests.operator.handlers.api import FakeApiServer, fake_api_server
+from tests.operator.handlers.test_observer import until
+
+RUN = Key("Backup", "shop", "nightly")
+OTHER = Key("Backup", "shop", "other")
+RESTORE = Key("Restore", "shop", "monday")
+HELD = [Phase.QUIESCING, Phase.DRAINING, Phase.CAPTURING, Phase.RESUMING]
+FREE = [phase for phase in Phase if phase not in (*HELD, Phase.RESTORING)]
+
+
+def backup(phase: Phase, *claims: str) -> Backup:
+    """Return a Backup that reads these claims."""
+    spec = {"repositoryRef": {"name": "main"}, "workloads": [{"kind": "Deployment", "name": "web"}]}
+    volumes = [{"claim": claim} for claim in claims]
+    metadata = {"name": "nightly", "namespace": "shop", "uid": "uid"}
+    return Backup.model_validate(
+        {"metadata": metadata, "spec": spec, "status": {"phase": phase, "volumes": volumes}}
+    )
+
+
+def restore(phase: Phase, claim: str, into: str) -> Restore:
+    """Return a Restore of one claim into another."""
+    spec = {
+        "repositoryRef": {"name": "main"},
+        "source": {"backupName": "b"},
+        "targets": [{"claim": claim, "to": into}],
+    }
+    metadata = {"name": "monday", "namespace": "shop", "uid": "uid"}
+    return Restore.model_validate({"metadata": metadata, "spec": spec, "status": {"phase": phase}})
+
+
+def pod(name: str, *claims: str, ephemeral: str = "", **labels: str) -> dict[str, Any]:
+    """Return a pod that mounts these claims."""
+    volumes: list[dict[str, Any]] = [{"name": c, "persistentVolumeClaim": {"claimName": c}} for c in claims]
+    volumes += [{"name": ephemeral, "ephemeral": {}}] if ephemeral else []
+    metadata = {"namespace": "shop", "name": name, "uid": name, "labels": labels}
+    return {"metadata": metadata, "spec": {"volumes": [{"name": "tmp", "emptyDir": {}}, *volumes]}}
+
+
+class Scene:
+    def __init__(self, server: FakeApiServer, vigil: Vigil, woken: list[Key]) -> None:
+        self.server = server
+        self.vigil = vigil
+        self.woken = woken
+
+    async def is_watching(self) -> None:
+        await until(lambda: "pods" in self.server.watched())
+
+    async def sees(self, key: Key) -> None:
+        await until(lambda: key in self.woken)
+        self.woken.clear()
+
+
+@pytest.fixture
+async def scene(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Scene]:
+    monkeypatch.setattr(vigil_module, "_PAUSE_SECONDS", (0.01, 0.05))
+    async with fake_api_server() as server, keeping(server) as scene:
+        yield scene
+
+
+@asynccontextmanager
+async def keeping(server: FakeApiServer) -> AsyncIterator[Scene]:
+    async with ApiClient(Configuration(host=server.url)) as client:
+        vigil, woken = Vigil(PodWatch(client).changes), list[Key]()
+        task = asyncio.create_task(vigil.run(woken.append))
+        try:
+            yield Scene(server, vigil, woken)
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+
+async def assert_nobody_watches(server: FakeApiServer) -> None:
+    """See that no watch is opened again once the last one is broken."""
+    asked = len(server.requests)
+    server.break_watches()
+    await asyncio.sleep(0.1)  # ten times as long as the vigil waits before it tries again
+    assert len(server.requests) == asked
+
+
+@pytest.mark.parametrize("change", ["ADDED", "MODIFIED", "DELETED"])
+async def test_a_pod_that_comes_to_a_claim_or_leaves_it_wakes_its_run(scene: Scene, change: str) -> None:
+    scene.vigil.saw(RUN, backup(Phase.DRAINING, "data"))
+    scene.vigil.saw(OTHER, backup(Phase.DRAINING, "cache"))
+    await scene.is_watching()
+
+    scene.server.put("pods", pod("web-1", "uploads", "data"), type_=change)
+
+    await scene.sees(RUN)
+    scene.server.put("pods", pod("redis-1", "cache"), type_=change)
+    await until(lambda: scene.woken == [OTHER])
+
+
+@pytest.mark.parametrize("phase", [Phase.QUIESCING, Phase.RESUMING])
+async def test_while_workloads_go_and_come_every_pod_matters(scene: Scene, phase: Phase) -> None:
+    scene.vigil.saw(RUN, backup(phase, "data"))
+    await scene.is_watching()
+    scene.server.put("pods", pod("without-claims"))
+    await scene.sees(RUN)
+
+
+async def test_a_claim_that_is_made_for_a_pod_is_known_by_the_pods_name(scene: Scene) -> None:
+    scene.vigil.saw(RUN, backup(Phase.CAPTURING, "web-1-scratch"))
+    await scene.is_watching()
+    scene.server.put("pods", pod("web-1", ephemeral="scratch"))
+    await scene.sees(RUN)
+
+
+async def test_a_restore_is_woken_by_the_claim_that_it_writes_to(scene: Scene) -> None:
+    scene.vigil.saw(RESTORE, restore(Phase.RESTORING, "data", into="copy"))
+    await scene.is_watching()
+    scene.server.put("pods", pod("one", "data"))
+    scene.server.put("pods", pod("two", "copy"))
+    await until(lambda: scene.woken == [RESTORE])
+
+
+async def test_movers_are_watched_elsewhere(scene: Scene) -> None:
+    scene.vigil.saw(RUN, backup(Phase.CAPTURING, "data"))
+    await scene.is_watching()
+    mover = pod("mover", "data")
+    mover["metadata"]["labels"] = {names.OWNER_KIND_LABEL: "Backup"}
+    scene.server.put("pods", mover)
+    scene.server.put("pods", pod("web-1", "data"))
+    await until(lambda: scene.woken == [RUN])
+
+
+@pytest.mark.parametrize("phase", HELD)
+async def test_nobody_is_watched_for_a_run_that_is_over(scene: Scene, phase: Phase) -> None:
+    scene.vigil.saw(RUN, backup(phase, "data"))
+    scene.vigil.saw(OTHER, backup(phase, "data"))
+    await scene.is_watching()
+
+    scene.vigil.saw(OTHER, None)
+    scene.server.put("pods", pod("web-1", "data"))
+    await scene.sees(RUN)
+    scene.vigil.saw(RUN, backup(Phase.SUCCEEDED, "data"))
+    scene.vigil.saw(RUN, None)  # it may be told twice
+
+    await assert_nobody_watches(scene.server)
+
+
+@pytest.mark.parametrize("phase", FREE)
+async def test_while_nothing_is_down_no_pod_is_watched(scene: Scene, phase: Phase) -> None:
+    scene.vigil.saw(RUN, backup(phase, "data"))
+    await asyncio.sleep(0.01)
+    assert scene.server.requests == []
+
+
+async def test_a_watch_that_is_refused_or_broken_is_opened_again_and_tells_of_what_was_missed(
+    scene: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    scene.server.status = 403
+    scene.vigil.saw(RUN, backup(Phase.DRAINING, "data"))
+    await until(lambda: "watching pods of shop: not now" in caplog.text)
+    scene.server.put("pods", pod("web-1", "data"))
+    scene.server.status = 200
+    await scene.sees(RUN)
+
+    scene.server.break_watches()
+    scene.server.put("pods", pod("web-2", "data"))
+
+    await scene.sees(RUN)
+
+
+@pytest.mark.parametrize(
+    "told", [b'{"type": "ERROR", "object": {"message": "too old"}}\n', b'{"type": "ADDED", "obj'], ids=str
+)
+async def test_what_makes_no_sense_ends_a_watch_and_not_the_vigil(
+    scene: Scene, caplog: pytest.LogCaptureFixture, told: bytes
+) -> None:
+    caplog.set_level("INFO")
+    scene.vigil.saw(RUN, backup(Phase.DRAINING, "data"))
+    await scene.is_watching()
+
+    scene.server.garble(told)
+
+    await until(lambda: "look for pods every few seconds" in caplog.text)
+    await scene.is_watching()
+    scene.server.put("pods", pod("web-1", "data"))
+    await scene.sees(RUN)
+
+
+async def test_no_watch_outlives_the_vigil() -> None:
+    async with fake_api_server() as server:
+        async with keeping(server) as scene:
+            scene.vigil.saw(RUN, backup(Phase.DRAINING, "data"))
+            await scene.is_watching()
+        await assert_nobody_watches(server)
