@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from becalm_engine.errors import ObjectMissingError, RepositoryExistsError, StorageDeniedError
+from becalm_engine.errors import ObjectMissingError, StorageDeniedError
 from becalm_engine.storage.base import CONFIG_NAME, FileKind, Storage
 from becalm_engine.storage.location import S3Location
 from becalm_engine.storage.options import StorageOptions
@@ -44,23 +44,6 @@ def test_a_listing_of_several_pages_is_complete(storage: S3Storage) -> None:
         list(pool.map(lambda n: storage.save(FileKind.LOCK, f"{n:064x}", b"x"), range(1100)))
 
     assert len({found.name for found in storage.list(FileKind.LOCK)}) == 1100
-
-
-def test_of_many_who_make_a_repository_at_once_one_does(storage: S3Storage) -> None:
-    """Not so where a server passes over the condition: then somebody may have been first unseen."""
-
-    def make(number: int) -> bool:
-        try:
-            storage.save(FileKind.CONFIG, CONFIG_NAME, b"%d" % number, only_if_absent=True)
-        except RepositoryExistsError:
-            return False
-        return True
-
-    with ThreadPoolExecutor(8) as pool:
-        made = list(pool.map(make, range(8)))
-
-    assert sum(made) == 1
-    assert storage.load(FileKind.CONFIG, CONFIG_NAME) == b"%d" % made.index(True)
 
 
 def test_a_bucket_that_is_not_there_is_missing_and_not_empty(server: S3Server) -> None:
