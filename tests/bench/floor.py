@@ -70,17 +70,19 @@ def _side_by_side(
 
 
 class _Sealing:
-    """Encrypts and authenticates, or the other way round."""
+    """Encrypts and authenticates, or the other way round; each blob by itself, for packs are read in any order."""
 
     def __init__(self) -> None:
         self._stream = Cipher(AES(_KEY), CTR(_IV)).encryptor()
 
     def seal(self, content: bytes) -> bytes:
+        self._stream.reset_nonce(_IV)
         sealed = self._stream.update(content)
         return sealed + Poly1305.generate_tag(_KEY, sealed)
 
     def open(self, sealed: memoryview) -> bytes:
         Poly1305.verify_tag(_KEY, sealed[:-16], bytes(sealed[-16:]))
+        self._stream.reset_nonce(_IV)
         return self._stream.update(sealed[:-16])
 
 
