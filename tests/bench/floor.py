@@ -21,11 +21,13 @@ from cryptography.hazmat.primitives.poly1305 import Poly1305
 from becalm_engine.chunking import WINDOW_BYTES, Chunker
 from becalm_engine.format.key_file import ScryptCost
 from becalm_engine.heap import keep_freed_memory
+from becalm_engine.ids import Buffer
 
 WORKS = ("first backup", "restore", "check --read-data")
 
 _PACK_BYTES = 16 * 1024 * 1024
 _LENGTH_BYTES = 8
+_SAMPLES, _SAMPLE_BYTES = 16, 1024
 _KEY = bytes(32)
 _IV = bytes(16)
 
@@ -75,7 +77,7 @@ class _Sealing:
     def __init__(self) -> None:
         self._stream = Cipher(AES(_KEY), CTR(_IV)).encryptor()
 
-    def seal(self, content: bytes) -> bytes:
+    def seal(self, content: Buffer) -> bytes:
         self._stream.reset_nonce(_IV)
         sealed = self._stream.update(content)
         return sealed + Poly1305.generate_tag(_KEY, sealed)
@@ -93,12 +95,23 @@ def _back_up(files: Sequence[Path], target: Path) -> None:
         with path.open("rb", buffering=0) as file:
             for chunk in Chunker(1).cut(file.readinto, expected_bytes=WINDOW_BYTES):
                 hashlib.sha256(chunk).digest()
-                pack.add(sealing.seal(compressor.compress(chunk)))
+                gains = _seems_to_gain(compressor, chunk)
+                pack.add(sealing.seal(compressor.compress(chunk) if gains else chunk), compressed=gains)
     pack.save()
 
 
+def _seems_to_gain(compressor: zstandard.ZstdCompressor, chunk: Buffer) -> bool:
+    """Say whether a chunk is worth compressing: the format leaves that free, and a sample tells."""
+    view = memoryview(chunk)
+    step = len(view) // _SAMPLES
+    if step < _SAMPLE_BYTES * _SAMPLES:
+        return True
+    sample = b"".join(view[at * step :][:_SAMPLE_BYTES] for at in range(_SAMPLES))
+    return len(compressor.compress(sample)) < len(sample)
+
+
 class _NewPack:
-    """A pack as far as reading it again needs it: each blob after its length."""
+    """A pack as far as reading it again needs it: each blob after its length, and whether it is compressed."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -106,8 +119,8 @@ class _NewPack:
         self._bytes = 0
         self._count = 0
 
-    def add(self, sealed: bytes) -> None:
-        self._parts += len(sealed).to_bytes(_LENGTH_BYTES), sealed
+    def add(self, sealed: bytes, *, compressed: bool) -> None:
+        self._parts += (len(sealed) << 1 | compressed).to_bytes(_LENGTH_BYTES), sealed
         self._bytes += len(sealed)
         if self._bytes >= _PACK_BYTES:
             self.save()
@@ -122,21 +135,23 @@ class _NewPack:
         self._parts, self._bytes, self._count = [], 0, self._count + 1
 
 
-def _blobs(packs: Sequence[Path], *, hashed: bool) -> Iterator[memoryview]:
+def _blobs(packs: Sequence[Path], *, hashed: bool) -> Iterator[tuple[memoryview, bool]]:
     for path in packs:
         pack, at = memoryview(path.read_bytes()), 0
         if hashed:
             hashlib.sha256(pack).digest()
         while at < len(pack):
-            end = at + _LENGTH_BYTES + int.from_bytes(pack[at : at + _LENGTH_BYTES])
-            yield pack[at + _LENGTH_BYTES : end]
-            at = end
+            start = at + _LENGTH_BYTES
+            length = int.from_bytes(pack[at:start])
+            at = start + (length >> 1)
+            yield pack[start:at], bool(length & 1)
 
 
 def _contents(packs: Sequence[Path], *, hashed: bool) -> Iterator[bytes]:
     sealing, decompressor = _Sealing(), zstandard.ZstdDecompressor()
-    for blob in _blobs(packs, hashed=hashed):
-        content = decompressor.decompress(sealing.open(blob))
+    for blob, compressed in _blobs(packs, hashed=hashed):
+        opened = sealing.open(blob)
+        content = decompressor.decompress(opened) if compressed else opened
         hashlib.sha256(content).digest()
         yield content
 
