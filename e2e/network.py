@@ -9,10 +9,10 @@ CONTAINER_NETWORK = "becalm"
 ADDRESS = "10.244.0.1"
 POD_RANGE = "10.244.0.0/24"
 SERVICE_RANGE = "10.96.0.0/16"
+API_SERVICE = "10.96.0.1"
 _HARDWARE_ADDRESS = "0a:58:0a:f4:00:01"
 """A bridge that is given none takes one of its ports', and another one when that pod goes. Then the others speak to
 nobody for half a minute, until they ask anew whose address the bridge's is."""
-API_SERVICE = "10.96.0.1"
 
 
 @dataclass(frozen=True, slots=True)

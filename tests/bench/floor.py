@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.ciphers.modes import CTR
 from cryptography.hazmat.primitives.poly1305 import Poly1305
 
 from becalm_engine.chunking import WINDOW_BYTES, Chunker
+from becalm_engine.format.compression import Codec
 from becalm_engine.format.key_file import ScryptCost
 from becalm_engine.heap import keep_freed_memory
 from becalm_engine.ids import Buffer
@@ -27,7 +28,6 @@ WORKS = ("first backup", "restore", "check --read-data")
 
 _PACK_BYTES = 16 * 1024 * 1024
 _LENGTH_BYTES = 8
-_SAMPLES, _SAMPLE_BYTES = 16, 1024
 _KEY = bytes(32)
 _IV = bytes(16)
 
@@ -89,25 +89,15 @@ class _Sealing:
 
 
 def _back_up(files: Sequence[Path], target: Path) -> None:
-    sealing, compressor = _Sealing(), zstandard.ZstdCompressor(level=3)
+    sealing, codec = _Sealing(), Codec()
     pack = _NewPack(target)
     for path in files:
         with path.open("rb", buffering=0) as file:
             for chunk in Chunker(1).cut(file.readinto, expected_bytes=WINDOW_BYTES):
                 hashlib.sha256(chunk).digest()
-                gains = _seems_to_gain(compressor, chunk)
-                pack.add(sealing.seal(compressor.compress(chunk) if gains else chunk), compressed=gains)
+                gains = codec.seems_to_gain(chunk)
+                pack.add(sealing.seal(codec.compress(chunk) if gains else chunk), compressed=gains)
     pack.save()
-
-
-def _seems_to_gain(compressor: zstandard.ZstdCompressor, chunk: Buffer) -> bool:
-    """Say whether a chunk is worth compressing: the format leaves that free, and a sample tells."""
-    view = memoryview(chunk)
-    step = len(view) // _SAMPLES
-    if step < _SAMPLE_BYTES * _SAMPLES:
-        return True
-    sample = b"".join(view[at * step :][:_SAMPLE_BYTES] for at in range(_SAMPLES))
-    return len(compressor.compress(sample)) < len(sample)
 
 
 class _NewPack:

@@ -3,15 +3,15 @@ from collections.abc import Iterator
 import pytest
 
 from tests.engine.storage.s3_server import S3Server
-from tests.servers.programs import NAMES, running
+from tests.servers.programs import SERVERS
 
 
-@pytest.fixture(scope="session", params=NAMES)
+@pytest.fixture(scope="session", params=SERVERS)
 def running_server(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[S3Server]:
     """Each of the servers, for all tests that are about it."""
-    with running(request.param, tmp_path_factory.mktemp(request.param)) as server:
+    with SERVERS[request.param](tmp_path_factory.mktemp(request.param)) as server:
         yield server
 
 

@@ -4,9 +4,8 @@ import os
 import secrets
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -18,49 +17,30 @@ _MINIO = ("github.com/minio/minio", "v0.0.0-20260212201848-7aac2a2c5b7c")
 _STARTING_SECONDS = 60.0
 
 
-@dataclass(frozen=True, slots=True)
-class Started:
-    """A server's command, and what it finds in its environment."""
-
-    command: Sequence[str]
-    environment: Mapping[str, str] = field(default_factory=dict)
-
-
-def _minio(server: S3Server) -> Started:
+@contextmanager
+def _minio(folder: Path) -> Iterator[S3Server]:
+    """Run MinIO, which keeps everything below a folder."""
+    server = S3Server(free_port(), secrets.token_hex(8), secrets.token_hex(16), folder / "kept")
     keys = {"MINIO_ROOT_USER": server.access_key, "MINIO_ROOT_PASSWORD": server.secret_key}
     command = [str(_built_minio()), "server", "--address", f"127.0.0.1:{server.port}", str(server.folder)]
-    return Started(command, {**keys, "MINIO_BROWSER": "off"})
-
-
-_OTHERS = {"minio": _minio}
-NAMES = ("versitygw", *_OTHERS)
-
-
-@contextmanager
-def running(name: str, folder: Path) -> Iterator[S3Server]:
-    """Run a server that keeps everything below a folder."""
-    if name not in _OTHERS:
-        with serving(folder) as server:
-            yield server
-        return
-    server = S3Server(free_port(), secrets.token_hex(8), secrets.token_hex(16), folder / "kept")
-    server.folder.mkdir()
-    started = _OTHERS[name](server)
-    environment = {**os.environ, **started.environment}
-    with answering(started.command, environment, server.port, folder / "log", seconds=_STARTING_SECONDS):
+    environment = {**os.environ, **keys, "MINIO_BROWSER": "off"}
+    with answering(command, environment, server.port, folder / "log", seconds=_STARTING_SECONDS):
         yield server
 
 
+SERVERS: Mapping[str, Callable[[Path], AbstractContextManager[S3Server]]] = {
+    "versitygw": serving,
+    "minio": _minio,
+}
+
+
 def _built_minio() -> Path:
+    """Return MinIO, built unless it is there. A tool that lacks is a failure."""
     binary = places().cache / f"minio-{_MINIO[1]}" / "minio"
-    environment = {"CGO_ENABLED": "0", "GOBIN": str(binary.parent)}
-    return _built(binary, ["go", "install", "-trimpath", "-ldflags=-s -w", "@".join(_MINIO)], environment)
-
-
-def _built(binary: Path, command: Sequence[str], environment: Mapping[str, str]) -> Path:
-    """Build a program, unless it is there. A tool that lacks is a failure."""
     if not binary.exists():
-        if shutil.which(command[0]) is None:
-            pytest.fail(f"{command[0]} is needed to build {binary.name}")
-        subprocess.run(command, env={**os.environ, **environment}, check=True)
+        if shutil.which("go") is None:
+            pytest.fail("go is needed to build MinIO")
+        command = ["go", "install", "-trimpath", "-ldflags=-s -w", "@".join(_MINIO)]
+        environment = {**os.environ, "CGO_ENABLED": "0", "GOBIN": str(binary.parent)}
+        subprocess.run(command, env=environment, check=True)
     return binary
