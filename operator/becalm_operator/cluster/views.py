@@ -209,6 +209,7 @@ def job_view(job: V1Job, pods: Iterable[V1Pod], hints: Mapping[str, str]) -> Job
         lingers=any(has_ended(pod) and not _is_final(pod) for pod in mine),
         succeeded=succeeded,
         failed=not succeeded and (_holds(job, "Failed", "FailureTarget") or phase == "Failed"),
+        overdue=_is_overdue(job),
         exit_code=ended.exit_code if ended else None,
         report=(ended.message or "") if ended else "",
         stuck=stuck,
@@ -225,6 +226,11 @@ def job_view(job: V1Job, pods: Iterable[V1Pod], hints: Mapping[str, str]) -> Job
 def _holds(job: V1Job, *types: str) -> bool:
     conditions = (job.status.conditions if job.status else None) or []
     return any(condition.type in types and condition.status == "True" for condition in conditions)
+
+
+def _is_overdue(job: V1Job) -> bool:
+    conditions = (job.status.conditions if job.status else None) or []
+    return any(condition.reason == "DeadlineExceeded" for condition in conditions)
 
 
 def _terminated(pod: V1Pod, container: str) -> V1ContainerStateTerminated | None:

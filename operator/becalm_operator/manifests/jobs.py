@@ -56,6 +56,8 @@ KEEP_SECONDS = 24 * 3600
 _OPENING_SECONDS = 30 * 60
 _TIDYING_SECONDS = 6 * 3600
 """When a Job that holds no workload down is given up. Those that do are ended by the run, and have bounds of it."""
+_LOCK_PATIENCE = "35m"
+"""How long `forget` waits for whoever works on the repository: a lock that nobody refreshes counts for half an hour."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +197,7 @@ def forget_job(
         f"--host={owner.namespace}",
         f"--tag={schedule_tag(schedule)}",
         "--group-by=host,paths",
+        f"--retry-lock={_LOCK_PATIENCE}",
     ]
     arguments += retention_flags(retention)
     return _job(owner, repository, image, _Task(FORGET, tuple(arguments), deadline_seconds=_TIDYING_SECONDS))

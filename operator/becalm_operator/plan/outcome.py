@@ -73,11 +73,14 @@ def failure_of(job: JobState, kind: type[Report], otherwise: Reason, *, kept: bo
         return Failure(reason or otherwise, problem.message)
     if job.stuck:
         return Failure(Reason.MOVER_NOT_STARTED, job.stuck)
-    ended = (
-        "ended without a report (killed, or evicted)" if code is None else f"ended with {_code_text(code)}"
-    )
     see = f"; see `kubectl logs job/{job.name}`" if kept else ""
-    return Failure(reason or otherwise, f"Job {job.name} {ended}{see}")
+    return Failure(reason or otherwise, f"Job {job.name} {_ended(job, code)}{see}")
+
+
+def _ended(job: JobState, code: int | None) -> str:
+    if job.overdue:
+        return "took longer than its activeDeadlineSeconds, and was ended by Kubernetes"
+    return "ended without a report (killed, or evicted)" if code is None else f"ended with {_code_text(code)}"
 
 
 def _code_text(code: int) -> str:

@@ -102,6 +102,8 @@ class JobState:
     """Its containers have ended, and its pod does not say so yet: a volume for one pod alone is not free."""
     succeeded: bool = False
     failed: bool = False
+    overdue: bool = False
+    """It failed because it took longer than it may: Kubernetes has ended it."""
     exit_code: int | None = None
     report: str = ""
     stuck: str = ""

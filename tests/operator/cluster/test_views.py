@@ -391,6 +391,15 @@ def test_a_containers_end_counts_before_the_phase_of_its_pod_does(
     assert (seen.active, seen.lingers) == (False, True)
 
 
+@pytest.mark.parametrize(("reason", "overdue"), [("DeadlineExceeded", True), ("BackoffLimitExceeded", False)])
+def test_a_job_that_took_longer_than_it_may_is_overdue(reason: str, overdue: bool) -> None:
+    job = a_job([{"type": "Failed", "status": "True", "reason": reason}])
+
+    seen = views.job_view(job, [], {})
+
+    assert (seen.failed, seen.overdue) == (True, overdue)
+
+
 def test_a_pod_whose_phase_is_final_does_not_linger() -> None:
     ended = becalm_container(ENDED)
 

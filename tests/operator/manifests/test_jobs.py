@@ -207,6 +207,7 @@ def test_the_commands_are_those_that_a_person_types() -> None:
             "--host=shop",
             "--tag=schedule=nightly",
             "--group-by=host,paths",
+            "--retry-lock=35m",
             "--keep-last=3",
         ],
         "restore": [

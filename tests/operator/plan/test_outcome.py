@@ -69,6 +69,13 @@ def test_without_anything_it_was_killed_or_evicted() -> None:
     assert "killed, or evicted" in failure_of(a_job(failed=True), CaptureReport, Reason.MOVER_FAILED).message
 
 
+@pytest.mark.parametrize("code", [None, 137, ExitCode.INTERRUPTED])
+def test_a_job_that_took_too_long_says_so(code: int | None) -> None:
+    failure = failure_of(a_job(failed=True, overdue=True, exit_code=code), CaptureReport, Reason.MOVER_FAILED)
+
+    assert "Job mover took longer than its activeDeadlineSeconds" in failure.message
+
+
 def test_what_never_started_says_so() -> None:
     failure = failure_of(a_job(failed=True, stuck="FailedMount: x"), CaptureReport, Reason.MOVER_FAILED)
 
