@@ -73,12 +73,19 @@ class Chunker:
                 blocks, left = divmod(len(rest) + skip_hole(), len(ZERO_BLOCK))
                 yield from itertools.repeat(ZERO_BLOCK, blocks)
                 rest = memoryview(bytes(left))
-            # one byte more than there should be shows the end without another window
-            size = len(rest) + max(expected_bytes + 1, _LEAST_WINDOW_BYTES)
-            window, ended = _filled(rest, read, min(size, WINDOW_BYTES))
+            size = min(len(rest) + _asked_bytes(expected_bytes), WINDOW_BYTES)
+            window, ended = _filled(rest, read, size)
             expected_bytes -= len(window) - len(rest)
             at = yield from _cut_window(cutter, window, ended=ended)
             rest = memoryview(window)[at:]
+
+
+def _asked_bytes(expected_bytes: int) -> int:
+    """Return how much to read of a stream of which so much should be left."""
+    if expected_bytes < 0:
+        return WINDOW_BYTES  # nobody knows: small windows would have the same bytes looked at again and again
+    # one byte more than there should be shows the end without another window
+    return max(expected_bytes + 1, _LEAST_WINDOW_BYTES)
 
 
 def _is_zero(part: memoryview) -> bool:

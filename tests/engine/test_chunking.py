@@ -83,6 +83,20 @@ def test_cuts_do_not_depend_on_the_length_that_was_expected(content: bytes, expe
     assert chunks == cut(content)
 
 
+@pytest.mark.parametrize("expected", [0, 1, 11 * MIB])
+def test_a_stream_that_goes_on_is_read_in_large_pieces(expected: int) -> None:
+    """Each piece has what is not cut yet looked at once more: small ones made `--stdin` three times slower."""
+    content = random.Random(1).randbytes(48 * MIB)
+    read, asked = reader(content), []
+
+    def noted(view: memoryview) -> int:
+        asked.append(len(view))
+        return read(view)
+
+    assert sum(len(chunk) for chunk in Chunker(SEED).cut(noted, expected_bytes=expected)) == len(content)
+    assert len(asked) < 48
+
+
 @given(sparse)
 @settings(max_examples=25)
 def test_every_long_run_of_zeros_becomes_zero_blocks(content: bytes) -> None:
