@@ -16,6 +16,8 @@ from tests.engine.storage.s3_server import serving
 
 _ROOT = Path(__file__).parents[2]
 _MIB = 1024 * 1024
+_SPARE_BYTES = 1024 * _MIB
+"""How much more memory than that of the data is touched before each measurement."""
 
 
 class Bench:
@@ -27,6 +29,7 @@ class Bench:
         self.place = place
         self.results: dict[tuple[str, str, str], list[measure.Cost]] = defaultdict(list)
         self.sizes: dict[tuple[str, str], int] = {}
+        self._touched_bytes = 0
 
     def warm_up(self) -> None:
         """Have everything done once with next to nothing, which nobody counts: files are read, modules compiled."""
@@ -38,6 +41,7 @@ class Bench:
 
     def round(self, data: datasets.Dataset) -> None:
         """Let each program back up, back up again, restore and check one data set."""
+        self._touched_bytes = _folder_bytes(data.folder) + _SPARE_BYTES
         for program in self.programs:
             self.place.emptied()
             self._emptied("cache")
@@ -60,6 +64,7 @@ class Bench:
             floor.WORKS, (data.folder, packs, packs), (packs, target, target), strict=True
         ):
             command = [sys.executable, "-m", floor.__name__, work, str(source), str(made)]
+            measure.touch_memory(self.scratch, self._touched_bytes)
             cost = measure.run(command, {"PYTHONPYCACHEPREFIX": str(self.scratch / "compiled")}, cwd=_ROOT)
             self._note(data, work, report.LIBRARIES, cost)
         self._emptied("packs")
@@ -78,6 +83,7 @@ class Bench:
 
     def _run(self, program: tools.Tool, command: list[str]) -> measure.Cost:
         environment = program.environment(self.place, self.scratch / "cache")
+        measure.touch_memory(self.scratch, self._touched_bytes)
         return measure.run(command, environment, cwd=self.scratch)
 
     def _emptied(self, name: str) -> Path:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _SAMPLE_SECONDS = 0.05
+_BLOCK = bytes(1 << 24)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,19 @@ def run(command: Sequence[str], environment: Mapping[str, str], *, cwd: Path) ->
         raise CommandFailedError(f"{' '.join(command)}: exit {process.returncode}\n{text}")
     cpu = (after.ru_utime + after.ru_stime) - (before.ru_utime + before.ru_stime)
     return Cost(wall, cpu, sampler.peak_bytes)
+
+
+def touch_memory(folder: Path, size_bytes: int) -> None:
+    """Use so much memory for a moment, by a file in a folder in memory, so that there is as much to be had at once.
+
+    The kernel of a virtual machine gives free memory back to its host; to have it again takes longer than to write
+    it, and would count as the work of whoever comes next.
+    """
+    path = folder / "touched"
+    with path.open("wb", buffering=0) as file:
+        for _ in range(0, size_bytes, len(_BLOCK)):
+            file.write(_BLOCK)
+    path.unlink()
 
 
 class _MemorySampler(threading.Thread):
