@@ -1,8 +1,8 @@
 """`python -m tests.bench.floor`: what the libraries alone take for the same work, which bounds what can be had of them.
 
 A process for each core passes over its share of the bytes as often as the format asks for, with the same libraries
-and in memory of the same kind, and does nothing else: no index, no tree, no lock, no metadata. Starting Python,
-importing the libraries and deriving a key are in, as they are for the programs.
+and in memory of the same kind, opens or makes each file, and does nothing else: no index, no tree, no lock, no
+metadata. Starting Python, importing the libraries and deriving a key are in, as they are for the programs.
 """
 
 import argparse
@@ -10,6 +10,7 @@ import hashlib
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import zstandard
@@ -18,7 +19,7 @@ from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.ciphers.modes import CTR
 from cryptography.hazmat.primitives.poly1305 import Poly1305
 
-from becalm_engine.chunking import WINDOW_BYTES, Chunker
+from becalm_engine.chunking import MIN_BYTES, Chunker
 from becalm_engine.format.compression import Codec
 from becalm_engine.format.key_file import ScryptCost
 from becalm_engine.heap import keep_freed_memory
@@ -28,6 +29,7 @@ WORKS = ("first backup", "restore", "check --read-data")
 
 _PACK_BYTES = 16 * 1024 * 1024
 _LENGTH_BYTES = 8
+_END = bytes(_LENGTH_BYTES)
 _KEY = bytes(32)
 _IV = bytes(16)
 
@@ -46,20 +48,15 @@ def main() -> int:
     return _side_by_side(work, _shares(given.source), given.target)
 
 
-def _shares(folder: Path) -> list[list[Path]]:
-    """Return the files of a folder in as many parts as there are cores, of about the same length."""
-    parts: list[list[Path]] = [[] for _ in range(os.cpu_count() or 1)]
-    totals = [0] * len(parts)
-    for path in sorted(folder.rglob("*")):
-        if path.is_file():
-            least = totals.index(min(totals))
-            parts[least].append(path)
-            totals[least] += path.stat().st_size
-    return parts
+def _shares(folder: Path) -> list[list[str]]:
+    """Return the files of a folder in as many parts as there are cores: they are of one length, or many."""
+    files = [f"{place}/{name}" for place, _, names in os.walk(folder) for name in names]
+    cores = os.cpu_count() or 1
+    return [files[at::cores] for at in range(cores)]
 
 
 def _side_by_side(
-    work: Callable[[Sequence[Path], Path], None], parts: Sequence[list[Path]], target: Path
+    work: Callable[[Sequence[str], Path], None], parts: Sequence[list[str]], target: Path
 ) -> int:
     children = []
     for part in parts:
@@ -88,20 +85,37 @@ class _Sealing:
         return self._stream.update(sealed[:-16])
 
 
-def _back_up(files: Sequence[Path], target: Path) -> None:
+def _back_up(files: Sequence[str], target: Path) -> None:
     sealing, codec = _Sealing(), Codec()
     pack = _NewPack(target)
     for path in files:
-        with path.open("rb", buffering=0) as file:
-            for chunk in Chunker(1).cut(file.readinto, expected_bytes=WINDOW_BYTES):
-                hashlib.sha256(chunk).digest()
-                gains = codec.seems_to_gain(chunk)
-                pack.add(sealing.seal(codec.compress(chunk) if gains else chunk), compressed=gains)
+        for chunk in _chunks(path):
+            hashlib.sha256(chunk).digest()
+            gains = codec.seems_to_gain(chunk)
+            pack.add(sealing.seal(codec.compress(chunk) if gains else chunk), compressed=gains)
+        pack.end_file()
     pack.save()
 
 
+def _chunks(path: str) -> Iterator[Buffer]:
+    handle = os.open(path, os.O_RDONLY)
+    size = os.fstat(handle).st_size
+    if size <= MIN_BYTES:
+        yield os.read(handle, MIN_BYTES)
+    else:
+        yield from Chunker(1).cut(partial(_read_into, handle), expected_bytes=size)
+    os.close(handle)
+
+
+def _read_into(handle: int, view: memoryview) -> int:
+    return os.readv(handle, [view])
+
+
 class _NewPack:
-    """A pack as far as reading it again needs it: each blob after its length, and whether it is compressed."""
+    """A pack as far as reading it again needs it: each blob after its length and whether it is compressed.
+
+    A length of nothing ends a file.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -110,10 +124,13 @@ class _NewPack:
         self._count = 0
 
     def add(self, sealed: bytes, *, compressed: bool) -> None:
-        self._parts += (len(sealed) << 1 | compressed).to_bytes(_LENGTH_BYTES), sealed
-        self._bytes += len(sealed)
         if self._bytes >= _PACK_BYTES:
             self.save()
+        self._parts += (len(sealed) << 1 | compressed).to_bytes(_LENGTH_BYTES), sealed
+        self._bytes += len(sealed)
+
+    def end_file(self) -> None:
+        self._parts.append(_END)
 
     def save(self) -> None:
         whole = hashlib.sha256()
@@ -125,9 +142,9 @@ class _NewPack:
         self._parts, self._bytes, self._count = [], 0, self._count + 1
 
 
-def _blobs(packs: Sequence[Path], *, hashed: bool) -> Iterator[tuple[memoryview, bool]]:
+def _blobs(packs: Sequence[str], *, hashed: bool) -> Iterator[tuple[memoryview, bool]]:
     for path in packs:
-        pack, at = memoryview(path.read_bytes()), 0
+        pack, at = memoryview(Path(path).read_bytes()), 0
         if hashed:
             hashlib.sha256(pack).digest()
         while at < len(pack):
@@ -137,22 +154,34 @@ def _blobs(packs: Sequence[Path], *, hashed: bool) -> Iterator[tuple[memoryview,
             yield pack[start:at], bool(length & 1)
 
 
-def _contents(packs: Sequence[Path], *, hashed: bool) -> Iterator[bytes]:
+def _contents(packs: Sequence[str], *, hashed: bool) -> Iterator[bytes]:
+    """Yield the content of each blob, and nothing at the end of each file."""
     sealing, decompressor = _Sealing(), zstandard.ZstdDecompressor()
     for blob, compressed in _blobs(packs, hashed=hashed):
+        if not blob:
+            yield b""
+            continue
         opened = sealing.open(blob)
         content = decompressor.decompress(opened) if compressed else opened
         hashlib.sha256(content).digest()
         yield content
 
 
-def _restore(packs: Sequence[Path], target: Path) -> None:
-    with (target / str(os.getpid())).open("wb", buffering=0) as file:
-        for content in _contents(packs, hashed=False):
-            file.write(content)
+def _restore(packs: Sequence[str], target: Path) -> None:
+    folder = target / str(os.getpid())
+    folder.mkdir()
+    where, handle, count = os.open(folder, os.O_RDONLY), -1, 0
+    for content in _contents(packs, hashed=False):
+        if not content:
+            os.close(handle)
+            handle = -1
+            continue
+        if handle < 0:
+            handle, count = os.open(str(count), os.O_CREAT | os.O_WRONLY, 0o600, dir_fd=where), count + 1
+        os.write(handle, content)
 
 
-def _check(packs: Sequence[Path], _target: Path) -> None:
+def _check(packs: Sequence[str], _target: Path) -> None:
     for _ in _contents(packs, hashed=True):
         pass
 

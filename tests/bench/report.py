@@ -64,8 +64,9 @@ def bounds(results: Results, tools: Sequence[str]) -> str:
         "## What the libraries allow\n\n"
         "A process for each core passes over the same bytes with the same libraries as often as the format asks for "
         "(cut, SHA-256, zstd where it seems to gain, AES, Poly1305, SHA-256 of the pack; and back), reads and writes "
-        "them in memory of the same kind, and does nothing else. Starting Python and deriving a key are in. "
-        "Repositories in a folder; with small files it is not the bytes that take the time.\n\n" + table
+        "them in memory of the same kind, opens or makes each file, and does nothing else. Starting Python and "
+        "deriving a key are in; trees, the index, metadata of files and the lock are not. Repositories in a "
+        "folder.\n\n" + table
     )
 
 
