@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter, NullLocator, StrMethodFormatter
 
 from becalm_engine.format.pack import BlobKind, PackedBlob
 from becalm_engine.ids import BlobID, PackID
@@ -160,6 +161,7 @@ def draw(points: Sequence[Point], names: Sequence[str], folder: Path) -> None:
     works = list(dict.fromkeys(point.work for point in points))
     if not works:
         return
+    plain = StrMethodFormatter("{x:,.0f}")
     figure = Figure(figsize=(4 * len(works), 6), layout="constrained")
     for column, work in enumerate(works):
         for row, label in enumerate(("processor seconds", "MiB at the peak")):
@@ -167,7 +169,16 @@ def draw(points: Sequence[Point], names: Sequence[str], folder: Path) -> None:
             for name in names:
                 mine = [point for point in points if point.work == work and point.tool == name]
                 values = [p.cost.cpu_seconds if row == 0 else p.cost.peak_bytes / _MIB for p in mine]
-                axes.loglog([point.size for point in mine], values, marker="o", label=name)
+                axes.semilogx([point.size for point in mine], values, marker="o", label=name)
+            sizes = list(dict.fromkeys(point.size for point in points if point.work == work))
+            axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
+            axes.xaxis.set_minor_locator(NullLocator())
+            if row == 0:
+                axes.set_yscale("log")
+                axes.yaxis.set_minor_formatter(NullFormatter())
+            else:
+                axes.set_ylim(bottom=0)
+            axes.yaxis.set_major_formatter(plain)
             axes.set_xlabel(work)
             axes.set_ylabel(label)
             axes.grid(visible=True, which="both", alpha=0.3)
