@@ -6,6 +6,7 @@ import shutil
 import sys
 import tempfile
 from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path
 
 from e2e.paths import places
@@ -29,25 +30,23 @@ class Bench:
         self.place = place
         self.results: dict[tuple[str, str, str], list[measure.Cost]] = defaultdict(list)
         self.sizes: dict[tuple[str, str], int] = {}
-        self._touched_bytes = 0
 
     def warm_up(self) -> None:
         """Have everything done once with next to nothing, which nobody counts: files are read, modules compiled."""
         folder = self._emptied("warm-up")
-        (folder / "file").write_bytes(b"content")
-        self.round(datasets.Dataset("warm-up", folder, "one file"))
+        size = (folder / "file").write_bytes(b"content")
+        self.round(datasets.Dataset("warm-up", folder, "one file", size))
         self.results.clear()
         self.sizes.clear()
 
     def round(self, data: datasets.Dataset) -> None:
         """Let each program back up, back up again, restore and check one data set."""
-        self._touched_bytes = _folder_bytes(data.folder) + _SPARE_BYTES
         for program in self.programs:
             self.place.emptied()
             self._emptied("cache")
-            self._run(program, program.init())
+            measure.run(program.init(), self._environment(program), cwd=self.scratch)
             self._measure(data, "first backup", program, program.backup(data.folder))
-            self.sizes[data.name, program.name] = _folder_bytes(self.place.folder)
+            self.sizes[data.name, program.name] = datasets.folder_bytes(self.place.folder)
             self._measure(data, "unchanged", program, program.backup(data.folder))
             target = self._emptied("target")
             self._measure(data, "restore", program, program.restore(str(data.folder), target))
@@ -62,14 +61,20 @@ class Bench:
             floor.WORKS, (data.folder, packs, packs), (packs, target, target), strict=True
         ):
             command = [sys.executable, "-m", floor.__name__, work, str(source), str(made)]
-            measure.touch_memory(self.scratch, self._touched_bytes)
-            cost = measure.run(command, {"PYTHONPYCACHEPREFIX": str(self.scratch / "compiled")}, cwd=_ROOT)
-            self._note(data, work, report.LIBRARIES, cost)
+            environment = {"PYTHONPYCACHEPREFIX": str(self.scratch / "compiled")}
+            self._note(data, work, report.LIBRARIES, self._cost(data, command, environment, cwd=_ROOT))
         self._emptied("packs")
         self._emptied("target")
 
     def _measure(self, data: datasets.Dataset, work: str, program: tools.Tool, command: list[str]) -> None:
-        self._note(data, work, program.name, self._run(program, command))
+        cost = self._cost(data, command, self._environment(program), cwd=self.scratch)
+        self._note(data, work, program.name, cost)
+
+    def _cost(
+        self, data: datasets.Dataset, command: list[str], environment: Mapping[str, str], *, cwd: Path
+    ) -> measure.Cost:
+        measure.touch_memory(self.scratch, data.size_bytes + _SPARE_BYTES)
+        return measure.run(command, environment, cwd=cwd)
 
     def _note(self, data: datasets.Dataset, work: str, name: str, cost: measure.Cost) -> None:
         self.results[data.name, work, name].append(cost)
@@ -79,20 +84,14 @@ class Bench:
             flush=True,
         )
 
-    def _run(self, program: tools.Tool, command: list[str]) -> measure.Cost:
-        environment = program.environment(self.place, self.scratch / "cache")
-        measure.touch_memory(self.scratch, self._touched_bytes)
-        return measure.run(command, environment, cwd=self.scratch)
+    def _environment(self, program: tools.Tool) -> Mapping[str, str]:
+        return program.environment(self.place, self.scratch / "cache")
 
     def _emptied(self, name: str) -> Path:
         folder = self.scratch / name
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
         return folder
-
-
-def _folder_bytes(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def _arguments() -> argparse.Namespace:

@@ -17,6 +17,7 @@ class Dataset:
     name: str
     folder: Path
     description: str
+    size_bytes: int
 
 
 def make_all(folder: Path, *, scale: float) -> list[Dataset]:
@@ -33,7 +34,12 @@ def _make(folder: Path, write: Callable[[Path, float], None], scale: float, text
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     write(folder, scale)
-    return Dataset(folder.name, folder, text)
+    return Dataset(folder.name, folder, text, folder_bytes(folder))
+
+
+def folder_bytes(folder: Path) -> int:
+    """Return the length of all files in a folder together."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def _write_random(folder: Path, scale: float) -> None:

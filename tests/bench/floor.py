@@ -100,10 +100,10 @@ def _back_up(files: Sequence[str], target: Path) -> None:
 def _chunks(path: str) -> Iterator[Buffer]:
     handle = os.open(path, os.O_RDONLY)
     size = os.fstat(handle).st_size
-    if size <= MIN_BYTES:
-        yield os.read(handle, MIN_BYTES)
-    else:
+    if size > MIN_BYTES:
         yield from Chunker(1).cut(partial(_read_into, handle), expected_bytes=size)
+    elif size:
+        yield os.read(handle, size)
     os.close(handle)
 
 
@@ -172,13 +172,13 @@ def _restore(packs: Sequence[str], target: Path) -> None:
     folder.mkdir()
     where, handle, count = os.open(folder, os.O_RDONLY), -1, 0
     for content in _contents(packs, hashed=False):
-        if not content:
-            os.close(handle)
-            handle = -1
-            continue
         if handle < 0:
             handle, count = os.open(str(count), os.O_CREAT | os.O_WRONLY, 0o600, dir_fd=where), count + 1
-        os.write(handle, content)
+        if content:
+            os.write(handle, content)
+        else:
+            os.close(handle)
+            handle = -1
 
 
 def _check(packs: Sequence[str], _target: Path) -> None:

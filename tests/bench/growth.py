@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter, NullLocator, StrMethodFormatter
 
@@ -161,26 +162,31 @@ def draw(points: Sequence[Point], names: Sequence[str], folder: Path) -> None:
     works = list(dict.fromkeys(point.work for point in points))
     if not works:
         return
-    plain = StrMethodFormatter("{x:,.0f}")
     figure = Figure(figsize=(4 * len(works), 6), layout="constrained")
     for column, work in enumerate(works):
-        for row, label in enumerate(("processor seconds", "MiB at the peak")):
-            axes = figure.add_subplot(2, len(works), row * len(works) + column + 1)
-            for name in names:
-                mine = [point for point in points if point.work == work and point.tool == name]
-                values = [p.cost.cpu_seconds if row == 0 else p.cost.peak_bytes / _MIB for p in mine]
-                axes.semilogx([point.size for point in mine], values, marker="o", label=name)
-            sizes = list(dict.fromkeys(point.size for point in points if point.work == work))
-            axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
-            axes.xaxis.set_minor_locator(NullLocator())
-            if row == 0:
-                axes.set_yscale("log")
-                axes.yaxis.set_minor_formatter(NullFormatter())
-            else:
-                axes.set_ylim(bottom=0)
-            axes.yaxis.set_major_formatter(plain)
-            axes.set_xlabel(work)
-            axes.set_ylabel(label)
-            axes.grid(visible=True, which="both", alpha=0.3)
+        mine = [point for point in points if point.work == work]
+        seconds = figure.add_subplot(2, len(works), column + 1)
+        _draw_lines(seconds, mine, names, lambda cost: cost.cpu_seconds)
+        seconds.set(yscale="log", ylabel="processor seconds")
+        memory = figure.add_subplot(2, len(works), len(works) + column + 1)
+        _draw_lines(memory, mine, names, lambda cost: cost.peak_bytes / _MIB)
+        memory.set(ylim=(0, None), ylabel="MiB at the peak")
+    for axes in figure.axes:
+        axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+        axes.yaxis.set_minor_formatter(NullFormatter())
+        axes.grid(visible=True, which="both", alpha=0.3)
     figure.axes[0].legend()
     figure.savefig(folder / "benchmarks.svg", metadata={"Date": None})
+
+
+def _draw_lines(
+    axes: Axes, points: Sequence[Point], names: Sequence[str], value: Callable[[measure.Cost], float]
+) -> None:
+    """Draw one line for each program, over the sizes that were measured."""
+    for name in names:
+        mine = [point for point in points if point.tool == name]
+        axes.semilogx([point.size for point in mine], [value(p.cost) for p in mine], marker="o", label=name)
+    sizes = list(dict.fromkeys(point.size for point in points))
+    axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_xlabel(points[0].work)

@@ -9,6 +9,7 @@ from kubernetes.aio.client import (
     V1ContainerStateTerminated,
     V1ContainerStatus,
     V1Job,
+    V1JobCondition,
     V1Namespace,
     V1ObjectMeta,
     V1PersistentVolumeClaim,
@@ -224,13 +225,16 @@ def job_view(job: V1Job, pods: Iterable[V1Pod], hints: Mapping[str, str]) -> Job
 
 
 def _holds(job: V1Job, *types: str) -> bool:
-    conditions = (job.status.conditions if job.status else None) or []
-    return any(condition.type in types and condition.status == "True" for condition in conditions)
+    return any(condition.type in types for condition in _true_conditions(job))
 
 
 def _is_overdue(job: V1Job) -> bool:
+    return any(condition.reason == "DeadlineExceeded" for condition in _true_conditions(job))
+
+
+def _true_conditions(job: V1Job) -> list[V1JobCondition]:
     conditions = (job.status.conditions if job.status else None) or []
-    return any(condition.reason == "DeadlineExceeded" for condition in conditions)
+    return [condition for condition in conditions if condition.status == "True"]
 
 
 def _terminated(pod: V1Pod, container: str) -> V1ContainerStateTerminated | None:
