@@ -4,6 +4,7 @@ Of the index, which may have millions of blobs, only those of the packs at hand 
 """
 
 import contextlib
+import hashlib
 import random
 import threading
 from collections import deque
@@ -18,10 +19,10 @@ from becalm_engine.commands.progress import Progress
 from becalm_engine.crew import Crew
 from becalm_engine.errors import DamagedError, EngineError
 from becalm_engine.format.pack import LENGTH_BYTES, BlobKind, PackedBlob, decode_header, header_range
-from becalm_engine.ids import PackID, stored_id
+from becalm_engine.ids import PackID
 from becalm_engine.policy.subset import Subset
 from becalm_engine.repository.blob_index import PackFacts
-from becalm_engine.repository.reader import load_range, open_blob, ranges_of
+from becalm_engine.repository.reader import PackRange, load_range, open_blob, ranges_of
 from becalm_engine.repository.repository import Repository
 from becalm_engine.storage.base import FileKind
 
@@ -29,7 +30,9 @@ Packs = Mapping[PackID, list[PackedBlob]]
 
 _FEW_PACKS = 4
 _MOST_READERS = 3
-"""How many threads of one of several processes read: each of them has a pack in memory."""
+"""How many threads of one of several processes read: each of them has a piece of a pack in memory."""
+_PIECE_BYTES = 4 * 1024 * 1024
+"""What is read in one go: much less than a pack has, and enough for what a request costs."""
 
 
 class Task(NamedTuple):
@@ -159,39 +162,54 @@ class _Look:
         return self._read(task) if seen.faults else seen
 
     def _read(self, task: Task) -> Seen:
-        pack = task.pack
+        """Read a pack piece by piece: no more of it is in memory at a time."""
+        pack, digest, bad, sound = task.pack, hashlib.sha256(), list[PackedBlob](), True
+        facts = self.repository.index.facts_of(pack)
         try:
-            data = self.repository.storage.load(FileKind.PACK, pack.hex())
+            header = self._load(pack, facts.end, facts.size_bytes)
+            faults, blobs = self._listed(pack, header)
+            for piece in ranges_of(pack, blobs, most_bytes=_PIECE_BYTES):
+                stored = self._load(pack, piece.offset, piece.offset + piece.length)
+                digest.update(stored)
+                sound &= self._open(piece, stored, faults, bad)
         except EngineError as error:
             return Seen(task, [str(error)], self.packs[pack], trees_are_sound=False)
-        faults, blobs = self._faults_of_whole(pack, data)
-        bad, sound = [], True
-        view = memoryview(data)
-        for blob in blobs:
+        digest.update(header)
+        if digest.digest() != pack:
+            faults.insert(0, "its content has another hash than its name")
+        return Seen(task, faults, bad, sound)
+
+    def _load(self, pack: PackID, start: int, stop: int) -> bytes:
+        self.progress.check()
+        return self.repository.storage.load_range(
+            FileKind.PACK, pack.hex(), offset=start, length=stop - start
+        )
+
+    def _listed(self, pack: PackID, end: bytes) -> tuple[list[str], list[PackedBlob]]:
+        """Say what is wrong with the header at the end of a pack; return the blobs that the index has in the pack."""
+        try:
+            span = header_range(pack_bytes=len(end), tail=end[-LENGTH_BYTES:])
+            listed = decode_header(self.repository.envelope.unseal(end[span.start : span.stop]))
+        except DamagedError as error:
+            return [str(error)], self.packs[pack]
+        if span.start == 0 and self.repository.index.lists(pack, listed):
+            return [], listed
+        return ["its header lists other blobs than the index"], self.packs[pack]
+
+    def _open(self, piece: PackRange, stored: bytes, faults: list[str], bad: list[PackedBlob]) -> bool:
+        """Open every blob of a piece, and note what is wrong. Returns whether the trees among them are sound."""
+        view, sound = memoryview(stored), True
+        for blob in piece.blobs:
+            at = blob.offset - piece.offset
             try:
-                content = open_blob(
-                    self.repository, blob, view[blob.offset : blob.offset + blob.stored_bytes]
-                )
+                content = open_blob(self.repository, blob, view[at : at + blob.stored_bytes])
             except DamagedError as error:
                 faults.append(str(error))
                 bad.append(blob)
             else:
                 if self.trees and blob.kind is BlobKind.TREE:
                     sound = sound and is_sound_tree(self.repository, content)
-        return Seen(task, faults, bad, sound)
-
-    def _faults_of_whole(self, pack: PackID, data: bytes) -> tuple[list[str], list[PackedBlob]]:
-        """Say what is wrong with a pack as a whole, and return the blobs that the index has in it."""
-        if stored_id(data) != pack:
-            return ["its content has another hash than its name"], self.packs[pack]
-        try:
-            span = header_range(pack_bytes=len(data), tail=data[-LENGTH_BYTES:])
-            listed = decode_header(self.repository.envelope.unseal(data[span.start : span.stop]))
-        except DamagedError as error:
-            return [str(error)], self.packs[pack]
-        if self.repository.index.lists(pack, listed):
-            return [], listed
-        return ["its header lists other blobs than the index"], self.packs[pack]
+        return sound
 
     def _at_trees(self, task: Task) -> Seen:
         """Look at the trees of a pack, until one is not sound. Why it is not, somebody else finds out."""

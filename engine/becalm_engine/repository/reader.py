@@ -90,12 +90,17 @@ class PackRange:
     blobs: tuple[PackedBlob, ...]
 
 
-def ranges_of(pack: PackID, blobs: Iterable[PackedBlob]) -> list[PackRange]:
-    """Plan how to read blobs of a pack: small gaps are read too, since a request costs more."""
+def ranges_of(
+    pack: PackID, blobs: Iterable[PackedBlob], *, most_bytes: int = _MOST_RANGE_BYTES
+) -> list[PackRange]:
+    """Plan how to read blobs of a pack: small gaps are read too, since a request costs more.
+
+    No range is longer than `most_bytes`, unless it holds only one blob.
+    """
     ranges: list[PackRange] = []
     group: list[PackedBlob] = []
     for blob in sorted(blobs, key=lambda b: b.offset):
-        if group and not _joins(group, blob):
+        if group and not _joins(group, blob, most_bytes):
             ranges.append(_range(pack, group))
             group = []
         group.append(blob)
@@ -104,10 +109,10 @@ def ranges_of(pack: PackID, blobs: Iterable[PackedBlob]) -> list[PackRange]:
     return ranges
 
 
-def _joins(group: Sequence[PackedBlob], blob: PackedBlob) -> bool:
+def _joins(group: Sequence[PackedBlob], blob: PackedBlob, most_bytes: int) -> bool:
     gap = blob.offset - (group[-1].offset + group[-1].stored_bytes)
     length = blob.offset + blob.stored_bytes - group[0].offset
-    return gap <= _MOST_GAP_BYTES and length <= _MOST_RANGE_BYTES
+    return gap <= _MOST_GAP_BYTES and length <= most_bytes
 
 
 def _range(pack: PackID, group: Sequence[PackedBlob]) -> PackRange:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from becalm_engine.commands import check_packs
 from becalm_engine.errors import StorageUnavailableError
 from becalm_engine.format.crypto import IV_BYTES
 from becalm_engine.format.pack import BlobKind, PackedBlob
@@ -75,6 +76,54 @@ def test_a_damaged_pack_is_named(
 
     assert found.broken_packs == [pack]
     assert any(pack in error and said in error for error in found.errors)
+
+
+class Watched(MemoryStorage):
+    """Notes how much of packs is read at a time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lengths: list[int] = []
+
+    def load_range(self, kind: FileKind, name: str, *, offset: int, length: int) -> bytes:
+        self.lengths.append(length)
+        return super().load_range(kind, name, offset=offset, length=length)
+
+
+@pytest.mark.parametrize("at", [100, 350_000, 799_000])
+def test_a_pack_is_read_in_pieces_and_judged_as_a_whole(
+    place: Path, monkeypatch: pytest.MonkeyPatch, at: int
+) -> None:
+    monkeypatch.setattr(check_packs, "_PIECE_BYTES", 50_000)
+    storage = Watched()
+    world = World(storage)
+    (place / "source").mkdir()
+    for number in range(40):
+        (place / "source" / f"f{number}").write_bytes(os.urandom(20_000))
+    world.backup(place / "source")
+    storage.lengths.clear()
+
+    assert world.check().errors == []
+    assert max(storage.lengths) <= 50_000
+    assert sum(storage.lengths) >= 800_000
+
+    kind, pack = largest_pack(storage)
+    data = bytearray(storage.files[kind, pack])
+    data[at] ^= 1
+    storage.files[kind, pack] = bytes(data)
+    said = [error for error in world.check().errors if error.startswith(f"pack {pack}")]
+    assert ["another hash" in said[0], "message authentication code" in said[1], len(said)] == [True, True, 2]
+
+
+def test_a_header_that_is_not_sealed_is_told_beside_the_hash(world: World, storage: MemoryStorage) -> None:
+    key = largest_pack(storage)
+    data = bytearray(storage.files[key])
+    data[-10] ^= 1
+    storage.files[key] = bytes(data)
+
+    said = [error for error in world.check().errors if error.startswith(f"pack {key[1]}")]
+
+    assert ["another hash" in said[0], "message authentication code" in said[1], len(said)] == [True, True, 2]
 
 
 def test_without_reading_data_a_flipped_bit_is_not_seen(world: World, storage: MemoryStorage) -> None:
