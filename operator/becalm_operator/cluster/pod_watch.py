@@ -10,6 +10,7 @@ from kubernetes.aio.client import ApiClient, CoreV1Api
 from kubernetes.aio.client.exceptions import ApiException
 
 from becalm_operator.api import names
+from becalm_operator.cluster.glimpses import Glimpses
 from becalm_operator.cluster.translate import translated
 from becalm_operator.errors import UnavailableError
 
@@ -29,6 +30,8 @@ class PodWatch:
     async def changes(self, namespace: str) -> AsyncIterator[frozenset[str]]:
         """Yield the claims of each pod of others that is there, comes, changes or goes, until the watch ends.
 
+        A change that nobody decides by is none.
+
         What happens between two watches is not missed: each begins with all that is there.
 
         Raises:
@@ -41,9 +44,10 @@ class PodWatch:
                 timeout_seconds=_WATCH_SECONDS,
                 _request_timeout=_WATCH_SECONDS + _SILENCE_SECONDS,
             )
+            glimpses = Glimpses()
             async with response, aclosing(_events(response)) as events:
                 async for event in events:
-                    if not _is_movers(event["object"]):
+                    if not _is_movers(event["object"]) and glimpses.is_news(event):
                         yield _mounted(event["object"])
 
 

@@ -35,6 +35,7 @@ _STUCK = (
     "RunContainerError",
 )
 _FINAL = ("Succeeded", "Failed")
+_UNDER_WAY = ("Pending", "Running")
 _NOT_STARTED = ("StartError", "ContainerCannotRun")
 _LOCKS_STAND = timedelta(minutes=35)
 """How long a lock stands that nobody refreshes, and a little more."""
@@ -127,11 +128,12 @@ def has_ended(pod: V1Pod) -> bool:
 def _phase(pod: V1Pod) -> str:
     """Return a pod's phase: the one to come, once all its containers have ended and none is started again.
 
-    The kubelet tells of the containers first, and of the phase a second later. That is a second of downtime less.
+    The kubelet tells of the containers first, and of the phase a second later. That is a second of downtime less. What
+    has ended at once was never seen to run.
     """
     status, spec = pod.status, pod.spec
     told = (status.phase if status else None) or ""
-    if status is None or spec is None or told != "Running" or spec.restart_policy != "Never":
+    if status is None or spec is None or told not in _UNDER_WAY or spec.restart_policy != "Never":
         return told
     beside = (*(status.init_container_statuses or ()), *(status.ephemeral_container_statuses or ()))
     codes = [_exit_code(one) for one in status.container_statuses or ()]

@@ -15,6 +15,7 @@ from becalm_operator.api.record import Record
 from becalm_operator.api.repository import BackupRepository
 from becalm_operator.api.restore import Restore
 from becalm_operator.api.schedule import BackupSchedule
+from becalm_operator.cluster.glimpses import Glimpses
 from becalm_operator.cluster.port import KINDS, Key
 
 IsNews = Callable[[Key, Mapping[str, Any]], bool]
@@ -62,6 +63,7 @@ class Interests:
         self._is_news = is_news
         self._unfinished: dict[str, set[Key]] = {}
         self._holders: dict[str, Key] = {}
+        self._glimpses = Glimpses()
 
     def concerned(self, event: Mapping[str, Any]) -> set[Key]:
         """Return the objects of ours that should look at the world again."""
@@ -71,7 +73,7 @@ class Interests:
         if kind in _OURS:
             return self._by_ours(kind, event, gone=gone)
         if kind in _MOVERS:
-            return _by_mover(document)
+            return _by_mover(document) if self._glimpses.is_news(event) else set()
         if kind in _WORKLOADS:
             return self._by_workload(document, gone=gone)
         return set()

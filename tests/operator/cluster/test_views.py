@@ -379,11 +379,12 @@ def test_a_pod_that_has_ended_well_counts_before_its_job_does() -> None:
     assert (seen.exit_code, seen.report) == (0, '{"kind":"capture"}')
 
 
+@pytest.mark.parametrize("told", ["Pending", "Running"])
 @pytest.mark.parametrize(("state", "succeeded"), [(ENDED, True), (FAILED, False)])
 def test_a_containers_end_counts_before_the_phase_of_its_pod_does(
-    state: dict[str, Any], succeeded: bool
+    state: dict[str, Any], told: str, *, succeeded: bool
 ) -> None:
-    pod = a_pod(owners=OURS, restart="Never", containers=becalm_container(state))
+    pod = a_pod(told, owners=OURS, restart="Never", containers=becalm_container(state))
 
     seen = views.job_view(a_job(), [pod], {})
 

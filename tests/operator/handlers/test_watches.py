@@ -76,13 +76,15 @@ def test_a_repository_concerns_the_runs_that_may_wait_for_it() -> None:
 def test_a_job_and_its_pod_concern_the_run_that_they_work_for(kind: str) -> None:
     labels = {"becalm.dev/owner-kind": "Backup"}
     annotations = {"becalm.dev/owner-name": "one"}
-    made = event(kind, "mover", metadata={"labels": labels, "annotations": annotations})
-    assert Interests().concerned(made) == {ONE}
+    made = event(kind, "mover", metadata={"labels": labels, "annotations": annotations}, spec={})
+    interests = Interests()
+    assert interests.concerned(made) == {ONE}
+    assert interests.concerned(made) == set()  # nothing that anybody decides by has changed
 
 
 @pytest.mark.parametrize("metadata", [{}, {"labels": {"becalm.dev/owner-kind": "Node"}}])
 def test_pods_of_others_concern_nobody(metadata: dict[str, Any]) -> None:
-    assert Interests().concerned(event("Pod", "theirs", metadata=metadata)) == set()
+    assert Interests().concerned(event("Pod", "theirs", metadata=metadata, spec={})) == set()
 
 
 def test_a_workload_that_nobody_holds_concerns_nobody() -> None:

@@ -1,0 +1,80 @@
+"""What of a pod or a Job anybody decides by: of two events that show the same, the second is no news. Pure.
+
+Kubernetes changes a pod some seven times from its making to its end, and a look at the world costs a dozen requests.
+"""
+
+from collections.abc import Hashable, Iterable, Mapping
+from typing import Any
+
+_MOST = 10_000
+"""Of so many objects is known what was seen of them. It saves looks, so to forget costs no more than some."""
+_FINAL = ("Succeeded", "Failed")
+_GETTING_READY = ("ContainerCreating", "PodInitializing")
+_SUCCESS = ("Complete", "SuccessCriteriaMet")
+_FAILURE = ("Failed", "FailureTarget")
+
+
+class Glimpses:
+    """What was seen of pods and Jobs last."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, Hashable] = {}
+
+    def is_news(self, event: Mapping[str, Any]) -> bool:
+        """Say whether an event of a watch shows anything that the one before did not."""
+        document = event["object"]
+        uid = document["metadata"]["uid"]
+        if event["type"] == "DELETED":
+            self._seen.pop(uid, None)
+            return True
+        glimpse = glimpse_of(document)
+        if self._seen.get(uid) == glimpse:
+            return False
+        if len(self._seen) >= _MOST:
+            self._seen.clear()
+        self._seen[uid] = glimpse
+        return True
+
+
+def glimpse_of(document: Mapping[str, Any]) -> Hashable:
+    """Return what is decided by, of a pod or a Job as the API server sends it."""
+    metadata, status = document["metadata"], document.get("status", {})
+    is_job = document.get("kind") == "Job"
+    return (
+        "deletionTimestamp" in metadata,
+        tuple(sorted((metadata.get("labels") or {}).items())),
+        tuple(sorted((metadata.get("annotations") or {}).items())),
+        _of_job(status) if is_job else (document["spec"].get("nodeName"), *_of_pod(status)),
+    )
+
+
+def _of_job(status: Mapping[str, Any]) -> Hashable:
+    """A Job says twice that it has ended: when its pod has, and when it has taken note of that."""
+    true = [one for one in status.get("conditions") or () if one["status"] == "True"]
+    reasons = tuple(sorted(one.get("reason") or "" for one in true if one["type"] in _FAILURE))
+    return any(one["type"] in _SUCCESS for one in true), reasons
+
+
+def _of_pod(status: Mapping[str, Any]) -> tuple[Hashable, ...]:
+    conditions = {one["type"]: one for one in status.get("conditions") or ()}
+    scheduled = conditions.get("PodScheduled", {})
+    told = (scheduled.get("reason"), scheduled.get("message")) if scheduled.get("status") == "False" else ()
+    phase = status.get("phase")
+    containers = (
+        *(status.get("initContainerStatuses") or ()),
+        *(status.get("containerStatuses") or ()),
+        *(status.get("ephemeralContainerStatuses") or ()),
+    )
+    ready = conditions.get("Ready", {}).get("status") == "True"
+    return phase if phase in _FINAL else "", ready, told, tuple(_of_containers(containers))
+
+
+def _of_containers(statuses: Iterable[Mapping[str, Any]]) -> Iterable[Hashable]:
+    """Yield of each container that has ended how, and of each that cannot start why."""
+    for one in statuses:
+        state = one.get("state") or {}
+        reason = (state.get("waiting") or {}).get("reason")
+        if "terminated" in state:
+            yield one["name"], state["terminated"].get("exitCode")
+        elif reason and reason not in _GETTING_READY:
+            yield one["name"], reason
