@@ -1,6 +1,7 @@
 """A cluster of plain processes: the components of Kubernetes on a bridge of their own, as root."""
 
 import shutil
+import signal
 import sys
 import time
 from dataclasses import dataclass
@@ -164,7 +165,7 @@ class PlainCluster:
         self._containers.kill(container)
 
     def restart_api_server(self) -> None:
-        """End the API server and start it again."""
-        self._processes.end("kube-apiserver")
+        """Kill the API server and start it again: to end by itself it takes longer than to start."""
+        self._processes.end("kube-apiserver", signal.SIGKILL)
         until(lambda: not self._control_plane.answers(), seconds=10)
         self._control_plane.start_api_server()

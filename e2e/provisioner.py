@@ -4,6 +4,7 @@ A cluster of plain processes has no storage driver that can be had without a con
 the simplest of them do: a claim of its class gets an empty folder, and a released volume goes with its folder.
 """
 
+import itertools
 import shutil
 import sys
 import time
@@ -17,6 +18,10 @@ from e2e.control_plane import NODE
 CLASS = "standard"
 _NAME = "becalm.dev/e2e-local"
 _EVERY_SECONDS = 0.25
+_FROM_CACHE = "0"
+"""As the API server has it at hand: what is not there yet is there the next time."""
+_TAKEN_BACK_EVERY = 8
+"""Claims are waited for, room is not."""
 
 
 class Provisioner:
@@ -41,13 +46,17 @@ class Provisioner:
             if error.status != 409:
                 raise
 
-    def look(self) -> None:
-        """Give what is asked for, and take away what was given back."""
-        claims: list[Any] = self._api.list_persistent_volume_claim_for_all_namespaces().items
+    def give(self) -> None:
+        """Give what is asked for."""
+        listed = self._api.list_persistent_volume_claim_for_all_namespaces(resource_version=_FROM_CACHE)
+        claims: list[Any] = listed.items
         for claim in claims:
             if claim.spec.storage_class_name == CLASS and claim.status.phase == "Pending":
                 self._give(claim)
-        volumes: list[Any] = self._api.list_persistent_volume().items
+
+    def take_back(self) -> None:
+        """Take away what was given back."""
+        volumes: list[Any] = self._api.list_persistent_volume(resource_version=_FROM_CACHE).items
         for volume in volumes:
             if volume.spec.storage_class_name == CLASS and volume.status.phase == "Released":
                 self._take(volume.metadata.name)
@@ -96,12 +105,14 @@ def main() -> None:
     config.load_kube_config(kubeconfig)  # type: ignore[no-untyped-call]  # the client has no types here
     provisioner = Provisioner(Path(folder))
     made = False
-    while True:
+    for turn in itertools.count():
         try:
             if not made:
                 provisioner.make_class()
                 made = True
-            provisioner.look()
+            provisioner.give()
+            if turn % _TAKEN_BACK_EVERY == 0:
+                provisioner.take_back()
         except Exception as error:  # noqa: BLE001  the API server may be away for a while; it is a test's right
             print(f"{type(error).__name__}: {str(error)[:300]}", flush=True)
         time.sleep(_EVERY_SECONDS)

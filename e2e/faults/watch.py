@@ -19,7 +19,7 @@ from e2e.kubectl import NeverHappenedError
 from e2e.objects import Document
 
 _ORDER = list(Phase)
-_LOOK_SECONDS = 0.25
+_LOOK_SECONDS = 0.5
 _STREAM_SECONDS = 5
 _LABEL = "app"
 """By which a workload's pods are found."""
