@@ -165,7 +165,7 @@ class PlainCluster:
         self._containers.kill(container)
 
     def restart_api_server(self) -> None:
-        """Kill the API server and start it again: to end by itself it takes longer than to start."""
+        """Kill the API server and start it again. The longer it is away, the later do its clients try again."""
         self._processes.end("kube-apiserver", signal.SIGKILL)
         until(lambda: not self._control_plane.answers(), seconds=10)
         self._control_plane.start_api_server()
