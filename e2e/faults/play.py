@@ -18,7 +18,7 @@ from e2e.lab import Lab
 from e2e.paths import SetUpError
 
 _MOST_SHOWN = 400
-_TRIES = 2
+_TRIES = 4
 Case = tuple[Fault, Phase]
 
 

@@ -180,7 +180,6 @@ class _Look:
         return Seen(task, faults, bad, sound)
 
     def _load(self, pack: PackID, start: int, stop: int) -> bytes:
-        self.progress.check()
         return self.repository.storage.load_range(
             FileKind.PACK, pack.hex(), offset=start, length=stop - start
         )
