@@ -193,7 +193,7 @@ class _Run:
         )
         with archive_crew(self._options.processes, members, self._progress) as crew:
             tree = self._archive(crew, root, basis)
-            self._repository.guard()  # members write indexes, and cannot ask whether the lock is kept
+            self._repository.guard()  # members write indexes, and cannot ask whether one went as the lock settled
             for left in crew.last():
                 self._writer.take(left.packs)
                 self._writer.added.add(left.added)

@@ -23,8 +23,7 @@ def _edited(repository: Repository, stored: StoredSnapshot, changes: Mapping[str
 
 
 def _save(repository: Repository, text: bytes) -> StoredSnapshot:
-    repository.guard()
-    name = repository.save_document(FileKind.SNAPSHOT, text)
+    name = repository.publish_document(FileKind.SNAPSHOT, text)
     return StoredSnapshot(name, snapshot_format.decode(text))
 
 

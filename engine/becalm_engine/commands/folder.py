@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from becalm_engine.commands.files import Content, FileStore, settled
 from becalm_engine.commands.progress import Progress
 from becalm_engine.commands.sources import Exclusion
-from becalm_engine.errors import DamagedError, EngineError, UsageError
+from becalm_engine.errors import DamagedError, EngineError, InternalError, UsageError
 from becalm_engine.format.pack import BlobKind
 from becalm_engine.format.tree import (
     DIR,
@@ -124,7 +124,7 @@ class _Visit:
     before: dict[str, str]
     counted: dict[str, str]
     stored: StoredFolder
-    pending: list[tuple[int, str, Content]] = field(default_factory=list)
+    pending: list[tuple[int, str, Content, int]] = field(default_factory=list)
 
     def failed(self, name: bytes, during: str, error: OSError) -> None:
         """Note an entry that cannot be stored."""
@@ -312,7 +312,8 @@ class FolderStore:
         head = file_head(key, found, found.st_size, with_atime=self._rules.with_atime)
         if before.startswith(head) and before.startswith(_CONTENT, len(head)):
             known = before[len(head) + len(_CONTENT) : -len("]}")]
-            if is_settled(found.st_mtime_ns, found.st_ctime_ns, rules) and self._holds_listed(known):
+            settled_since = is_settled(found.st_mtime_ns, found.st_ctime_ns, rules)
+            if settled_since and self._holds_listed(known) and (known or not found.st_size):
                 return before
         node = _node(before)
         try:
@@ -321,6 +322,8 @@ class FolderStore:
             return None  # reading it will say why
         if node is None or not is_unchanged(now, node, rules) or not self._holds_all(node.content):
             return None
+        if now.size and not node.content:
+            return None  # a node that cannot be true
         now.content = node.content
         return encode_node(now)
 
@@ -353,14 +356,16 @@ class FolderStore:
         finally:
             os.close(handle)
         head = file_head(key, found, length, with_atime=self._rules.with_atime)
-        visit.pending.append((len(visit.stored.texts), head + encode_xattrs(xattrs), content))
+        visit.pending.append((len(visit.stored.texts), head + encode_xattrs(xattrs), content, length))
         visit.stored.texts.append("")
         return length
 
     def _settle(self, visit: _Visit) -> None:
         """Write down what files consist of, once that is stored."""
         self._files.settle()
-        for position, text, content in visit.pending:
+        for position, text, content, length in visit.pending:
+            if length and not content:
+                raise InternalError(f"internal error: a file of {length} bytes was read and not stored")
             visit.stored.texts[position] = f"{text}{encode_content(settled(content))}}}"
         visit.pending.clear()
 

@@ -119,7 +119,7 @@ class IndexWriter:
         """Write what is there."""
         entries, self._entries, self._blobs = self._entries, [], 0
         if entries:
-            self.written.append(self._repository.save_document(FileKind.INDEX, index_file.encode(entries)))
+            self.written.append(self._repository.publish_document(FileKind.INDEX, index_file.encode(entries)))
 
 
 def copy_entries(

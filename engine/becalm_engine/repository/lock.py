@@ -17,13 +17,13 @@ from becalm_engine.errors import EngineError, LockedError, ObjectMissingError, S
 from becalm_engine.format import lock_file
 from becalm_engine.format.lock_file import Lock
 from becalm_engine.policy import locks
+from becalm_engine.repository.hold import Hold, Moment
 from becalm_engine.repository.keys import username
 from becalm_engine.repository.repository import Repository
 from becalm_engine.storage.base import FileKind
 
 _SETTLE_SECONDS = 0.2
 _REFRESH_SECONDS = 300.0
-_GIVE_UP_SECONDS = 22.5 * 60
 
 
 @contextlib.contextmanager
@@ -47,7 +47,7 @@ def locked(
     wait = sleep if settled else None
     wish = _Wish(exclusive, gone_hosts)
     held = _acquired(repository, wish, retry_seconds=retry_seconds, sleep=sleep, settle=wait)
-    repository.guard = held.check
+    repository.guard, repository.forked_guard = held.check, held.check_kept
     try:
         yield held
     finally:
@@ -173,7 +173,7 @@ class HeldLock:
         if settled:
             self._settled.set()
         self._problem: StorageError | None = None
-        self._note_refreshed()
+        self._hold = Hold()
         self.name = self._write()
         self._released = threading.Event()
         self._thread = threading.Thread(target=self._keep, name="lock", daemon=True)
@@ -181,8 +181,6 @@ class HeldLock:
 
     def check(self) -> None:
         """Raise if there was another lock, or this one could not be kept: what was done may not be published.
-
-        Both clocks are asked: one stands still while the machine sleeps, the other may be set back.
 
         Raises:
             LockedError: It may not; trying again may help.
@@ -193,9 +191,17 @@ class HeldLock:
         if self._doubtful:
             self._repository.refuse_lost_index()
             self._doubtful = False
-        age_seconds = max(time.monotonic() - self._refreshed, time.time() - self._refreshed_at)
-        if age_seconds > _GIVE_UP_SECONDS:
-            raise LockedError(f"the lock could not be refreshed, others may break it: {self._problem}")
+        self.check_kept()
+
+    def check_kept(self) -> None:
+        """Raise if this lock could not be kept. A forked copy may ask, also while the lock settles.
+
+        Raises:
+            LockedError: It may be broken by now; trying again may help.
+        """
+        if self._hold.is_lost:
+            why = f": {self._problem}" if self._problem else ""
+            raise LockedError(f"the lock could not be refreshed in time, others may have broken it{why}")
 
     def release(self) -> None:
         """Remove the lock. A store that refuses leaves it to become stale."""
@@ -203,9 +209,6 @@ class HeldLock:
         self._thread.join()
         with contextlib.suppress(StorageError):
             self._repository.storage.delete(FileKind.LOCK, self.name)
-
-    def _note_refreshed(self) -> None:
-        self._refreshed, self._refreshed_at = time.monotonic(), time.time()
 
     def _write(self) -> str:
         lock = Lock(
@@ -232,14 +235,22 @@ class HeldLock:
                 _refuse_conflicts(self._repository, self._wish, own=self.name)
         except EngineError as error:
             self._conflict = error
+            self._hold.lose()
         finally:
             self._settled.set()
 
     def _refresh(self) -> None:
-        old = self.name
+        """Put a new lock in the place of the old, unless others may have taken that for stale: then all is lost."""
+        if self._hold.is_lost:  # this process stood still; a new lock would hide what others did meanwhile
+            self._hold.lose()
+            return
+        old, now = self.name, Moment.now()
         try:
+            self._repository.storage.load(FileKind.LOCK, old)
             self.name = self._write()
-            self._note_refreshed()
+            self._hold.refreshed(now)
             self._repository.storage.delete(FileKind.LOCK, old)
         except StorageError as error:
             self._problem = error
+            if isinstance(error, ObjectMissingError):  # somebody has removed it
+                self._hold.lose()

@@ -13,6 +13,7 @@ import secrets
 from collections.abc import Callable, Sequence
 
 from becalm_engine.chunking import MAX_BYTES
+from becalm_engine.errors import MachineError
 from becalm_engine.format.crypto import IV_BYTES, Envelope
 from becalm_engine.format.pack import (
     BlobKind,
@@ -140,8 +141,14 @@ def _new_buffer(size: int) -> mmap.mmap:
     """Return memory that takes room only where it is used: packs end long before the largest blob would.
 
     It comes in pages of 2 MiB where the kernel has them: 4000 small ones take half as long as to encrypt a pack.
+
+    Raises:
+        MachineError: There is none: no fault of the file that is stored just then.
     """
-    buffer = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    try:
+        buffer = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    except OSError as error:
+        raise MachineError(f"no memory for a pack of up to {size >> 20} MiB: {error.strerror}") from error
     with contextlib.suppress(OSError):
         buffer.madvise(mmap.MADV_HUGEPAGE)
     return buffer

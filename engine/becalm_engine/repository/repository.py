@@ -40,7 +40,8 @@ class Repository:
     """A repository whose master key is known. Safe to use from several threads.
 
     `key_name` is the key file that the password opened.
-    `guard` is called before an index or a snapshot appears or goes; it raises if the lock that this needs was lost.
+    `guard` is called when an index or a snapshot appears or goes; it raises if the lock that this needs was lost.
+    `forked_guard` becomes that of forked copies, which have no thread that keeps a lock.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class Repository:
         self.windows = Windows(storage)
         self.key_name = ""
         self.guard: Callable[[], None] = lambda: None
+        self.forked_guard: Callable[[], None] = lambda: None
 
     def without_index(self) -> "Repository":
         """Return the same repository with an empty index: for writing again what it has."""
@@ -71,10 +73,12 @@ class Repository:
 
     def forked(self, stop: threading.Event) -> "Repository":
         """Return what a forked copy of this process is to use; the index is the one that was loaded before."""
-        return self._over(self.storage.forked(stop))
+        copy = self._over(self.storage.forked(stop))
+        copy.guard = self.forked_guard
+        return copy
 
     def _over(self, storage: Storage) -> "Repository":
-        """Return the same repository and its index, reached in another way. It holds no lock."""
+        """Return the same repository and its index, reached in another way. It asks for no lock."""
         copy = Repository(storage, self.key, self.config, self.compression)
         copy.index = self.index
         copy.windows = self.windows.over(storage)
@@ -101,6 +105,24 @@ class Repository:
         stored = self.envelope.seal(wrapped, iv=secrets.token_bytes(IV_BYTES))
         name = stored_id(stored).hex()
         self.storage.save(kind, name, stored)
+        return name
+
+    def publish_document(self, kind: FileKind, text: bytes) -> str:
+        """Store the JSON of an index or snapshot, on which others rely once it is there; return its name.
+
+        It is taken back if the lock was lost meanwhile: a process may stand still in the middle of this.
+
+        Raises:
+            LockedError: What it refers to may be gone by now.
+        """
+        self.guard()
+        name = self.save_document(kind, text)
+        try:
+            self.guard()
+        except LockedError:
+            with contextlib.suppress(StorageError):  # a store for appending only
+                self.storage.delete(kind, name)
+            raise
         return name
 
     def load_documents(self, kind: FileKind, decode: Callable[[bytes], T]) -> dict[str, T]:

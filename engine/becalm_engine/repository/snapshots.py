@@ -82,8 +82,7 @@ def find_snapshot(repository: Repository, text: str, wanted: Filter | None = Non
 
 def save_snapshot(repository: Repository, snapshot: Snapshot) -> StoredSnapshot:
     """Store a snapshot: the moment from which a backup exists. All it refers to must be indexed before."""
-    repository.guard()
-    name = repository.save_document(FileKind.SNAPSHOT, snapshot_format.encode(snapshot))
+    name = repository.publish_document(FileKind.SNAPSHOT, snapshot_format.encode(snapshot))
     return StoredSnapshot(name, snapshot)
 
 

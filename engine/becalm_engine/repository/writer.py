@@ -305,5 +305,4 @@ class Writer:
             packs, self._unindexed = self._unindexed, []
             self._indexed_at = time.monotonic()
         if packs:
-            self._repository.guard()  # whoever finds blobs in an index relies on them
-            self.indexes.append(self._repository.save_document(FileKind.INDEX, index_file.encode(packs)))
+            self.indexes.append(self._repository.publish_document(FileKind.INDEX, index_file.encode(packs)))

@@ -1,3 +1,4 @@
+import errno
 import os
 import threading
 from collections.abc import Callable
@@ -8,6 +9,7 @@ import pytest
 
 from becalm_engine.commands.backup import BackupOptions, capture
 from becalm_engine.commands.estimate import estimated
+from becalm_engine.commands.files import FileStore
 from becalm_engine.commands.progress import Progress
 from becalm_engine.commands.sources import (
     Exclusion,
@@ -17,10 +19,19 @@ from becalm_engine.commands.sources import (
     present_and_missing,
     stored_paths,
 )
-from becalm_engine.errors import EngineError, SourceMissingError, StoppedError, StorageFullError, UsageError
+from becalm_engine.errors import (
+    EngineError,
+    InternalError,
+    MachineError,
+    SourceMissingError,
+    StoppedError,
+    StorageFullError,
+    UsageError,
+)
 from becalm_engine.format.pack import BlobKind
 from becalm_engine.format.tree import encode_tree
 from becalm_engine.ids import blob_id
+from becalm_engine.policy.parent import ChangeRules
 from becalm_engine.policy.patterns import Patterns
 from becalm_engine.repository import snapshots
 from becalm_engine.storage.base import FileKind
@@ -491,6 +502,47 @@ def test_a_directory_that_no_restore_could_read_is_refused(
 
     with pytest.raises(UsageError, match="no restore could read a tree"):
         world.capture(source)
+
+
+@pytest.mark.parametrize(
+    "rules", [ChangeRules(), ChangeRules(ignore_ctime=True)], ids=["alike", "but for ctime"]
+)
+def test_a_parent_that_says_a_file_has_a_length_and_no_content_is_not_believed(
+    world: World, source: Path, monkeypatch: pytest.MonkeyPatch, rules: ChangeRules
+) -> None:
+    with monkeypatch.context() as lying:
+        lying.setattr("becalm_engine.commands.folder.encode_content", lambda _: ',"content":[]')
+        world.backup(source)
+    assert world.check().errors != []
+    if rules.ignore_ctime:
+        (source / "large").chmod(0o640)
+
+    captured = world.backup(source, rules=rules)
+
+    world.restore_folder(captured, source, source.parent / "back")
+    assert (source.parent / "back" / "large").read_bytes() == bytes(5000)
+
+
+def test_memory_that_is_refused_is_no_fault_of_a_file(
+    world: World, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
+
+    monkeypatch.setattr("becalm_engine.repository.packer.mmap.mmap", refused)
+
+    with pytest.raises(MachineError, match="no memory for a pack"):
+        world.backup(source)
+    assert world.told == []
+
+
+def test_a_file_that_was_read_and_not_stored_ends_the_backup(
+    world: World, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(FileStore, "_store_small", lambda self: self._small.clear())
+
+    with pytest.raises(InternalError, match="not stored"):
+        world.backup(source)
 
 
 def test_the_report_says_how_much_the_parent_held(world: World, source: Path) -> None:

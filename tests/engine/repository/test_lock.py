@@ -2,8 +2,10 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -19,12 +21,15 @@ from becalm_engine.format.lock_file import Lock
 from becalm_engine.format.pack import BlobKind
 from becalm_engine.format.snapshot import Snapshot
 from becalm_engine.ids import BlobID
+from becalm_engine.repository import hold as hold_module
 from becalm_engine.repository import lock as lock_module
+from becalm_engine.repository.hold import Hold
 from becalm_engine.repository.lock import HeldLock, list_locks, locked, unlock
 from becalm_engine.repository.repository import Repository, open_repository
 from becalm_engine.repository.snapshots import remove_snapshot, save_snapshot
 from becalm_engine.repository.writer import Writer
 from becalm_engine.storage.base import FileKind
+from becalm_engine.storage.local import LocalStorage
 from tests.engine.repository.faulty import FaultyStorage
 from tests.engine.repository.repositories import PASSWORD, made
 
@@ -262,8 +267,8 @@ def test_work_whose_lock_could_not_be_kept_is_not_published(monkeypatch: pytest.
         stored = save_snapshot(repository, snapshot)
         storage.on_save = lambda *_: StorageUnavailableError("away")
         held._refresh()
-        monkeypatch.setattr(lock_module, "_GIVE_UP_SECONDS", 0.0)
-        with pytest.raises(LockedError, match=r"could not be refreshed.*away"):
+        monkeypatch.setattr(hold_module, "_GIVE_UP_SECONDS", 0.0)
+        with pytest.raises(LockedError, match=r"not be refreshed.*away"):
             save_snapshot(repository, snapshot)
         with pytest.raises(LockedError):
             remove_snapshot(repository, stored)
@@ -281,6 +286,100 @@ def test_a_lock_is_lost_when_either_clock_says_so(monkeypatch: pytest.MonkeyPatc
         held.check()
 
     held.release()
+
+
+@pytest.mark.parametrize("clock", ["time", "monotonic"])
+def test_a_lock_that_was_lost_while_all_stood_still_is_not_had_again(
+    monkeypatch: pytest.MonkeyPatch, clock: str
+) -> None:
+    repository = made()
+    later = getattr(time, clock)() + 31 * 60
+
+    with locked(repository, exclusive=False, sleep=FakeSleep()) as held:
+        with monkeypatch.context() as frozen:
+            frozen.setattr(time, clock, lambda: later)
+            held._refresh()  # the first that happens after the process stood still
+        before = lock_names(repository)
+
+        with pytest.raises(LockedError, match="in time"):
+            repository.guard()
+        held._refresh()
+        assert lock_names(repository) == before
+
+
+def test_a_lock_that_somebody_has_removed_is_lost() -> None:
+    repository, other = two()
+
+    with locked(repository, exclusive=False, sleep=FakeSleep()) as held:
+        unlock(other, everything=True)
+        held._refresh()
+
+        assert lock_names(other) == set()
+        with pytest.raises(LockedError):
+            repository.guard()
+
+
+def test_the_time_a_lock_was_written_counts_from_before_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    storage = FaultyStorage()
+    held = HeldLock(made(storage), exclusive=False)
+    now = time.monotonic()
+
+    def slow(*_: object) -> None:
+        monkeypatch.setattr(time, "monotonic", lambda: now + 20 * 60)
+
+    storage.on_save = slow
+    held._refresh()
+    held.check()
+    monkeypatch.setattr(time, "monotonic", lambda: now + 23 * 60)
+
+    with pytest.raises(LockedError):
+        held.check()
+    held.release()
+
+
+def test_a_forked_copy_writes_no_index_without_a_lock(tmp_path: Path) -> None:
+    repository = made(LocalStorage(tmp_path))
+
+    def work(held: HeldLock) -> None:
+        with Writer(repository.forked(threading.Event())) as writer:
+            writer.save(BlobKind.DATA, b"x")
+            unlock(repository, everything=True)
+            held._refresh()
+
+    with locked(repository, exclusive=False, sleep=FakeSleep()) as held, pytest.raises(LockedError):
+        work(held)
+
+    assert list(repository.storage.list(FileKind.INDEX)) == []
+
+
+def test_a_snapshot_during_whose_upload_all_stood_still_is_taken_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    storage = FaultyStorage()
+    repository = made(storage)
+    later = time.time() + 31 * 60
+
+    def stands_still(kind: FileKind, _name: str) -> None:
+        if kind is FileKind.SNAPSHOT:
+            monkeypatch.setattr(time, "time", lambda: later)
+
+    with locked(repository, exclusive=False, sleep=FakeSleep()):
+        storage.on_save = stands_still
+        with pytest.raises(LockedError):
+            save_snapshot(repository, Snapshot(0, BlobID(bytes(32)), ("/data",)))
+
+    assert list(storage.list(FileKind.SNAPSHOT)) == []
+
+
+def test_a_process_that_was_forked_hears_that_the_lock_is_lost() -> None:
+    hold = Hold()
+    pid = os.fork()
+    if not pid:
+        hold.lose()
+        os._exit(0)
+    os.waitpid(pid, 0)
+
+    assert hold.is_lost
 
 
 def test_a_stale_lock_that_may_not_be_deleted_stands_in_nobodys_way() -> None:
