@@ -32,6 +32,7 @@ _THREADS = Path("/proc/self/task")
 _LEAVING_SECONDS = 0.002
 _LEAVING_LOOKS = 500
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_NOTHING_ELSE_RUNS: AbstractContextManager[None] = contextlib.nullcontext()
 
 
 class Member(Protocol[Task_contra, Result_co]):
@@ -63,7 +64,7 @@ class Crew(Generic[Task, Result]):
     """A number of members. Leaving the block ends them; leaving it by an error has them stop at a sound state.
 
     `told` gets what members tell about their progress; `check` is called now and then while waiting, and may
-    raise to end the work.
+    raise to end the work. Members are forked in `quiet`, in which no thread of this process speaks to a store.
     """
 
     def __init__(
@@ -73,13 +74,15 @@ class Crew(Generic[Task, Result]):
         *,
         told: Callable[[Any], None] = lambda _: None,
         check: Callable[[], None] = lambda: None,
+        quiet: AbstractContextManager[object] = _NOTHING_ELSE_RUNS,
     ) -> None:
         self._told = told
         self._check = check
         self._copies: list[_Copy] = []
-        _let_threads_go()
-        for _ in range(count):
-            self._copies.append(self._forked(make))
+        with quiet:
+            _let_threads_go()
+            for _ in range(count):
+                self._copies.append(self._forked(make))
 
     def _forked(self, make: MakeMember[Task, Result]) -> _Copy:
         ours, theirs = Pipe()
@@ -197,7 +200,8 @@ class Crew(Generic[Task, Result]):
 def _let_threads_go() -> None:
     """Wait until threads that have ended are gone, not for Python only.
 
-    A thread on its way out may hold a lock of OpenSSL, and a copy that is made meanwhile waits for it for ever.
+    A thread on its way out may hold a lock of OpenSSL, as one that speaks to a store may, and a copy that is made
+    meanwhile waits for it for ever.
     """
     for _ in range(_LEAVING_LOOKS):
         living = _thread._count() + 1  # noqa: SLF001  the threading module knows only those that it has started

@@ -50,6 +50,24 @@ def doubler(stop: threading.Event, tell: Callable[[Any], None]) -> Iterator[Doub
     yield Doubler(stop, tell)
 
 
+def test_members_are_forked_while_it_is_quiet() -> None:
+    quiet = threading.Lock()
+
+    class Told(Doubler):
+        """Tells whether it was quiet when it was forked."""
+
+        def last(self) -> int:
+            return quiet.locked()
+
+    @contextlib.contextmanager
+    def told(stop: threading.Event, tell: Callable[[Any], None]) -> Iterator[Doubler]:
+        yield Told(stop, tell)
+
+    with Crew(2, told, quiet=quiet) as crew:
+        assert not quiet.locked()
+        assert list(crew.last()) == [True, True]
+
+
 def test_every_task_is_done_once_and_each_member_says_what_it_had() -> None:
     told: list[int] = []
 

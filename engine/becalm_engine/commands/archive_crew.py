@@ -72,4 +72,4 @@ class ArchiveMembers:
 
 def archive_crew(count: int, members: ArchiveMembers, progress: Progress) -> Crew[FolderTask, StoredFolder]:
     """Return a crew whose progress is counted in `progress`."""
-    return Crew(count, members, told=progress.take, check=progress.check)
+    return Crew(count, members, told=progress.take, check=progress.check, quiet=members.repository.quiet)

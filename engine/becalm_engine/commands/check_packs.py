@@ -271,6 +271,6 @@ def _seen_by_crew(look: _Look, tasks: Sequence[Task], processes: int) -> Iterato
     # as many at a time as are read ahead of each other; no more, so that all members end at about one time
     step = min(connections, _FEW_PACKS)
     pieces = [tasks[at : at + step] for at in range(0, len(tasks), step)]
-    with Crew(processes, member, check=look.progress.check) as crew:
+    with Crew(processes, member, check=look.progress.check, quiet=look.repository.quiet) as crew:
         for _, some in crew.map(pieces):
             yield from some

@@ -140,8 +140,8 @@ def _take(part: Walked, walk: RestoreWalk, ledger: Ledger) -> None:
 def _in_order(walking: Walking, later: Later, guard: UnfoldingGuard, progress: Progress) -> Iterator[Walked]:
     """Have directories walked, and yield what became of them in the order in which they were found."""
     waiting, parts, given = deque(later), {}, 0
-    processes = walking.options.processes
-    with Crew(processes, walking, told=progress.take, check=progress.check) as crew:
+    processes, quiet = walking.options.processes, walking.repository.quiet
+    with Crew(processes, walking, told=progress.take, check=progress.check, quiet=quiet) as crew:
         while waiting or crew.is_busy:
             while waiting and crew.has_room:
                 count = min(_TASK_FOLDERS, -(-len(waiting) // (_TASKS_EACH * processes)))

@@ -48,6 +48,7 @@ def locked(
     wish = _Wish(exclusive, gone_hosts)
     held = _acquired(repository, wish, retry_seconds=retry_seconds, sleep=sleep, settle=wait)
     repository.guard, repository.forked_guard = held.check, held.check_kept
+    repository.quiet = held.quiet
     try:
         yield held
     finally:
@@ -174,6 +175,8 @@ class HeldLock:
             self._settled.set()
         self._problem: StorageError | None = None
         self._hold = Hold()
+        self.quiet = threading.Lock()
+        """Held while this thread speaks to the store, and by whoever wants it not to."""
         self.name = self._write()
         self._released = threading.Event()
         self._thread = threading.Thread(target=self._keep, name="lock", daemon=True)
@@ -226,13 +229,15 @@ class HeldLock:
         if not self._settled.is_set():
             self._look_again()
         while not self._released.wait(_REFRESH_SECONDS):
-            self._refresh()
+            with self.quiet:
+                self._refresh()
 
     def _look_again(self) -> None:
         """See whether another process wrote its lock at the same moment, unless all is over before."""
         try:
             if not self._released.wait(_SETTLE_SECONDS):
-                _refuse_conflicts(self._repository, self._wish, own=self.name)
+                with self.quiet:
+                    _refuse_conflicts(self._repository, self._wish, own=self.name)
         except EngineError as error:
             self._conflict = error
             self._hold.lose()

@@ -5,6 +5,7 @@ import secrets
 import threading
 from collections.abc import Callable, Container, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from typing import TypeVar
 
 from becalm_engine.errors import (
@@ -41,7 +42,8 @@ class Repository:
 
     `key_name` is the key file that the password opened.
     `guard` is called when an index or a snapshot appears or goes; it raises if the lock that this needs was lost.
-    `forked_guard` becomes that of forked copies, which have no thread that keeps a lock.
+    `forked_guard` becomes that of forked copies, which have no thread that keeps a lock; they are made in `quiet`,
+    in which no such thread speaks to the store.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class Repository:
         self.key_name = ""
         self.guard: Callable[[], None] = lambda: None
         self.forked_guard: Callable[[], None] = lambda: None
+        self.quiet: AbstractContextManager[object] = contextlib.nullcontext()
 
     def without_index(self) -> "Repository":
         """Return the same repository with an empty index: for writing again what it has."""
@@ -124,10 +127,6 @@ class Repository:
                 self.storage.delete(kind, name)
             raise
         return name
-
-    def load_documents(self, kind: FileKind, decode: Callable[[bytes], T]) -> dict[str, T]:
-        """Load and decode all documents of a kind, several at once."""
-        return dict(self.each_document(kind, decode))
 
     def each_document(
         self,

@@ -481,6 +481,22 @@ def test_a_lock_that_is_not_settled_is_had_at_once_and_doubts_itself(monkeypatch
             held.check()
 
 
+def test_while_it_is_quiet_no_thread_speaks_to_the_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lock_module, "_SETTLE_SECONDS", 0.01)
+    storage = FaultyStorage()
+    repository = made(storage)
+    loads: list[str] = []
+
+    with locked(repository, exclusive=False, settled=False):
+        write_lock(repository, exclusive=False)  # something to load at the second look
+        with repository.quiet:
+            storage.on_load = lambda kind, _: loads.append(kind.value)
+            time.sleep(0.1)
+            assert loads == []
+        repository.guard()
+        assert loads
+
+
 def test_a_lock_that_nobody_disputes_settles(monkeypatch: pytest.MonkeyPatch) -> None:
     repository = made()
     monkeypatch.setattr(lock_module, "_SETTLE_SECONDS", 0.05)

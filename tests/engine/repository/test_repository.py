@@ -322,7 +322,7 @@ class TestDocuments:
         repository.storage.save(FileKind.SNAPSHOT, name, repository.storage.load(FileKind.INDEX, name))
 
         with pytest.raises(DamagedError):
-            repository.load_documents(FileKind.SNAPSHOT, snapshot.decode)
+            list(repository.each_document(FileKind.SNAPSHOT, snapshot.decode))
 
     def test_one_that_is_not_there_is_missing_and_not_damaged(self) -> None:
         with pytest.raises(ObjectMissingError):
@@ -332,7 +332,7 @@ class TestDocuments:
         repository = made()
         names = [repository.save_document(FileKind.LOCK, b"[%d]" % number) for number in range(20)]
 
-        loaded = repository.load_documents(FileKind.LOCK, json.loads)
+        loaded = dict(repository.each_document(FileKind.LOCK, json.loads))
 
         assert loaded == {name: [number] for number, name in enumerate(names)}
 

@@ -42,8 +42,8 @@ def save_all(repository: Repository, blobs: list[bytes]) -> None:
 
 
 def indexed(repository: Repository) -> set[str]:
-    listed = repository.load_documents(FileKind.INDEX, index_file.decode).values()
-    return {pack.hex() for packs in listed for pack, _ in packs}
+    listed = repository.each_document(FileKind.INDEX, index_file.decode)
+    return {pack.hex() for _, packs in listed for pack, _ in packs}
 
 
 @given(
