@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.compat.programs import Program, becalm, restic
+from tests.compat.programs import PASSWORD, Program, becalm, restic
 from tests.engine.volume import sources
 
 pytestmark = pytest.mark.restic
@@ -107,6 +107,31 @@ def test_a_copy_is_whole_and_both_programs_know_it_again(theirs: Program, place:
     assert [one["time"] for one in snapshots] == [one["time"] for one in theirs.json("snapshots")]
     first.run("check", "--read-data")
     ours.run("check", "--read-data")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("maker", ["restic", "becalm"])
+def test_passwords_are_read_alike(version: str, place: Path, maker: str) -> None:
+    """In files and from commands white space at the ends is none of them, in the environment it is."""
+    theirs, ours = restic(version, place / "repository", place / "cache"), becalm(place / "repository")
+    theirs.init()
+    (place / "new").write_bytes(" \t\xa0\u3000it\ris new\x1c \t\r\n\n".encode())
+    (place / "marked").write_text(f"\ufeff {PASSWORD} \n", encoding="utf-16-le")
+
+    (ours if maker == "becalm" else theirs).run("key", "add", f"--new-password-file={place / 'new'}")
+
+    for program in (ours, theirs):
+        program.run("snapshots", f"--password-file={place / 'marked'}")
+        program.run("snapshots", f"--password-file={place / 'new'}")
+        program.run("snapshots", f"--password-command=cat {place / 'new'}")
+        given(program, "it\ris new\x1c").run("snapshots")
+        assert given(program, "it\ris new\x1c ").attempt("snapshots").returncode != 0
+
+
+def given(program: Program, password: str) -> Program:
+    """Return a program with a password in its environment."""
+    environment = {**program.environment, "RESTIC_PASSWORD": password}
+    return Program(program.binary, program.repository, environment)
 
 
 def test_keys_of_each_open_in_the_other(theirs: Program, place: Path) -> None:

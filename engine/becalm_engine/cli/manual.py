@@ -99,10 +99,12 @@ PAGES = {
         "  if-changed  the same, but trust those with the size and time of the snapshot\n"
         "  if-newer    only where the file of the snapshot is newer\n"
         "  never       only what is not there\n\n"
+        "A file that an interrupted restore has left unfinished has the mode 0200, and no rule keeps it. "
         "Files that the snapshot does not have stay unless --delete is given, which deletes what the includes "
-        "and excludes would restore. Zeros take room on the disk, also those of a sparse file, unless --sparse is "
-        "given. No link is followed, and no name of the snapshot can lead out of the target. Owners, attributes, "
-        "modes and times that cannot be set, as when not run by root, are counted and no failure.",
+        "and excludes would restore; only then a directory that is not empty makes way for a file. Zeros take room "
+        "on the disk, also those of a sparse file, unless --sparse is given. No link is followed, and no name of the "
+        "snapshot can lead out of the target. Owners, attributes, modes and times that cannot be set, as when not "
+        "run by root, are counted and no failure.",
         (
             "becalm restore latest --target /srv/restored",
             "becalm restore latest:/srv/data --target /srv/data --delete --dry-run -v",
@@ -142,7 +144,7 @@ PAGES = {
         "with it. With --remove-all others are removed too: make sure first that nobody is at work.",
         (
             "becalm unlock",
-            "becalm unlock --gone-host nightly-29384-forget-0a1b2c3d-x7k2p",
+            "becalm unlock --gone-host nightly-29933400-forget-0a1b2c3d-x7k2p",
             "becalm unlock --remove-all",
         ),
     ),
@@ -265,8 +267,9 @@ PAGES = {
         ),
     ),
     "repair": Page(
-        "Set right what `becalm check` has found, as far as that can be done: the index, then damaged "
-        "packs, then the snapshots that lack files. Each says what will be lost before it is lost.",
+        "Set right what `becalm check --read-data` has found, as far as that can be done: the index if it is "
+        "wrong, damaged packs, then the snapshots that lack files. The check says which of them are needed, in "
+        "which order. Each says what will be lost before it is lost.",
         (
             "becalm repair index",
             "becalm repair packs 4f3c2a1b",

@@ -5,7 +5,7 @@ file that is there already, only blobs that differ are fetched and written.
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ from becalm_engine.commands.restored import Ledger, RestoredFile, target_error
 from becalm_engine.errors import DamagedError, EngineError, StoppedError, TargetError
 from becalm_engine.format.pack import PackedBlob
 from becalm_engine.ids import BlobID, PackID, blob_id
-from becalm_engine.repository.reader import PackRange, load_range, ranges_of
+from becalm_engine.repository.reader import PackRange, open_in_range, ranges_of, read_range
 from becalm_engine.repository.repository import Repository
 from becalm_engine.volume import target
 from becalm_engine.volume.target import Target
@@ -34,16 +34,27 @@ class _Place:
 
 
 class Contents:
-    """Compares, writes and verifies the contents of files."""
+    """Compares, writes and verifies the contents of files.
+
+    New files are known as unfinished until they get their metadata; with `marked` also those that are changed.
+    """
 
     def __init__(
-        self, repository: Repository, place: Target, progress: Progress, ledger: Ledger, *, sparse: bool
+        self,
+        repository: Repository,
+        place: Target,
+        progress: Progress,
+        ledger: Ledger,
+        *,
+        sparse: bool,
+        marked: bool,
     ) -> None:
         self._repository = repository
         self._target = place
         self._progress = progress
         self._ledger = ledger
         self._sparse = sparse
+        self._marked = marked
         self._places: dict[BlobID, list[_Place]] = {}
 
     # --- what is there already
@@ -137,6 +148,8 @@ class Contents:
         """Give a file that is there the right length; what is in it stays until it is written over."""
         handle = target.open_for_writing(folder, file.node.name)
         with target.closing(handle):
+            if self._marked:
+                target.mark_unfinished(handle)
             if os.fstat(handle).st_size != file.node.size:
                 os.ftruncate(handle, file.node.size)
             self._write_zeros(handle, places)
@@ -179,26 +192,37 @@ class Contents:
         return [wanted for pack, blobs in by_pack.items() for wanted in ranges_of(pack, blobs)]
 
     def _write_range(self, wanted: PackRange) -> None:
-        done = 0
         try:
-            if not self._ledger.full:
-                for packed, content in load_range(self._repository, wanted):
-                    self._progress.check()
-                    done += 1
-                    for place in self._places[packed.id]:
-                        self._write(place, content)
+            stored = memoryview(b"") if self._ledger.full else read_range(self._repository, wanted)
         except StoppedError:
             raise
         except EngineError as error:
-            for place in self._places_in(wanted, done):
-                self._ledger.failed_file(place.file, error)
-        else:
-            for place in self._places_in(wanted, done):
-                self._ledger.leave_out(place.file)
+            self._fail(wanted.blobs, error)
+            return
+        for packed in wanted.blobs:
+            self._progress.check()
+            self._write_blob(wanted, stored, packed)
 
-    def _places_in(self, wanted: PackRange, done: int) -> Iterator[_Place]:
-        for packed in wanted.blobs[done:]:
-            yield from self._places[packed.id]
+    def _write_blob(self, wanted: PackRange, stored: memoryview, packed: PackedBlob) -> None:
+        """Write one blob of a range to all its places. A damaged one fails the files that it is in, and no others."""
+        if self._ledger.full:
+            for place in self._places[packed.id]:
+                self._ledger.leave_out(place.file)
+            return
+        try:
+            content = open_in_range(self._repository, wanted, stored, packed)
+        except StoppedError:
+            raise
+        except EngineError as error:
+            self._fail((packed,), error)
+            return
+        for place in self._places[packed.id]:
+            self._write(place, content)
+
+    def _fail(self, blobs: Iterable[PackedBlob], error: EngineError) -> None:
+        for packed in blobs:
+            for place in self._places[packed.id]:
+                self._ledger.failed_file(place.file, error)
 
     def _write(self, place: _Place, content: bytes) -> None:
         if self._ledger.full:

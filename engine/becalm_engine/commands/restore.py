@@ -85,7 +85,12 @@ class Restorer:
         walking = Walking(self._repository, self._target, self._options, tree)
         plan = planned(walking, top, self._ledger, self._progress)
         contents = Contents(
-            self._repository, self._target, self._progress, self._ledger, sparse=self._options.sparse
+            self._repository,
+            self._target,
+            self._progress,
+            self._ledger,
+            sparse=self._options.sparse,
+            marked=self._options.overwrite.keeps_unread,
         )
         self._compare(plan, contents)
         if self._options.dry_run:
@@ -131,7 +136,7 @@ class Restorer:
         contents.write()
         for file in plan.files:
             self._progress.check()
-            # What is not whole keeps the time of now, so that no rule of a later run takes it for done.
+            # What is not whole keeps the mode of an unfinished file, so that no rule of a later run takes it for done.
             if not file.failed and self._ledger.attempt(file.path, self._finish_file, file):
                 self._done(file)
         self._write_whole(plan.whole)
@@ -143,7 +148,14 @@ class Restorer:
                 self._leave_out(number, file)
             return
         batches = batches_of(files, self._repository.index)
-        members = WholeMembers(self._repository, self._target, files, batches, self._options.metadata)
+        members = WholeMembers(
+            self._repository,
+            self._target,
+            files,
+            batches,
+            self._options.metadata,
+            marked=self._options.overwrite.keeps_unread,
+        )
         if self._options.processes > 1 and len(files) >= _MANY_FILES:
             writing = written_by_crew(self._options.processes, members, self._progress)
         else:
@@ -204,7 +216,7 @@ class Restorer:
     def _finish_file(self, file: RestoredFile) -> None:
         with self._target.folder(file.folder) as folder:
             names = max(1, file.node.links) if file.complete else 1
-            handle = target.open_for_writing(folder, file.node.name, names=names)
+            handle = target.open_for_metadata(folder, file.node.name, names=names)
             with target.closing(handle):
                 set_metadata(handle, file.node, file.path, self.outcome.problems, self._options.metadata)
 
@@ -223,7 +235,7 @@ class Restorer:
             self._target.folder(name.folder, make=True) as folder,
             self._target.folder(existing.folder) as source,
         ):
-            target.remove(folder, name.node.name)
+            target.make_way(folder, name.node.name)
             os.link(
                 existing.node.name,
                 name.node.name,

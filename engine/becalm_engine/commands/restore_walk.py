@@ -5,6 +5,7 @@ wanted, before anything is written: what goes may be the room that is needed.
 """
 
 import os
+import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
@@ -15,7 +16,7 @@ from becalm_engine.commands.whole import spot_of_whole
 from becalm_engine.errors import EngineError, TargetError
 from becalm_engine.format.tree import CHARDEV, DEV, DIR, FIFO, FILE, SOCKET, SYMLINK, Node
 from becalm_engine.ids import BlobID
-from becalm_engine.policy.overwrite import Verdict, judge
+from becalm_engine.policy.overwrite import Verdict, is_begun_folder, judge
 from becalm_engine.repository.reader import load_tree
 from becalm_engine.repository.repository import Repository
 from becalm_engine.volume import target
@@ -184,7 +185,10 @@ class RestoreWalk:
             return
         if node.type != FILE and node.type not in _SPECIAL:
             raise TargetError(f"a file of type {node.type!r} cannot be made")
-        verdict = judge(self._options.overwrite, node, None if in_empty_folder else self._found(file))
+        found = None if in_empty_folder else self._found(file)
+        verdict = judge(self._options.overwrite, node, found)
+        if self._options.delete and verdict is Verdict.REPLACE and found and stat.S_ISDIR(found.st_mode):
+            self._empty(file)
         spot = None
         if verdict in (Verdict.NEW, Verdict.REPLACE) and node.type == FILE:
             spot = spot_of_whole(self._repository.index, file, sparse=self._options.sparse)
@@ -223,11 +227,21 @@ class RestoreWalk:
                 self._delete_others(level.folder, level.names)
 
     def _is_there(self, folder: Folder) -> bool:
+        """Say whether a directory is there, and is not one that an unfinished restore has made."""
         try:
-            with self._target.folder(folder.place):
-                return True
+            with self._target.folder(folder.place) as handle:
+                return not is_begun_folder(folder.node, os.fstat(handle))
         except OSError:
             return False
+
+    def _empty(self, file: RestoredFile) -> None:
+        """Delete what is in a directory that is where a file goes."""
+        with (
+            self._target.folder(file.folder) as folder,
+            target.closing(target.open_directory(folder, file.node.name)) as inside,
+        ):
+            for name in sorted(target.list_names(inside)):
+                self._delete(inside, name, file.path)
 
     def _delete_others(self, folder: Folder, keep: set[bytes]) -> None:
         """Remove what is asked for and not in the snapshot."""

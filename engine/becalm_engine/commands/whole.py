@@ -135,12 +135,15 @@ class WholeWriter:
         files: FileTable,
         restored: Restored,
         progress: Progress,
+        *,
+        marked: bool,
     ) -> None:
         self._repository = repository
         self._target = place
         self._files = files
         self._restored = restored
         self._progress = progress
+        self._marked = marked
         self._full = False
         self._open: tuple[int, int, NewFiles] | None = None
 
@@ -215,6 +218,9 @@ class WholeWriter:
             if not (is_as_wanted and not xattrs and self._has_times(handle, atime, mtime)):
                 file = self._files[number]
                 set_metadata(handle, file.node, file.path, problems, self._restored)
+        except OSError:
+            target.mark_unfinished(handle)
+            raise
         finally:
             os.close(handle)
 
@@ -236,7 +242,7 @@ class WholeWriter:
         self.close()
         with self._target.folder(path, make=True) as handle:
             kept = os.dup(handle)
-        self._open = at, kept, NewFiles(kept)
+        self._open = at, kept, NewFiles(kept, marked=self._marked)
         return self._open[2]
 
 
@@ -288,13 +294,21 @@ class _Member:
 
 @dataclass(frozen=True, slots=True)
 class WholeMembers:
-    """Makes members: what it holds is there before they are forked."""
+    """Makes members: what it holds is there before they are forked.
+
+    `marked`: each file is known as unfinished until it is whole, also if the process is killed. That costs calls.
+    """
 
     repository: Repository
     target: Target
     files: FileTable
     batches: Sequence[Batch]
     restored: Restored
+    marked: bool
+
+    def writer(self, repository: Repository, place: Target, progress: Progress) -> WholeWriter:
+        """Return one process's writer."""
+        return WholeWriter(repository, place, self.files, self.restored, progress, marked=self.marked)
 
     @contextlib.contextmanager
     def __call__(self, stop: threading.Event, tell: Callable[[Any], None]) -> Iterator[_Member]:
@@ -303,14 +317,14 @@ class WholeMembers:
         os.umask(0)  # all that is made has a mode of its own
         repository = self.repository.forked(stop)
         with contextlib.closing(self.target.forked()) as place:
-            writer = WholeWriter(repository, place, self.files, self.restored, progress)
+            writer = self.writer(repository, place, progress)
             with contextlib.closing(writer):
                 yield _Member(writer, self.batches, progress)
 
 
 def written_alone(members: WholeMembers, progress: Progress) -> Iterator[tuple[Sequence[Batch], Written]]:
     """Write all batches in this process, and yield what became of each."""
-    writer = WholeWriter(members.repository, members.target, members.files, members.restored, progress)
+    writer = members.writer(members.repository, members.target, progress)
     with contextlib.closing(writer):
         for task in _tasks(len(members.batches)):
             some = [members.batches[number] for number in task]
@@ -326,7 +340,8 @@ def written_by_crew(
 ) -> Iterator[tuple[Sequence[Batch], Written]]:
     """Write all batches by several processes, and yield what became of some at a time."""
     tasks = _tasks(len(members.batches))
-    with Crew(count, members, told=progress.take, check=progress.check) as crew:
+    quiet = members.repository.quiet
+    with Crew(count, members, told=progress.take, check=progress.check, quiet=quiet) as crew:
         for number, written in crew.map(tasks):
             yield [members.batches[one] for one in tasks[number]], written
         for _ in crew.last():

@@ -6,6 +6,15 @@ import stat
 
 from becalm_engine.format.tree import FILE, Node
 
+UNFINISHED = 0o200
+"""The mode of a file that a restore has begun, until it is whole: then it gets its own as the last thing.
+
+So what a restore has left behind is known, whatever ended it: times move with each write, a mode does not. And
+nobody but root can take it for whole and read it.
+"""
+UNFINISHED_FOLDER = 0o1700
+"""The same for a directory that a restore has made: one must be able to enter it."""
+
 
 class Overwrite(enum.StrEnum):
     """restic's rules: which files that are there are brought to the state of the snapshot."""
@@ -14,6 +23,11 @@ class Overwrite(enum.StrEnum):
     IF_CHANGED = "if-changed"
     IF_NEWER = "if-newer"
     NEVER = "never"
+
+    @property
+    def keeps_unread(self) -> bool:
+        """Whether a file may stay though its content is not that of the snapshot."""
+        return self in (Overwrite.IF_NEWER, Overwrite.NEVER)
 
 
 class Verdict(enum.Enum):
@@ -32,13 +46,29 @@ class Verdict(enum.Enum):
 
 
 def judge(rule: Overwrite, node: Node, found: os.stat_result | None) -> Verdict:
-    """Decide by what is found at the place of a node that is no directory."""
+    """Decide by what is found at the place of a node that is no directory.
+
+    What another restore has begun and not finished is nobody's file: no rule keeps it.
+    """
     if found is None:
         return Verdict.NEW
-    if rule is Overwrite.NEVER or (rule is Overwrite.IF_NEWER and found.st_mtime_ns >= node.mtime):
+    is_newer = found.st_mtime_ns >= node.mtime
+    if (rule is Overwrite.NEVER or (rule is Overwrite.IF_NEWER and is_newer)) and not _is_begun(node, found):
         return Verdict.KEEP
     if node.type != FILE or not stat.S_ISREG(found.st_mode) or found.st_nlink > max(1, node.links):
         return Verdict.REPLACE
     if rule is Overwrite.IF_CHANGED and (found.st_mtime_ns, found.st_size) == (node.mtime, node.size):
         return Verdict.TRUST
     return Verdict.COMPARE
+
+
+def _is_begun(node: Node, found: os.stat_result) -> bool:
+    """Say whether a restore has left a file unfinished. One that is to have that mode may be whole."""
+    mode = stat.S_IMODE(found.st_mode)
+    return stat.S_ISREG(found.st_mode) and mode == UNFINISHED != stat.S_IMODE(node.mode)
+
+
+def is_begun_folder(node: Node | None, found: os.stat_result) -> bool:
+    """Say whether a restore has made a directory and not given it its metadata."""
+    mode = stat.S_IMODE(found.st_mode) & ~stat.S_ISGID  # which it may have from the one above it
+    return mode == UNFINISHED_FOLDER and (node is None or stat.S_IMODE(node.mode) != UNFINISHED_FOLDER)

@@ -14,10 +14,11 @@ _PERMISSION_BITS = 0o777
 
 
 class NewFiles:
-    """Creates files in an open folder."""
+    """Creates files in an open folder. With `marked`, each is known as unfinished until it gets its mode."""
 
-    def __init__(self, folder: int) -> None:
+    def __init__(self, folder: int, *, marked: bool = False) -> None:
         self._folder = folder
+        self._marked = marked
         self._owner: tuple[int, int] | None = None
         self._looked = False
         self._given: dict[int, bool] = {}
@@ -29,6 +30,8 @@ class NewFiles:
         Returns its descriptor, and whether it has this mode and owner already, and no attributes. If not, nobody else
         may open it until it has.
         """
+        if self._marked:
+            return target.create_file(self._folder, name), False
         if (uid, gid) != self._owner or not self._given.get(mode, not mode & ~_PERMISSION_BITS):
             handle = target.create_file(self._folder, name)
             if not self._looked:

@@ -7,9 +7,9 @@ import os
 import pwd
 import stat
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 
 from becalm_engine.format.shown import shown_text
 from becalm_engine.format.tree import (
@@ -163,9 +163,10 @@ EVERYTHING = Restored()
 def set_metadata(
     handle: int, node: Node, path: str, problems: Problems, restored: Restored = EVERYTHING
 ) -> None:
-    """Give an open file or directory its owner, attributes, mode and times, in that order.
+    """Give an open file or directory its owner, attributes, times and mode, in that order.
 
-    The owner comes first because changing it clears set-id bits; times come last because all else moves them.
+    The owner comes first because changing it clears set-id bits. The mode comes last, and moves no times: until it
+    has that, a file is known as unfinished.
     """
     try:
         os.fchown(handle, *_owner_here(node, path, problems, restored))
@@ -173,13 +174,13 @@ def set_metadata(
         problems.add("owner", path, error)
     _set_xattrs(handle, node, path, problems, restored)
     try:
-        os.fchmod(handle, node.mode)
-    except OSError as error:
-        problems.add("mode", path, error)
-    try:
         os.utime(handle, ns=(node.atime, node.mtime))
     except OSError as error:
         problems.add("times", path, error)
+    try:
+        os.fchmod(handle, node.mode)
+    except OSError as error:
+        problems.add("mode", path, error)
 
 
 def set_metadata_at(
@@ -237,10 +238,21 @@ def _set_xattrs(where: int | bytes, node: Node, path: str, problems: Problems, r
     wanted = {name: value for name, value in node.xattrs if wants(f"/{name}")}
     for name in filter(lambda name: wants(f"/{name}"), set(present) - set(wanted)):
         with contextlib.suppress(OSError):  # a label that the system itself keeps there
-            os.removexattr(where, name, **follow)
+            _change(where, partial(os.removexattr, where, name, **follow))
     for name, value in wanted.items():
         with _noted("extended attributes", path, problems):
-            os.setxattr(where, name, value, **follow)
+            _change(where, partial(os.setxattr, where, name, value, **follow))
+
+
+def _change(where: int | bytes, change: Callable[[], None]) -> None:
+    """Change an attribute; if an open file is read-only, which keeps its own owner from that, make it writable."""
+    try:
+        change()
+    except PermissionError as error:
+        if error.errno != errno.EACCES or not isinstance(where, int):
+            raise
+        os.fchmod(where, stat.S_IRWXU)  # its own mode comes later
+        change()
 
 
 @contextlib.contextmanager

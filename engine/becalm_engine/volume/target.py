@@ -14,13 +14,15 @@ from collections.abc import Callable, Iterator
 
 from becalm_engine.errors import TargetError
 from becalm_engine.format.tree import CHARDEV, DEV, FIFO, SYMLINK, Node
+from becalm_engine.policy.overwrite import UNFINISHED, UNFINISHED_FOLDER
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW_FILE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _MOST_OPEN = 16
 """How many folders a thread keeps open. Files lie beside each other, or a few levels apart."""
+_PERMISSION_BITS = 0o777
 _CANNOT_ALLOCATE = (errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
-_OLD_FILE = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_OLD_FILE = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 Told = Callable[[bytes], None]
 """Told of each path that was removed."""
@@ -141,7 +143,7 @@ def _enter(folder: int, name: bytes) -> int:
         if error.errno not in (errno.ENOTDIR, errno.ELOOP):
             raise
         os.unlink(name, dir_fd=folder)
-    os.mkdir(name, mode=0o700, dir_fd=folder)
+    os.mkdir(name, mode=UNFINISHED_FOLDER, dir_fd=folder)
     return open_directory(folder, name)
 
 
@@ -150,13 +152,30 @@ def open_directory(folder: int, name: bytes) -> int:
     return os.open(name, _DIRECTORY, dir_fd=folder)
 
 
-def open_for_writing(folder: int, name: bytes, *, names: int = 1) -> int:
-    """Open a file that this restore has made, or has found to be what is wanted; it may have so many names.
+def open_for_writing(folder: int, name: bytes) -> int:
+    """Open a file that this restore has made, or is to change. If it is read-only, its owner makes it writable.
 
     Raises:
-        TargetError: It is something else by now: writing into it might change other files.
+        TargetError: It is something else by now, or has other names: writing into it might change other files.
     """
-    handle = os.open(name, _OLD_FILE, dir_fd=folder)
+    try:
+        handle = os.open(name, os.O_WRONLY | _OLD_FILE, dir_fd=folder)
+    except PermissionError:
+        _allow_writing(folder, name)
+        handle = os.open(name, os.O_WRONLY | _OLD_FILE, dir_fd=folder)
+    return _expected(handle, names=1)
+
+
+def open_for_metadata(folder: int, name: bytes, *, names: int = 1) -> int:
+    """Open a file that has the content that is wanted; it may have so many names.
+
+    Raises:
+        TargetError: It is something else by now.
+    """
+    return _expected(_open_to_read(folder, name), names)
+
+
+def _expected(handle: int, names: int) -> int:
     found = os.fstat(handle)
     if stat.S_ISREG(found.st_mode) and found.st_nlink <= names:
         return handle
@@ -170,29 +189,74 @@ def open_for_reading(folder: int, name: bytes) -> int:
     Raises:
         TargetError: It is something else.
     """
-    handle = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
+    handle = _open_to_read(folder, name)
     if not stat.S_ISREG(os.fstat(handle).st_mode):
         os.close(handle)
         raise TargetError("it is no regular file")
     return handle
 
 
-def create_file(folder: int, name: bytes, mode: int = 0o600) -> int:
-    """Create a file, replacing what has its name, and return its descriptor."""
+def _open_to_read(folder: int, name: bytes) -> int:
+    """Open what is there. A file that its mode keeps from its owner has another one for that moment."""
+    try:
+        return os.open(name, os.O_RDONLY | _OLD_FILE, dir_fd=folder)
+    except PermissionError:
+        with _found(folder, name) as (seen, found):
+            mode = stat.S_IMODE(found.st_mode)
+            _set_mode(seen, found, mode | stat.S_IRUSR)
+            try:
+                return os.open(name, os.O_RDONLY | _OLD_FILE, dir_fd=folder)
+            finally:
+                _set_mode(seen, found, mode)
+
+
+def _allow_writing(folder: int, name: bytes) -> None:
+    """Let its owner write a file that has no other names, until it gets its own mode."""
+    with _found(folder, name) as (seen, found):
+        if found.st_nlink == 1:
+            _set_mode(seen, found, found.st_mode & _PERMISSION_BITS | stat.S_IWUSR)
+
+
+@contextlib.contextmanager
+def _found(folder: int, name: bytes) -> Iterator[tuple[int, os.stat_result]]:
+    """Look at what is there, whatever its mode: a descriptor that holds on to it, and what it is."""
+    with closing(os.open(name, os.O_PATH | _OLD_FILE, dir_fd=folder)) as seen:
+        yield seen, os.fstat(seen)
+
+
+def _set_mode(seen: int, found: os.stat_result, mode: int) -> None:
+    """Set the mode of a file of our own. Of anything else it stays, and opening that says why it cannot be."""
+    if stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid():
+        with contextlib.suppress(OSError):
+            os.chmod(f"/proc/self/fd/{seen}", mode)  # such a descriptor has no fchmod
+
+
+def create_file(folder: int, name: bytes, mode: int = UNFINISHED) -> int:
+    """Create a file, replacing what has its name, and return its descriptor.
+
+    Raises:
+        TargetError: A directory that is not empty has its name.
+    """
     try:
         return os.open(name, _NEW_FILE, mode, dir_fd=folder)
     except FileExistsError:
-        remove(folder, name)
+        make_way(folder, name)
         return os.open(name, _NEW_FILE, mode, dir_fd=folder)
+
+
+def mark_unfinished(handle: int) -> None:
+    """Have an open file known as unfinished until it gets its own mode; somebody else's file cannot be."""
+    with contextlib.suppress(OSError):
+        os.fchmod(handle, UNFINISHED)
 
 
 def create_special(folder: int, name: bytes, node: Node) -> None:
     """Create a link, device or FIFO, replacing what has its name.
 
     Raises:
-        TargetError: The node has a value that no such file can have.
+        TargetError: The node has a value that no such file can have, or a directory that is not empty has its name.
     """
-    remove(folder, name)
+    make_way(folder, name)
     try:
         _make_special(folder, name, node)
     except (ValueError, OverflowError) as error:  # a NUL in a link's target, a device number out of range
@@ -224,6 +288,25 @@ def allocate(handle: int, size: int) -> bool:
         os.ftruncate(handle, size)
         return False
     return True
+
+
+def make_way(folder: int, name: bytes) -> None:
+    """Remove what has a name, if it is no directory or an empty one; if nothing is there, that is no error.
+
+    Raises:
+        TargetError: It is a directory that is not empty.
+    """
+    try:
+        if _is_directory(folder, name):
+            os.rmdir(name, dir_fd=folder)
+        else:
+            os.unlink(name, dir_fd=folder)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
+        raise TargetError("a directory that is not empty is in its place; --delete replaces it") from error
 
 
 def remove(folder: int, name: bytes, told: Told | None = None) -> None:

@@ -16,6 +16,7 @@ from becalm_engine.commands.restored import Outcome
 from becalm_engine.errors import WorkerLostError
 from becalm_engine.format.tree import Node
 from becalm_engine.ids import BlobID
+from becalm_engine.policy.overwrite import Overwrite
 from becalm_engine.storage.base import FileKind
 from becalm_engine.storage.local import LocalStorage
 from becalm_engine.volume import target
@@ -158,3 +159,29 @@ def test_a_process_that_is_killed_fails_the_restore(
 
     with pytest.raises(WorkerLostError):
         restored(stored, place / "back", processes=3)
+
+
+@pytest.mark.parametrize("rule", [Overwrite.IF_NEWER, Overwrite.NEVER])
+def test_what_a_killed_process_has_begun_is_finished_by_the_same_command(
+    stored: Stored,
+    place: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    rule: Overwrite,
+) -> None:
+    leader = os.getpid()
+
+    def dies(handle: int, content: bytes, offset: int) -> None:
+        if os.getpid() != leader and len(content) > 1500:
+            os.pwrite(handle, content[:700], offset)
+            os.kill(os.getpid(), signal.SIGKILL)
+        os.pwrite(handle, content, offset)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(target, "write_all", dies)
+        with pytest.raises(WorkerLostError):
+            stored.world.restore(stored.tree, place / "back", stored.node, processes=3, overwrite=rule)
+
+    outcome = stored.world.restore(stored.tree, place / "back", stored.node, processes=3, overwrite=rule)
+
+    assert outcome.failed == []
+    assert differences(picture(stored.source, holes=False), picture(place / "back", holes=False)) == []

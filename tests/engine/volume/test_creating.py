@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from becalm_engine.policy.overwrite import UNFINISHED
 from becalm_engine.volume.creating import NewFiles
 
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
@@ -114,3 +115,11 @@ def test_what_is_in_the_way_is_replaced(folder: int, tmp_path: Path) -> None:
     for name in ("f", "g"):
         assert made(files, name, 0o640, os.geteuid(), os.getegid())[1].st_size == 0
     assert (tmp_path / "g").is_file()
+
+
+def test_marked_files_are_known_as_unfinished_whatever_mode_they_are_to_have(folder: int) -> None:
+    files = NewFiles(folder, marked=True)
+
+    for number in range(3):
+        is_as_wanted, found = made(files, f"f{number}", 0o644, os.geteuid(), os.getegid())
+        assert (is_as_wanted, stat.S_IMODE(found.st_mode)) == (False, UNFINISHED)

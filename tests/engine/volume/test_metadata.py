@@ -9,6 +9,7 @@ from becalm_engine.policy.patterns import Patterns
 from becalm_engine.policy.selection import Selection
 from becalm_engine.volume import metadata
 from becalm_engine.volume.metadata import Problems, Restored, node_of, set_metadata, set_metadata_at
+from tests.engine.volume.powerless import powerless
 
 
 def node_at(path: Path) -> Node:
@@ -130,6 +131,41 @@ def test_what_cannot_be_set_is_counted_by_kind_and_the_rest_is_set(
     assert problems.examples["owner"] == "/file: Operation not permitted"
     assert os.getxattr(tmp_path / "file", "user.good") == b"1"
     assert (tmp_path / "file").stat().st_mode & 0o7777 == 0o600
+
+
+def test_the_mode_comes_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("x")
+    node = node_at(tmp_path / "file")
+    node.mtime, node.mode = 10**18, 0o640
+    times = []
+    change = os.fchmod
+
+    def noting(handle: int, mode: int) -> None:
+        times.append(os.fstat(handle).st_mtime_ns)
+        change(handle, mode)
+
+    monkeypatch.setattr(os, "fchmod", noting)
+
+    with (tmp_path / "file").open("r+b") as file:
+        set_metadata(file.fileno(), node, "/file", Problems())
+
+    assert times == [10**18]
+    assert (tmp_path / "file").stat().st_mtime_ns == 10**18
+
+
+def test_a_read_only_file_gets_its_attributes_from_its_owner(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    os.setxattr(tmp_path / "file", "user.old", b"old")
+    (tmp_path / "file").chmod(0o444)
+    node = node_at(tmp_path / "file")
+    node.xattrs = (("user.new", b"new"),)
+    problems = Problems()
+
+    with powerless(), (tmp_path / "file").open("rb") as file:
+        set_metadata(file.fileno(), node, "/file", problems)
+
+    assert (os.listxattr(tmp_path / "file"), problems.counts) == (["user.new"], {})
+    assert (tmp_path / "file").stat().st_mode & 0o7777 == 0o444
 
 
 def test_only_the_attributes_that_are_selected_are_set_and_removed(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 import contextlib
 import os
+import stat
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -9,8 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from becalm_engine.errors import TargetError
+from becalm_engine.format.tree import SYMLINK, Node
+from becalm_engine.policy.overwrite import UNFINISHED
 from becalm_engine.volume import target
 from becalm_engine.volume.target import Target
+from tests.engine.volume.powerless import powerless
 
 
 @pytest.fixture
@@ -146,13 +150,28 @@ def test_no_descriptor_is_left_open(tmp_path: Path, handle: int) -> None:
 
 
 def test_a_new_file_takes_the_place_of_anything(tmp_path: Path, handle: int) -> None:
-    (tmp_path / "folder" / "inside").mkdir(parents=True)
+    (tmp_path / "folder").mkdir()
     (tmp_path / "link").symlink_to("folder")
     os.mkfifo(tmp_path / "fifo")
 
     for name in (b"folder", b"link", b"fifo", b"nothing"):
         os.close(target.create_file(handle, name))
         assert (tmp_path / name.decode()).read_bytes() == b""
+        assert stat.S_IMODE((tmp_path / name.decode()).stat().st_mode) == UNFINISHED
+
+
+def test_only_an_empty_directory_is_replaced(tmp_path: Path, handle: int) -> None:
+    (tmp_path / "folder" / "inside").mkdir(parents=True)
+    node = Node(b"folder", SYMLINK, 0o777, 1, 1, 1, 0, 0, link_target=b"x")
+
+    for replace in (
+        lambda: target.create_file(handle, b"folder"),
+        lambda: target.create_special(handle, b"folder", node),
+        lambda: target.make_way(handle, b"folder"),
+    ):
+        with pytest.raises(TargetError, match="--delete replaces it"):
+            replace()
+    assert (tmp_path / "folder" / "inside").is_dir()
 
 
 @pytest.mark.parametrize("kind", ["link", "fifo", "hard link"])
@@ -167,6 +186,51 @@ def test_only_a_file_of_our_own_is_written(tmp_path: Path, handle: int, kind: st
 
     with pytest.raises((TargetError, OSError)):
         target.open_for_writing(handle, b"x")
+    with pytest.raises((TargetError, OSError)):
+        target.open_for_metadata(handle, b"x")
+    assert (tmp_path / "other").read_text() == "other"
+
+
+@pytest.mark.parametrize("mode", [0o444, 0o555, 0o200, 0o000])
+def test_a_file_of_one_s_own_is_looked_at_whatever_its_mode_which_stays(
+    tmp_path: Path, handle: int, mode: int
+) -> None:
+    (tmp_path / "file").write_text("content")
+    (tmp_path / "file").chmod(mode)
+
+    with powerless():
+        for opened in (target.open_for_reading(handle, b"file"), target.open_for_metadata(handle, b"file")):
+            assert os.read(opened, 10) == b"content"
+            os.close(opened)
+
+    assert stat.S_IMODE((tmp_path / "file").stat().st_mode) == mode
+
+
+@pytest.mark.parametrize("mode", [0o444, 0o4555, 0o000])
+def test_a_read_only_file_of_one_s_own_becomes_writable_and_nothing_else(
+    tmp_path: Path, handle: int, mode: int
+) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "file").chmod(mode)
+
+    with powerless():
+        os.close(target.open_for_writing(handle, b"file"))
+
+    assert stat.S_IMODE((tmp_path / "file").stat().st_mode) == mode & 0o777 | 0o200
+
+
+def test_no_link_and_no_other_name_has_its_mode_changed(tmp_path: Path, handle: int) -> None:
+    (tmp_path / "other").touch()
+    (tmp_path / "name").hardlink_to(tmp_path / "other")
+    (tmp_path / "other").chmod(0)
+    (tmp_path / "link").symlink_to("other")
+
+    with powerless():
+        for name in (b"link", b"name"):
+            with pytest.raises(OSError):
+                target.open_for_writing(handle, name)
+
+    assert stat.S_IMODE((tmp_path / "other").stat().st_mode) == 0
 
 
 def test_removing_what_is_not_there_is_no_error(handle: int) -> None:
