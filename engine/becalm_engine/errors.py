@@ -50,8 +50,8 @@ class UsageError(EngineError):
 class DamagedError(EngineError):
     """Stored bytes fail their MAC, their hash or their format. Retrying cannot help.
 
-    To do: leave the repository as it is and run `becalm check --read-data`; what it finds,
-    `becalm repair index`, `repair packs` and `repair snapshots` set right, in this order.
+    To do: leave the repository as it is and run `becalm check --read-data`. It says which of `becalm repair index`,
+    `repair packs` and `repair snapshots` set right what it finds, and in which order.
     """
 
 

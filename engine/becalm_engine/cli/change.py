@@ -5,10 +5,10 @@ import sys
 from argparse import Namespace
 from collections.abc import Sequence
 
-from becalm_engine.cli import nodes
+from becalm_engine.cli import nodes, passwords
 from becalm_engine.cli.options import exclusions
 from becalm_engine.cli.output import Output, table
-from becalm_engine.cli.session import Session, read_text
+from becalm_engine.cli.session import Session, read_bytes
 from becalm_engine.cli.times import local_text, parse_time
 from becalm_engine.commands import keys as key_command
 from becalm_engine.commands import rewrite as rewrite_command
@@ -97,7 +97,7 @@ def _remove_key(session: Session, output: Output) -> None:
 
 def _new_password(path: str) -> str:
     if path:
-        password = read_text(path, "password").rstrip("\r\n")
+        password, _ = passwords.in_file(read_bytes(path, "password"))
         if not password:
             raise UsageError(f"the new password in {path} is empty")
         return password

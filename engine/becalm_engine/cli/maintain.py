@@ -112,6 +112,7 @@ def _repair_index(session: Session, output: Output, progress: Progress) -> Repor
             "missing_packs": [pack.hex() for pack in done.missing],
             "read_packs": [pack.hex() for pack in done.added],
             "dropped_packs": [pack.hex() for pack in done.dropped],
+            "kept_packs": [pack.hex() for pack in done.kept],
         }
     )
     return Report()

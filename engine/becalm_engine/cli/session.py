@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from pathlib import Path
 
-from becalm_engine.errors import StoppedError, UsageError
+from becalm_engine.cli import passwords
+from becalm_engine.errors import DamagedError, StoppedError, UsageError, WrongPasswordError
 from becalm_engine.format.compression import Compression
 from becalm_engine.repository.lock import locked
 from becalm_engine.repository.repository import Repository, open_repository
@@ -44,7 +45,7 @@ class Session:
     def storage(self) -> Storage:
         """Return the storage that the arguments name."""
         arguments = self.arguments
-        location = arguments.repo or _first_line(arguments.repository_file, "repository")
+        location = arguments.repo or _location_in(arguments.repository_file)
         flags = StorageOptions(
             ca_file=arguments.cacert,
             insecure_tls=arguments.insecure_tls,
@@ -58,21 +59,22 @@ class Session:
         return open_storage(location, options, stop=self._stop, tell=self._tell)
 
     def password(self) -> str:
-        """Return the password from a file, a command or the environment, in restic's order.
+        """Return the password of a new repository: from a command, a file or the environment, in restic's order.
 
         Raises:
             UsageError: None is given, or it is empty.
         """
+        password, *_ = self._passwords()
+        return _required(password)
+
+    def _passwords(self) -> tuple[str, ...]:
+        """Return the password that is given, and then what else it may have been; each may be empty."""
         arguments = self.arguments
         if arguments.password_command:
-            text = _command_output(arguments.password_command)
-        elif arguments.password_file:
-            text = _first_line(arguments.password_file, "password")
-        else:
-            text = self.environment.get("RESTIC_PASSWORD", "")
-        if not text:
-            raise UsageError("no password: use --password-file, RESTIC_PASSWORD_FILE or RESTIC_PASSWORD")
-        return text
+            return passwords.in_output(_command_output(arguments.password_command))
+        if arguments.password_file:
+            return passwords.in_file(read_bytes(arguments.password_file, "password"))
+        return (self.environment.get("RESTIC_PASSWORD", ""),)
 
     def open_ahead(self) -> None:
         """Begin to open the repository: a key takes as long to derive as the modules of a command to import.
@@ -88,9 +90,19 @@ class Session:
 
     def _opened(self) -> Repository:
         compression = Compression.parse(self.arguments.compression)
-        return open_repository(
-            self.storage(), self.password(), compression=compression, key_hint=self.arguments.key_hint
-        )
+        storage, hint = self.storage(), self.arguments.key_hint
+
+        def opened(password: str) -> Repository:
+            return open_repository(storage, password, compression=compression, key_hint=hint)
+
+        first, *others = [text for text in dict.fromkeys(self._passwords()) if text] or [""]
+        try:
+            return opened(_required(first))
+        except (WrongPasswordError, DamagedError):
+            for other in others:
+                with contextlib.suppress(WrongPasswordError, DamagedError):
+                    return opened(other)
+            raise
 
     @contextlib.contextmanager
     def locked_repository(self, *, exclusive: bool = False, only_reads: bool = False) -> Iterator[Repository]:
@@ -190,9 +202,26 @@ def read_text(path: str, what: str) -> str:
         raise UsageError(f"cannot read {what} file {path}: {reason}") from error
 
 
-def _first_line(path: str, what: str) -> str:
-    """Return a file's text without the line break at its end, as restic does."""
-    return read_text(path, what).rstrip("\r\n") if path else ""
+def read_bytes(path: str, what: str) -> bytes:
+    """Return the content of a file that an argument names.
+
+    Raises:
+        UsageError: It cannot be read.
+    """
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise UsageError(f"cannot read {what} file {path}: {error.strerror}") from error
+
+
+def _location_in(path: str) -> str:
+    return passwords.trimmed(passwords.text_of(read_bytes(path, "repository"))) if path else ""
+
+
+def _required(password: str) -> str:
+    if not password:
+        raise UsageError("no password: use --password-file, RESTIC_PASSWORD_FILE or RESTIC_PASSWORD")
+    return password
 
 
 def _pairs(options: list[str]) -> dict[str, str]:
@@ -205,9 +234,9 @@ def _pairs(options: list[str]) -> dict[str, str]:
     return pairs
 
 
-def _command_output(command: str) -> str:
+def _command_output(command: str) -> bytes:
     try:
-        done = subprocess.run(shlex.split(command), check=True, stdout=subprocess.PIPE, text=True)  # noqa: S603  the user's own command
+        done = subprocess.run(shlex.split(command), check=True, stdout=subprocess.PIPE)  # noqa: S603  the user's own command
     except (OSError, ValueError, subprocess.CalledProcessError) as error:
         raise UsageError(f"--password-command failed: {type(error).__name__}") from error
-    return done.stdout.rstrip("\r\n")
+    return done.stdout

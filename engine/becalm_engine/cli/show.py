@@ -99,16 +99,21 @@ def findings(output: Output, found: Findings) -> None:
             "message_type": "summary",
             "num_errors": len(found.errors),
             "broken_packs": found.broken_packs,
-            "suggest_repair_index": found.broken_index,
+            "suggest_repair_index": _wants_index(found),
             "suggest_prune": bool(found.unlisted_packs),
             "damaged_snapshots": found.damaged_snapshots,
         }
     )
 
 
+def _wants_index(found: Findings) -> bool:
+    """Say whether the index comes first: what seems to be lost may lie in packs that it does not list."""
+    return found.broken_index or bool(found.errors and found.unlisted_packs)
+
+
 def _advice(found: Findings) -> list[str]:
     lines = ["Make a copy of the repository before it is repaired. Then, in this order:"]
-    if found.broken_index:
+    if _wants_index(found):
         lines.append("  becalm repair index")
     if found.broken_packs:
         more = " …" if len(found.broken_packs) > _NAMED_PACKS else ""

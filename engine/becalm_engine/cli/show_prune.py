@@ -11,7 +11,8 @@ def prune_plan(output: Output, plan: Plan, *, dry_run: bool) -> None:
     found = plan.statistics
     for pack in plan.doubtful:
         output.warn(
-            f"Warning: pack {pack.hex()} is not as the index says, and is left alone; run `becalm repair index`"
+            f"Warning: pack {pack.hex()} is not as the index says, and is left alone; "
+            "`becalm repair index` sets that right, or says what does"
         )
     for pack in plan.missing:
         output.warn(f"Warning: pack {pack.hex()} is missing and not needed; the index will forget it")

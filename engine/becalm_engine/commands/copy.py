@@ -96,7 +96,7 @@ class Copier:
                 if node.type == DIR and node.subtree is not None:
                     waiting.append(node.subtree)
                 for blob in node.content:
-                    if blob not in wanted and blob not in self._target.index:
+                    if blob not in wanted and not self._target.index.holds(BlobKind.DATA, blob):
                         pack, wanted[blob] = self._find(blob)
                         packs.setdefault(pack, []).append(wanted[blob])
         self._copy_data([one for pack, blobs in packs.items() for one in ranges_of(pack, blobs)], writer)

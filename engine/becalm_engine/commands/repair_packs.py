@@ -1,13 +1,16 @@
-"""`becalm repair packs`: saves what is whole in damaged packs, and removes them."""
+"""`becalm repair packs`: saves what is whole in damaged packs, and removes them.
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+Each pack is read twice, first to tell what is whole and then to save it, and has to be the same both times.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from becalm_engine.commands.progress import Progress
 from becalm_engine.commands.removal import delete_files, delete_packs, require_written
-from becalm_engine.errors import DamagedError, ObjectMissingError, UsageError
-from becalm_engine.format.pack import LENGTH_BYTES, PackedBlob, header_range
-from becalm_engine.ids import PackID
+from becalm_engine.errors import DamagedError, InternalError, ObjectMissingError, StorageError, UsageError
+from becalm_engine.format.pack import LENGTH_BYTES, BlobKind, PackedBlob, header_range
+from becalm_engine.ids import BlobID, PackID, stored_id
 from becalm_engine.repository import index_files
 from becalm_engine.repository.index_files import IndexFiles, IndexWriter
 from becalm_engine.repository.pack_header import checked_header
@@ -17,6 +20,7 @@ from becalm_engine.repository.writer import Writer
 from becalm_engine.storage.base import FileKind
 
 _Blobs = dict[PackID, set[PackedBlob]]
+_Key = tuple[BlobKind, BlobID]
 
 
 @dataclass(slots=True)
@@ -25,6 +29,15 @@ class PackRepair:
 
     saved: int = 0
     lost: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What was told of a pack: the hash of its bytes, all blobs that may be in it, and which of them are whole."""
+
+    digest: bytes
+    blobs: frozenset[PackedBlob]
+    whole: frozenset[_Key]
 
 
 def find_packs(repository: Repository, files: IndexFiles, texts: Iterable[str]) -> list[PackID]:
@@ -55,27 +68,52 @@ def repair_packs(
     """Write the whole blobs of some packs again, and remove the packs. What is lost is told before it is.
 
     `keep_copy` is given each pack as it is, before anything changes.
+
+    Raises:
+        UsageError: A text names no pack, or several.
+        StorageError: A pack, or the list of index files, was not the same when it was read again. Nothing was
+            removed then.
     """
     files = index_files.load(repository)
     packs = find_packs(repository, files, texts)
     listed = _listed(repository, files, packs)
     repair = PackRepair()
-    for pack in packs:
-        _examine(repository, pack, listed, repair, keep_copy, say)
-    target = repository.without_index()
-    with Writer(target) as writer:
-        for pack in packs:
-            progress.check()
-            for blob, sealed in _whole(repository, pack, listed[pack]):
-                writer.put_sealed(blob, sealed)
-    require_written(repository, target.index.packs())
+    told = {pack: _examine(repository, pack, listed, repair, keep_copy, say) for pack in packs}
+    _require_same_index(repository, files)
+    indexes = _save(repository, told, progress)
     old = files.to_replace(packs)
     index = IndexWriter(repository)
     index_files.copy_entries(repository, old, index, gone=frozenset(packs))
-    index_files.require_listed(repository, [*writer.indexes, *index.written])
+    index_files.require_listed(repository, [*indexes, *index.written])
     delete_files(repository, FileKind.INDEX, old, progress)
     delete_packs(repository, packs, progress)
     return repair
+
+
+def _require_same_index(repository: Repository, files: IndexFiles) -> None:
+    """See that no listing has left out an index file: it may know what is in a pack, and would list it for ever."""
+    if set(index_files.names(repository)) != files.names:
+        raise StorageError("the list of index files has changed meanwhile; nothing was deleted. Try again")
+
+
+def _save(repository: Repository, told: Mapping[PackID, _Told], progress: Progress) -> list[str]:
+    """Write again what is whole in packs, all that was told; return the new index files."""
+    target = repository.without_index()
+    with Writer(target) as writer:
+        for pack, seen in told.items():
+            progress.check()
+            data = _load(repository, pack)
+            if stored_id(data) != seen.digest:
+                raise StorageError(
+                    f"pack {pack.hex()} was read differently a second time; nothing was deleted. Try again"
+                )
+            for blob, sealed in _whole(repository, data, seen.blobs):
+                writer.put_sealed(blob, sealed)
+    lost = sum(not target.index.holds(*key) for seen in told.values() for key in seen.whole)
+    if lost:
+        raise InternalError(f"internal error: {lost} blobs were not saved; nothing was deleted")
+    require_written(repository, target.index.packs())
+    return writer.indexes
 
 
 def _listed(repository: Repository, files: IndexFiles, packs: Collection[PackID]) -> _Blobs:
@@ -97,22 +135,30 @@ def _examine(
     repair: PackRepair,
     keep_copy: Callable[[str, bytes], None],
     say: Callable[[str], None],
-) -> None:
+) -> _Told:
     """Find out what is whole in a pack, adding what its header knows, and tell what is not."""
     data = _load(repository, pack)
     if data:
         keep_copy(pack.hex(), data)
         listed[pack].update(_header(repository, pack, data))
-    whole = {blob.id for blob, _ in _whole(repository, pack, listed[pack])}
+    blobs = frozenset(listed[pack])
+    every = {_key(blob) for blob in blobs}
+    whole = frozenset(_key(blob) for blob, _ in _whole(repository, data, blobs))
     repair.saved += len(whole)
-    say(f"pack {pack.hex()}: {len(whole)} of {len({blob.id for blob in listed[pack]})} blobs are whole")
-    for blob in sorted({blob.id for blob in listed[pack]} - whole):
-        others = [place.pack for place in repository.index.find_all(blob) if place.pack not in listed]
+    say(f"pack {pack.hex()}: {len(whole)} of {len(every)} blobs are whole")
+    for kind, blob in sorted(every - whole):
+        places = repository.index.find_all(blob)
+        others = [place.pack for place in places if place.blob.kind is kind and place.pack not in listed]
         if others:
             say(f"  blob {blob.hex()} is damaged; pack {others[0].hex()} holds it too")
         else:
             repair.lost += 1
             say(f"  blob {blob.hex()} is damaged and will be lost")
+    return _Told(stored_id(data), blobs, whole)
+
+
+def _key(blob: PackedBlob) -> _Key:
+    return blob.kind, blob.id
 
 
 def _header(repository: Repository, pack: PackID, data: bytes) -> list[PackedBlob]:
@@ -131,17 +177,17 @@ def _load(repository: Repository, pack: PackID) -> bytes:
 
 
 def _whole(
-    repository: Repository, pack: PackID, blobs: Iterable[PackedBlob]
+    repository: Repository, data: bytes, blobs: Iterable[PackedBlob]
 ) -> Iterator[tuple[PackedBlob, bytes]]:
-    """Yield the blobs of a pack that open, each once."""
-    data, seen = _load(repository, pack), set()
+    """Yield the blobs in the bytes of a pack that open, each once."""
+    seen: set[_Key] = set()
     for blob in sorted(blobs, key=lambda one: one.offset):
         sealed = data[blob.offset : blob.offset + blob.stored_bytes]
-        if (blob.kind, blob.id) in seen:
+        if _key(blob) in seen:
             continue
         try:
             open_blob(repository, blob, sealed)
         except DamagedError:
             continue
-        seen.add((blob.kind, blob.id))
+        seen.add(_key(blob))
         yield blob, sealed

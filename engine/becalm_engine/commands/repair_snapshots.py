@@ -1,6 +1,7 @@
 """`becalm repair snapshots`: writes damaged snapshots again, without what is lost.
 
-It believes the index, so that has to be repaired first.
+It believes the index, so that has to be repaired first. Nothing is taken for lost on the word of one read, or of
+one that failed: only what was found damaged or gone, again and again.
 """
 
 from collections.abc import Callable, Sequence
@@ -8,16 +9,17 @@ from dataclasses import dataclass, field, replace
 
 from becalm_engine.commands.progress import Progress
 from becalm_engine.commands.removal import require_written
-from becalm_engine.errors import EngineError
+from becalm_engine.errors import DamagedError, ObjectMissingError, StorageError
 from becalm_engine.format.names import quote
 from becalm_engine.format.pack import BlobKind
-from becalm_engine.format.tree import DIR, FILE, Node, encode_node, encode_tree
+from becalm_engine.format.tree import DIR, FILE, Node, decode_tree, encode_node, encode_tree
 from becalm_engine.ids import BlobID, FileID, blob_id, parse_id
 from becalm_engine.repository import index_files, snapshots
-from becalm_engine.repository.reader import load_tree
+from becalm_engine.repository.reader import load_tree, open_blob
 from becalm_engine.repository.repository import Repository
 from becalm_engine.repository.snapshots import StoredSnapshot
 from becalm_engine.repository.writer import Writer
+from becalm_engine.storage.base import FileKind
 
 _TAG = "repaired"
 _EMPTY = encode_tree(())
@@ -44,7 +46,12 @@ def repair_snapshots(
     progress: Progress,
     say: Callable[[str], None],
 ) -> SnapshotRepair:
-    """Repair snapshots. First all that is lost is told; then trees, new snapshots, and only then what is removed."""
+    """Repair snapshots. First all that is lost is told; then trees, new snapshots, and only then what is removed.
+
+    Raises:
+        StorageError: Something cannot be read for another reason than that it is damaged or gone, or is read
+            differently a second time. No snapshot was written or removed then.
+    """
     repair = SnapshotRepair()
     looking = _TreeRepair(repository, blob_id, progress)
     for stored in chosen:
@@ -70,19 +77,7 @@ def _write(
 ) -> None:
     if not damaged:
         return
-    trees: set[BlobID] = set()
-    with Writer(repository) as writer:
-
-        def save(text: bytes) -> BlobID:
-            trees.add(tree := writer.save(BlobKind.TREE, text))
-            return tree
-
-        writing = _TreeRepair(repository, save, progress)
-        for stored in damaged:
-            writing.repaired(stored.snapshot.tree, lambda _: None)
-    places = map(repository.index.find, trees)
-    require_written(repository, {place.pack for place in places if place is not None})
-    index_files.require_listed(repository, writer.indexes)
+    _write_trees(repository, damaged, repair, progress)
     present = {(one.snapshot.original, one.snapshot.tree) for one in snapshots.list_snapshots(repository)}
     for stored in damaged:
         tree = repair.damaged[stored.name]
@@ -92,6 +87,43 @@ def _write(
         tags = tuple(dict.fromkeys((*stored.snapshot.tags, _TAG)))
         repaired = replace(stored.snapshot, tree=tree, original=original, tags=tags)
         repair.written.append(snapshots.save_snapshot(repository, repaired))
+
+
+def _write_trees(
+    repository: Repository, damaged: Sequence[StoredSnapshot], repair: SnapshotRepair, progress: Progress
+) -> None:
+    """Look at all that is damaged once more, store what becomes of it, and see that this is what was told.
+
+    Raises:
+        StorageError: It is not, or the store has not stored it.
+        DamagedError: What was to be stored is there already, and damaged.
+    """
+    repository.load_index()  # an index file that a listing left out is in the next
+    trees: dict[BlobID, None] = {}  # in the order in which they lie in packs
+    with Writer(repository) as writer:
+
+        def save(text: bytes) -> BlobID:
+            tree = writer.save(BlobKind.TREE, text)
+            trees[tree] = None
+            return tree
+
+        writing = _TreeRepair(repository, save, progress)
+        for stored in damaged:
+            tree = writing.repaired(stored.snapshot.tree, lambda _: None)
+            _require_same(stored, tree, repair.damaged[stored.name])
+    places = map(repository.index.find, trees)
+    require_written(repository, {place.pack for place in places if place is not None})
+    index_files.require_listed(repository, writer.indexes)
+    for tree in trees:
+        load_tree(repository, tree)
+
+
+def _require_same(stored: StoredSnapshot, tree: BlobID | None, told: BlobID | None) -> None:
+    if tree != told:
+        raise StorageError(
+            f"snapshot {stored.short} was read differently a second time, so nobody knows what is damaged; "
+            "no snapshot was written or removed. Try again"
+        )
 
 
 @dataclass(slots=True)
@@ -135,12 +167,27 @@ class _TreeRepair:
         return self._done[root]
 
     def _opened(self, tree: BlobID, path: str) -> _Folder | None:
+        """Return a directory, or None if it is damaged or gone, which was seen twice."""
         try:
-            return _Folder(tree, path, load_tree(self._repository, tree)[::-1])
-        except EngineError as error:
-            if error.retryable:
-                raise
-            return None
+            nodes = load_tree(self._repository, tree)
+        except (DamagedError, ObjectMissingError):
+            found = self._seen_again(tree)
+            if found is None:
+                return None
+            nodes = found
+        return _Folder(tree, path, nodes[::-1])
+
+    def _seen_again(self, tree: BlobID) -> list[Node] | None:
+        """Look at every copy of a tree by itself: one that cannot be read may be whole, whatever the others are."""
+        for pack, blob in self._repository.index.find_all(tree):
+            try:
+                stored = self._repository.storage.load_range(
+                    FileKind.PACK, pack.hex(), offset=blob.offset, length=blob.stored_bytes
+                )
+                return decode_tree(open_blob(self._repository, blob, stored))
+            except (DamagedError, ObjectMissingError):
+                continue
+        return None
 
     def _step(self, folder: _Folder, say: Callable[[str], None]) -> _Folder | None:
         """Look at the next node; return a directory that has to be looked at before it."""

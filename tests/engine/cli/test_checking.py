@@ -38,6 +38,18 @@ def test_damage_is_named_and_what_to_do_about_it(becalm: Becalm, repository: Pat
     assert (summary["suggest_repair_index"], summary["suggest_prune"]) == (False, False)
 
 
+def test_the_index_comes_first_where_packs_are_in_none(becalm: Becalm, repository: Path) -> None:
+    for index in (repository / "index").iterdir():
+        index.unlink()
+
+    result = becalm("check")
+
+    assert result.err.index("\n  becalm repair index\n") < result.err.index("becalm repair snapshots")
+    assert becalm("check", "--json").messages[-1]["suggest_repair_index"] is True
+    assert becalm("repair", "index").status == 0
+    assert becalm("check", "--read-data").status == 0
+
+
 def test_subsets_are_read(becalm: Becalm, repository: Path) -> None:
     spoil(repository)
 

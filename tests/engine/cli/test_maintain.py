@@ -1,4 +1,7 @@
+import os
+import random
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -194,6 +197,67 @@ def test_a_damaged_file_is_taken_out_step_by_step(
     assert "removed old snapshot" in result.out
     assert becalm("check", "--read-data").status == 0
     assert becalm("repair", "snapshots", "latest").out.endswith("no snapshots were modified\n")
+
+
+@pytest.mark.parametrize("first", [[], ["repair", "index"], ["repair", "index", "--read-all-packs"]])
+def test_what_a_check_says_to_do_saves_every_file_of_a_pack_that_was_cut_short(
+    becalm: Becalm, repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "files"
+    folder.mkdir()
+    for number in range(12):
+        (folder / f"{number}").write_bytes(random.Random(number).randbytes(3000))
+    becalm("backup", folder)
+    pack = max((repository / "data").glob("*/*"), key=lambda one: one.stat().st_size)
+    pack.chmod(0o600)
+    os.truncate(pack, pack.stat().st_size - 200)
+    if first:
+        assert f"becalm repair packs {pack.name}" in becalm(*first).out
+
+    said = becalm("check", "--read-data").err
+    advised = [line.split()[1:] for line in said.splitlines() if line.startswith("  becalm repair")]
+    assert [words[:2] for words in advised] == [["repair", "packs"], ["repair", "snapshots"]]
+    assert "12 of 12 blobs are whole" in becalm(*advised[0]).out
+    assert "no snapshots would be modified" in becalm(*advised[1]).out
+
+    becalm("prune", "--max-unused=0")
+    assert becalm("check", "--read-data").status == 0
+    becalm("restore", f"latest:{folder}", "--target", tmp_path / "back")
+    for path in folder.iterdir():
+        assert (tmp_path / "back" / path.name).read_bytes() == path.read_bytes()
+
+
+def test_a_prune_says_what_sets_a_pack_right(
+    becalm: Becalm, repository: Path, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is in it lies in another, too, and it was cut short."""
+    monkeypatch.chdir(tmp_path)
+    (source / "big").write_bytes(random.Random(1).randbytes(9000))
+    becalm("backup", source)
+    kept = tmp_path / "kept"
+    shutil.copytree(repository, kept)
+    for folder in ("data", "index"):
+        for path in (repository / folder).rglob("*"):
+            if path.is_file():
+                path.unlink()
+    becalm("backup", "--force", source)
+    for folder in ("data", "index"):
+        shutil.copytree(kept / folder, repository / folder, dirs_exist_ok=True)
+    cut = max((kept / "data").glob("*/*"), key=lambda one: one.stat().st_size).name
+    path = repository / "data" / cut[:2] / cut
+    path.chmod(0o600)
+    os.truncate(path, path.stat().st_size - 1)
+
+    warned = becalm("prune").err
+    assert f"pack {cut} is not as the index says, and is left alone; `becalm repair index` sets" in warned
+    assert path.exists()
+    [summary] = becalm("repair", "index", "--json").messages
+    assert (summary["kept_packs"], summary["dropped_packs"]) == ([cut], [])
+    assert f"`becalm repair packs {cut}` saves what is whole" in becalm("repair", "index").out
+    assert becalm("repair", "packs", cut).status == 0
+    assert becalm("prune").err == ""
+    assert becalm("check", "--read-data").status == 0
 
 
 def test_recover_finds_what_was_captured_and_never_committed(

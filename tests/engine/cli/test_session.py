@@ -6,8 +6,10 @@ import pytest
 from becalm_engine.cli import parser
 from becalm_engine.cli.session import Session, parse_seconds
 from becalm_engine.errors import UsageError, WrongPasswordError
+from becalm_engine.repository.repository import initialise
+from becalm_engine.storage.local import LocalStorage
 from tests.engine.cli.conftest import Becalm
-from tests.engine.repository.repositories import PASSWORD
+from tests.engine.repository.repositories import CHEAP, PASSWORD
 
 
 @pytest.mark.parametrize(
@@ -21,6 +23,82 @@ def test_durations_are_go_like(text: str, seconds: float) -> None:
 def test_a_duration_that_is_none_is_refused(text: str) -> None:
     with pytest.raises(UsageError):
         parse_seconds(text)
+
+
+# --- passwords and locations from files
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "file"
+
+
+@pytest.fixture
+def made_before(tmp_path: Path) -> Path:
+    """A repository of the days when blanks counted."""
+    initialise(LocalStorage(tmp_path / "old"), " secret \t", cost=CHEAP)
+    return tmp_path / "old"
+
+
+@pytest.mark.parametrize("flag", ["--password-file={}", "--password-command=cat {}"])
+def test_blanks_around_a_password_are_none_of_it(becalm: Becalm, file: Path, flag: str) -> None:
+    file.write_text(f" {PASSWORD} \t\r\n")
+
+    assert becalm("snapshots", flag.format(file)).status == 0
+    assert becalm("snapshots", RESTIC_PASSWORD=f"{PASSWORD} ").status == 12
+
+
+@pytest.mark.parametrize("flag", ["--password-file={}", "--password-command=cat {}"])
+@pytest.mark.parametrize("damaged", [False, True])
+def test_a_repository_whose_password_has_blanks_opens_by_the_file_as_ever(
+    becalm: Becalm, made_before: Path, file: Path, flag: str, damaged: bool
+) -> None:
+    file.write_text(" secret \t\n")
+    if damaged:
+        (made_before / "keys" / ("0" * 64)).write_text("nonsense")
+
+    assert becalm("snapshots", flag.format(file), RESTIC_REPOSITORY=str(made_before)).status == 0
+
+
+def test_a_password_that_is_wrong_with_and_without_blanks_is_wrong(
+    becalm: Becalm, made_before: Path, file: Path
+) -> None:
+    file.write_text("secret \t\n")
+
+    assert becalm("snapshots", "-p", file, RESTIC_REPOSITORY=str(made_before)).status == 12
+
+
+def test_a_new_repository_gets_the_password_without_blanks_and_never_an_empty_one(
+    becalm: Becalm, tmp_path: Path, file: Path
+) -> None:
+    there = str(tmp_path / "there")
+    file.write_text(" \n")
+    refused = becalm("init", "-p", file, RESTIC_REPOSITORY=there)
+    file.write_text(" secret \n")
+
+    assert (refused.status, "no password" in refused.err) == (1, True)
+    assert becalm("init", "-p", file, RESTIC_REPOSITORY=there).status == 0
+    assert becalm("snapshots", RESTIC_REPOSITORY=there, RESTIC_PASSWORD="secret").status == 0
+
+
+def test_a_new_password_is_taken_without_blanks(becalm: Becalm, file: Path) -> None:
+    file.write_text(" secret \n")
+
+    assert becalm("key", "add", "--new-password-file", file).status == 0
+    assert becalm("snapshots", RESTIC_PASSWORD="secret").status == 0
+
+
+def test_no_password_is_said(becalm: Becalm, file: Path) -> None:
+    file.write_text("\n")
+
+    assert "no password" in becalm("snapshots", "-p", file).err
+    assert "no password" in becalm("snapshots", RESTIC_PASSWORD="").err
+
+
+def test_blanks_around_a_location_are_none_of_it(becalm: Becalm, repository: Path, file: Path) -> None:
+    file.write_text(f" {repository} \t\n")
+
+    assert becalm("snapshots", "--repository-file", file, RESTIC_REPOSITORY="").status == 0
 
 
 # --- opened ahead

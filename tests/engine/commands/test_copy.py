@@ -8,6 +8,7 @@ from becalm_engine.commands.progress import Progress
 from becalm_engine.errors import DamagedError, EngineError, StorageError
 from becalm_engine.format.pack import BlobKind
 from becalm_engine.format.snapshot import Snapshot
+from becalm_engine.format.tree import encode_tree
 from becalm_engine.ids import BlobID, FileID, blob_id
 from becalm_engine.repository import snapshots
 from becalm_engine.repository.reader import load_blob
@@ -59,6 +60,20 @@ def test_a_tree_that_no_becalm_would_write_keeps_its_bytes(world: World, other: 
     copy(world, other)
 
     assert load_blob(other.opened(), tree) == content
+
+
+def test_a_file_that_holds_the_text_of_a_directory_of_the_target_is_copied(
+    world: World, other: World
+) -> None:
+    save(other, empty := plant(other, []))
+    same = plant_content(world, encode_tree(()))
+    save(world, plant(world, [node(b"f", size=len(encode_tree(())), content=(same,))]), paths=("/y",))
+
+    copy(world, other)
+
+    assert same == empty
+    assert other.opened().index.holds(BlobKind.DATA, same)
+    assert other.check().errors == []
 
 
 def test_copying_again_copies_nothing(world: World, other: World, tmp_path: Path) -> None:

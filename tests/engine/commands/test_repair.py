@@ -1,16 +1,12 @@
-from collections.abc import Callable
-
 import pytest
 
+from becalm_engine.commands.check import check
 from becalm_engine.commands.progress import Progress
 from becalm_engine.commands.recover import recover
-from becalm_engine.commands.repair_index import IndexRepair, repair_index
-from becalm_engine.commands.repair_packs import PackRepair, repair_packs
-from becalm_engine.commands.repair_snapshots import SnapshotRepair, repair_snapshots
 from becalm_engine.errors import DamagedError, StorageError, UsageError
 from becalm_engine.format import index_file
 from becalm_engine.format.snapshot import Snapshot
-from becalm_engine.format.tree import DIR, FILE, Node, encode_node, encode_tree
+from becalm_engine.format.tree import encode_tree
 from becalm_engine.ids import BlobID, PackID
 from becalm_engine.repository import index_files, pack_header, snapshots
 from becalm_engine.repository.pack_header import read_header
@@ -18,8 +14,16 @@ from becalm_engine.repository.reader import load_blob, load_tree
 from becalm_engine.repository.repository import Repository
 from becalm_engine.repository.writer import Writer
 from becalm_engine.storage.base import FileKind
+from tests.engine.commands.repairing import (
+    cut,
+    data_pack,
+    hurt_in,
+    index_repaired,
+    packs_repaired,
+    pruned,
+    snapshots_repaired,
+)
 from tests.engine.commands.stores import (
-    DATA,
     TREE,
     HidingStorage,
     blobs_of,
@@ -31,7 +35,7 @@ from tests.engine.commands.stores import (
     save,
     three_snapshots,
 )
-from tests.engine.repository.repositories import contents, made, reopened
+from tests.engine.repository.repositories import contents, reopened
 
 
 @pytest.fixture
@@ -45,12 +49,6 @@ def repository(storage: HidingStorage) -> Repository:
 
 
 # --- repair index
-
-
-def index_repaired(
-    repository: Repository, *, read_all: bool = False, say: Callable[[str], None] = lambda _: None
-) -> IndexRepair:
-    return repair_index(opened(repository), read_all=read_all, progress=Progress(), say=say)
 
 
 def test_a_right_index_is_left_alone(repository: Repository, storage: HidingStorage) -> None:
@@ -106,15 +104,98 @@ def test_what_is_dropped_is_told_before_it_is(repository: Repository, storage: H
     assert lost not in {pack.hex() for pack in reopened(repository).index.packs()}
 
 
-def test_a_pack_that_was_cut_short_is_dropped(repository: Repository, storage: HidingStorage) -> None:
-    cut = min(packs(repository))
-    storage.files[FileKind.PACK, cut] = storage.files[FileKind.PACK, cut][:-1]
+@pytest.mark.parametrize("read_all", [False, True])
+def test_a_pack_that_was_cut_short_stays_as_the_index_has_it(
+    repository: Repository, storage: HidingStorage, read_all: bool
+) -> None:
+    pack, told = data_pack(repository), list[str]()
+    before = reopened(repository).index.by_pack()[pack]
+    cut(storage, pack, 1)
+
+    repair = index_repaired(repository, read_all=read_all, say=told.append)
+
+    assert (repair.kept, repair.dropped, bool(repair)) == ([pack], [], True)
+    assert f"`becalm repair packs {pack.hex()}`" in told[-2 if read_all else -1]
+    assert reopened(repository).index.by_pack()[pack] == before
+
+
+def test_a_pack_that_two_index_files_list_differently_stays_if_its_header_is_lost(
+    repository: Repository, storage: HidingStorage
+) -> None:
+    again, pack = reopened(repository), data_pack(repository)
+    listed = again.index.by_pack()[pack]
+    again.save_document(FileKind.INDEX, index_file.encode([(pack, listed[:-1])]))
+    cut(storage, pack, 1)
 
     repair = index_repaired(repository)
 
-    assert [pack.hex() for pack in repair.dropped] == [cut]
-    assert cut not in {pack.hex() for pack in reopened(repository).index.packs()}
-    assert cut in packs(repository)
+    assert (repair.kept, repair.dropped) == ([pack], [])
+    assert packs_repaired(repository, pack.hex()).saved == len(listed)
+
+
+def test_a_pack_that_was_cut_short_and_is_in_no_index_is_left_out(
+    repository: Repository, storage: HidingStorage
+) -> None:
+    pack, told = data_pack(repository), list[str]()
+    for name in indexes(repository):
+        del storage.files[FileKind.INDEX, name]
+    cut(storage, pack, 1)
+
+    repair = index_repaired(repository, say=told.append)
+
+    assert (repair.kept, repair.dropped) == ([], [pack])
+    assert f"leaving out pack file {pack.hex()}" in "\n".join(told)
+    assert pack not in reopened(repository).index.packs()
+    assert pack.hex() in packs(repository)
+
+
+def test_a_check_names_a_pack_that_was_kept_and_a_prune_leaves_it_alone(
+    repository: Repository, storage: HidingStorage
+) -> None:
+    pack = data_pack(repository)
+    cut(storage, pack, 1)
+    index_repaired(repository)
+    before = dict(storage.files)
+
+    found = check(opened(repository), read_data=True, progress=Progress(), say=lambda _: None)
+    assert found.broken_packs == [pack.hex()]
+    assert found.damaged_snapshots
+    with pytest.raises(
+        DamagedError, match=f"pack {pack.hex()} is not as the index says. Nothing was deleted"
+    ):
+        pruned(repository)
+    assert storage.files == before
+    save(repository.without_index(), 7, contents(20))
+    forget(repository, 0, 1, 2)
+    pruned(repository)
+
+    assert pack.hex() in packs(repository)
+    assert pack in reopened(repository).index.packs()
+
+
+@pytest.mark.parametrize("index_first", [True, False])
+@pytest.mark.parametrize("size_bytes", [1, 200, 5000])
+def test_repairs_in_either_order_save_all_that_is_whole_in_a_pack_that_was_cut_short(
+    repository: Repository, storage: HidingStorage, index_first: bool, size_bytes: int
+) -> None:
+    sound, pack = reopened(repository), data_pack(repository)
+    blobs = sound.index.by_pack()[pack]
+    contained = {blob.id: load_blob(sound, blob.id) for blob in blobs}
+    cut(storage, pack, size_bytes)
+    left = len(storage.files[FileKind.PACK, pack.hex()])
+    whole = {blob.id: contained[blob.id] for blob in blobs if blob.offset + blob.stored_bytes <= left}
+
+    if index_first:
+        index_repaired(repository)
+    repair = packs_repaired(repository, pack.hex())
+    index_repaired(repository)
+    snapshots_repaired(repository, forget=True)
+    pruned(repository)
+
+    assert (repair.saved, repair.lost) == (len(whole), len(blobs) - len(whole))
+    again = reopened(repository)
+    assert {name: load_blob(again, name) for name in whole} == whole
+    assert check(opened(repository), read_data=True, progress=Progress(), say=lambda _: None).errors == []
 
 
 def test_a_pack_with_a_broken_header_stays_as_the_index_has_it(
@@ -169,25 +250,6 @@ def test_a_long_header_is_read_in_two_steps(
 
 
 # --- repair packs
-
-
-def packs_repaired(
-    repository: Repository,
-    *ids: str,
-    kept: dict[str, bytes] | None = None,
-    say: Callable[[str], None] = lambda _: None,
-) -> PackRepair:
-    def keep(name: str, data: bytes) -> None:
-        if kept is not None:
-            kept[name] = data
-
-    return repair_packs(opened(repository), ids, keep_copy=keep, progress=Progress(), say=say)
-
-
-def data_pack(repository: Repository) -> PackID:
-    """Return a pack with several blobs of data, each of which lies nowhere else."""
-    grouped = reopened(repository).index.by_pack()
-    return next(pack for pack, blobs in grouped.items() if len(blobs) > 2 and blobs[0].kind is DATA)
 
 
 def test_what_is_whole_in_a_damaged_pack_is_saved_and_the_pack_goes(
@@ -277,23 +339,9 @@ def test_an_id_that_names_no_pack_is_refused(repository: Repository) -> None:
 # --- repair snapshots
 
 
-def snapshots_repaired(
-    repository: Repository,
-    *,
-    dry_run: bool = False,
-    forget: bool = False,
-    told: list[str] | None = None,
-    say: Callable[[str], None] | None = None,
-) -> SnapshotRepair:
-    again = reopened(repository)
-    return repair_snapshots(
-        again,
-        snapshots.list_snapshots(again),
-        dry_run=dry_run,
-        forget=forget,
-        progress=Progress(),
-        say=say or (told if told is not None else []).append,
-    )
+@pytest.fixture
+def hurt(storage: HidingStorage) -> Repository:
+    return hurt_in(storage)
 
 
 def test_whole_snapshots_are_left_alone(repository: Repository, storage: HidingStorage) -> None:
@@ -302,30 +350,6 @@ def test_whole_snapshots_are_left_alone(repository: Repository, storage: HidingS
     assert snapshots_repaired(repository, forget=True).damaged == {}
 
     assert storage.files == before
-
-
-@pytest.fixture
-def hurt(storage: HidingStorage) -> Repository:
-    """One snapshot: a file without its second half, one of a wrong size, a folder that is lost, a whole one."""
-    repository = made(storage)
-    [half] = contents(1)
-
-    def file(name: bytes, size: int, *blobs: BlobID) -> str:
-        return encode_node(Node(name, FILE, 0, 0, 0, 0, 0, 0, size=size, content=blobs))
-
-    def folder(name: bytes, tree: BlobID) -> str:
-        return encode_node(Node(name, DIR, 0, 0, 0, 0, 0, 0, subtree=tree))
-
-    with Writer(repository) as writer:
-        first = writer.save(DATA, half)
-        inside = writer.save(TREE, encode_tree([file(b"half", 4000, first, BlobID(bytes(32)))]))
-        good = writer.save(TREE, encode_tree([file(b"good", 2000, first)]))
-        names = [folder(b"bad", inside), file(b"big", 1, first), folder(b"gone", BlobID(bytes(31) + b"x")),
-                 folder(b"good", good)]  # fmt: skip
-        tree = writer.save(TREE, encode_tree(names))
-    snapshots.save_snapshot(repository, Snapshot(1, tree, ("/a",), tags=("nightly",)))
-    snapshots.save_snapshot(repository, Snapshot(2, good, ("/b",)))
-    return repository
 
 
 def test_which_files_will_be_lost_is_told_before_anything_is_written(
@@ -410,6 +434,23 @@ def test_a_snapshot_of_which_nothing_can_be_read_goes_only_if_wanted(repository:
 
     assert len(gone.removed) == 1
     assert len(snapshots.list_snapshots(repository)) == 3
+
+
+def test_a_tree_that_is_there_already_and_damaged_takes_no_snapshot_s_place(
+    hurt: Repository, storage: HidingStorage
+) -> None:
+    """Of the folder that is lost the empty one remains, which is lost, too."""
+    with Writer(reopened(hurt).without_index()) as writer:
+        empty = writer.save(TREE, encode_tree(()))
+    location = reopened(hurt).index.find(empty)
+    assert location is not None
+    flip(storage, location.pack, location.blob.offset + 20)
+    before = snapshots.list_snapshots(hurt)
+
+    with pytest.raises(DamagedError, match=empty.hex()):
+        snapshots_repaired(hurt, forget=True)
+
+    assert snapshots.list_snapshots(hurt) == before
 
 
 # --- recover

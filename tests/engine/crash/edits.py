@@ -1,5 +1,6 @@
 """More commands that change a repository: those that change, copy and repair what is there."""
 
+import contextlib
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -17,6 +18,7 @@ from becalm_engine.commands.repair_snapshots import repair_snapshots
 from becalm_engine.commands.rewrite import RewriteOptions
 from becalm_engine.commands.tag import TagChange
 from becalm_engine.contract import CommitPlan, PlannedSnapshot
+from becalm_engine.errors import UsageError
 from becalm_engine.format.pack import BlobKind
 from becalm_engine.ids import BlobID, blob_id
 from becalm_engine.policy.patterns import Patterns
@@ -129,7 +131,7 @@ def repairing_packs(source: Path) -> Play:
 
     def run(storage: Storage) -> None:
         def action(repository: Repository) -> None:
-            if any(stored.name == name for stored in storage.list(FileKind.PACK)):
+            with contextlib.suppress(UsageError):  # it is done already, and the pack is gone
                 repair_packs(
                     repository, [name],
                     keep_copy=lambda *_: None, progress=Progress(), say=lambda _: None,
