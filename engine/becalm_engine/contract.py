@@ -165,7 +165,10 @@ class PruneReport(Report):
 
 @dataclass(frozen=True, slots=True)
 class PlannedSnapshot:
-    """One snapshot that a commit writes. Ids are hex, `time` is RFC 3339, `summary` restic's."""
+    """One snapshot that a commit writes. Ids are hex, `time` is RFC 3339, `summary` restic's.
+
+    The snapshot's time keeps the offset of `time`, in which `forget` counts days. Engines of before write it in UTC.
+    """
 
     tree: str
     hostname: str

@@ -134,6 +134,97 @@ def given(program: Program, password: str) -> Program:
     return Program(program.binary, program.repository, environment)
 
 
+PATTERNS = """\
+  # comment
+$DIRECTORY/*.o
+
+${LETTER}${UNSET}.txt \u3000
+price$$
+$NO_COMMENT
+$UNSET
+brace${
+line\u2028end
+!keep.o
+"""
+NAMES = ("a.o", "keep.o", "x.txt", "price$", "#hash", "comment", "brace", "line\u2028end", "line", "é")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_files_of_patterns_are_read_alike(version: str, place: Path, encoding: str) -> None:
+    (place / "source").mkdir()
+    for name in NAMES:
+        (place / "source" / name).write_text("content")
+    (place / "patterns").write_text(f"é\n{PATTERNS}", encoding=encoding)
+    theirs, ours = restic(version, place / "repository", place / "cache"), becalm(place / "repository")
+    theirs.init()
+
+    stored = []
+    for program in (theirs, ours):
+        more = {"DIRECTORY": str(place / "source"), "LETTER": "x", "NO_COMMENT": "#hash"}
+        told = Program(program.binary, program.repository, {**program.environment, **more})
+        told.run("backup", "--force", f"--exclude-file={place / 'patterns'}", place / "source")
+        listed = ours.run("ls", "latest", "--json").splitlines()
+        stored.append([node.get("name") for node in map(json.loads, listed) if node.get("type") == "file"])
+
+    assert stored[0] == stored[1] == ["comment", "keep.o", "line"]
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ["latest"],
+        ["latest", "--host=node", "--keep-last=5"],
+        ["latest", "0" * 64],
+        ["--unsafe-allow-remove-all", "--host=node"],
+        ["-l", "1", "-H", "1", "--group-by="],
+    ],
+)
+def test_the_same_snapshots_are_forgotten(theirs: Program, place: Path, flags: list[str]) -> None:
+    twin = copied(theirs, place)
+
+    becalm(theirs.repository).run("forget", *flags)
+    twin.run("forget", *flags)
+
+    left = without_ids(theirs.json("snapshots"))
+    assert left == without_ids(twin.json("snapshots"))
+    assert len(left) == 1
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ["forget", "--unsafe-allow-remove-all"],
+        ["forget", "--host=node"],
+        ["forget", "--keep-within=-1d"],
+        ["snapshots", "--repository-file=/nowhere"],
+        ["snapshots", "--password-file=/nowhere", "--password-command=false"],
+        ["copy", "--from-repo=/nowhere", "--from-repository-file=/nowhere"],
+        ["snapshots", "--json=perhaps"],
+        ["snapshots", "--js"],
+    ],
+)
+def test_both_refuse_the_same(theirs: Program, flags: list[str]) -> None:
+    assert becalm(theirs.repository).attempt(*flags).returncode == theirs.attempt(*flags).returncode == 1
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ["--no-cache", "snapshots", "--cleanup-cache", "--no-extra-verify", "--json=true", "--verbose=2"],
+        ["ls", "latest", "-l", "/", "--json=false", "--host", "node"],
+        ["tag", "--add", "x", "latest", "-v=1", "--host=node"],
+        ["-v", "cat", "snapshot", "--no-lock", "latest"],
+    ],
+)
+def test_both_take_flags_anywhere(theirs: Program, flags: list[str]) -> None:
+    name = theirs.json("snapshots")[0]["id"]
+    words = [name if word == "latest" else word for word in flags]
+
+    assert becalm(theirs.repository).run(*words)
+    assert theirs.run(*words)
+
+
 def test_keys_of_each_open_in_the_other(theirs: Program, place: Path) -> None:
     (place / "new").write_text("made by becalm")
     (place / "newer").write_text("made by restic")

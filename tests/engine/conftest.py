@@ -1,4 +1,5 @@
 import os
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -10,6 +11,16 @@ from tests.engine.storage.s3_server import S3Server, serving, use_credentials
 settings.register_profile("engine", max_examples=60, deadline=None)
 settings.register_profile("fuzz", max_examples=5000, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "engine"))
+
+
+@pytest.fixture
+def berlin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """This process lives in Berlin."""
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
 
 
 @pytest.fixture(scope="session")

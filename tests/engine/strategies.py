@@ -11,6 +11,7 @@ from becalm_engine.format.tree import CHARDEV, DEV, DIR, FIFO, FILE, SYMLINK, No
 from becalm_engine.ids import BlobID, FileID, PackID
 
 NANOS = 1_000_000_000
+DAY = 86400 * NANOS
 FIRST_NANOS = -62_167_219_200 * NANOS
 LAST_NANOS = 253_402_300_799 * NANOS + NANOS - 1
 
@@ -87,7 +88,8 @@ zones = st.integers(-14 * 60, 14 * 60).map(lambda minutes: timezone(timedelta(mi
 
 snapshots = st.builds(
     Snapshot,
-    time_nanos=times.filter(lambda nanos: nanos > FIRST_NANOS + 400 * 86400 * NANOS),
+    time_nanos=times.filter(lambda nanos: FIRST_NANOS + 400 * DAY < nanos < LAST_NANOS - DAY),
+    zone=zones,
     tree=blob_ids,
     paths=st.lists(texts, max_size=3).map(tuple),
     hostname=texts,

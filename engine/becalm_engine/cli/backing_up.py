@@ -5,7 +5,6 @@ import os
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 from becalm_engine.chunking import Read
@@ -13,6 +12,7 @@ from becalm_engine.cli import show
 from becalm_engine.cli.options import exclusions
 from becalm_engine.cli.output import Output, duration_text, size_text
 from becalm_engine.cli.session import Session
+from becalm_engine.cli.times import parse_zoned
 from becalm_engine.cli.version import program_version
 from becalm_engine.cli.watcher import Watcher
 from becalm_engine.cli.watching import watched
@@ -24,7 +24,6 @@ from becalm_engine.commands.piped import Command, Pipe, opened_fifo
 from becalm_engine.commands.progress import Progress
 from becalm_engine.contract import Report
 from becalm_engine.errors import UsageError
-from becalm_engine.format import gotime
 from becalm_engine.format.shown import shown_text
 from becalm_engine.policy.grouping import Grouping
 from becalm_engine.policy.parent import ChangeRules
@@ -131,9 +130,10 @@ def _content(path: str) -> bytes:
 
 def _options(session: Session, output: Output, teller: "_Teller") -> BackupOptions:
     arguments = session.arguments
-    patterns, ignoring_case = exclusions(arguments)
+    patterns, ignoring_case = exclusions(session)
     larger = arguments.exclude_larger_than
     processes, workers = _concurrency(session)
+    nanos, zone = parse_zoned(arguments.time, "--time") if arguments.time else (None, None)
     return BackupOptions(
         sources=_sources(session, teller),
         hostname=arguments.host or session.environment.get("RESTIC_HOST", ""),
@@ -153,7 +153,8 @@ def _options(session: Session, output: Output, teller: "_Teller") -> BackupOptio
         rules=ChangeRules(ignore_inode=arguments.ignore_inode, ignore_ctime=arguments.ignore_ctime),
         with_atime=arguments.with_atime,
         skip_if_unchanged=arguments.skip_if_unchanged,
-        time_nanos=_time(arguments.time) if arguments.time else None,
+        time_nanos=nanos,
+        zone=zone,
         pack_bytes=session.pack_bytes(),
         workers=workers,
         processes=processes,
@@ -174,14 +175,6 @@ def _concurrency(session: Session) -> tuple[int, int]:
     return processes, max(1, int(text) // processes)
 
 
-def _time(text: str) -> int:
-    try:
-        parsed = datetime.fromisoformat(text)
-    except ValueError:
-        raise UsageError(f"--time {text!r} is not like '2026-11-01 03:00:00' or RFC 3339") from None
-    return int(parsed.astimezone(UTC).timestamp()) * gotime.NANOS + parsed.microsecond * 1000
-
-
 # --- what is printed
 
 
@@ -198,7 +191,7 @@ class _Teller:
         )
 
     def error(self, path: str, during: str, reason: str) -> None:
-        self.output.warn(f"error: {path}: {reason}")
+        self.output.warn(f"error: {shown_text(path)}: {reason}")
         self.output.message(
             {"message_type": "error", "error": {"message": reason}, "during": during, "item": path},
             to_error=True,

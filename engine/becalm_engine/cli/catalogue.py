@@ -49,7 +49,7 @@ COMMANDS = {
     "snapshots": Command("run.list_snapshots"),
     "restore": Command("restoring.restore", RestoreReport),
     "check": Command("checking.check"),
-    "forget": Command("run.forget", ForgetReport),
+    "forget": Command("forgetting.forget", ForgetReport),
     "cat": Command("run.cat", AccessReport),
     "unlock": Command("run.unlock"),
     "version": Command("run.version", opens=False),

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from becalm_engine.cli import nodes, passwords
 from becalm_engine.cli.options import exclusions
 from becalm_engine.cli.output import Output, table
-from becalm_engine.cli.session import Session, read_bytes
-from becalm_engine.cli.times import local_text, parse_time
+from becalm_engine.cli.session import Session, read_bytes, refuse_two
+from becalm_engine.cli.times import local_text, parse_zoned
 from becalm_engine.commands import keys as key_command
 from becalm_engine.commands import rewrite as rewrite_command
 from becalm_engine.commands import tag as tag_command
@@ -194,6 +194,7 @@ def _say_copied(output: Output, event: Copied) -> None:
 def _source_session(session: Session, progress: Progress) -> Session:
     """Return a session on the repository that is copied from: its own location, password and key."""
     given = vars(session.arguments)
+    refuse_two(session.arguments, "from_")
     if not given["from_repo"] and not given["from_repository_file"]:
         raise UsageError("no source repository: use --from-repo or --from-repository-file")
     names = ("repo", "repository_file", "password_file", "password_command", "key_hint")
@@ -209,7 +210,7 @@ def _source_session(session: Session, progress: Progress) -> Session:
 def rewrite(session: Session, output: Output, progress: Progress) -> Report:
     """Write snapshots anew, without some files or with another host or time."""
     arguments = session.arguments
-    options = _rewrite_options(arguments)
+    options = _rewrite_options(session)
     options.refuse_senseless()
     exclusive = options.forget and not options.dry_run
     if exclusive:
@@ -262,11 +263,14 @@ def _rewritten_lines(old: StoredSnapshot, new: StoredSnapshot, options: RewriteO
     return lines
 
 
-def _rewrite_options(arguments: Namespace) -> RewriteOptions:
+def _rewrite_options(session: Session) -> RewriteOptions:
+    arguments = session.arguments
+    nanos, zone = parse_zoned(arguments.new_time, "--new-time") if arguments.new_time else (None, None)
     return RewriteOptions(
-        excludes=exclusions(arguments),
+        excludes=exclusions(session),
         hostname=arguments.new_host,
-        time_nanos=parse_time(arguments.new_time, "--new-time") if arguments.new_time else None,
+        time_nanos=nanos,
+        zone=zone,
         forget=arguments.forget,
         dry_run=arguments.dry_run,
     )

@@ -37,12 +37,13 @@ def main() -> NoReturn:
 
 def run_command(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     """Run one command and return its exit code."""
+    _open_what_is_closed()
     # Names are bytes; those that are no UTF-8 must not keep a message from being printed.
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     try:
-        parsed = parser.build(environment).parse_args(arguments)
+        parsed = parser.parse(arguments, environment)
     except SystemExit as ended:
         return ExitCode.OK if ended.code in (0, None) else ExitCode.ERROR
     output = Output(json=parsed.json, quiet=parsed.quiet, verbose=parsed.verbose)
@@ -51,6 +52,21 @@ def run_command(arguments: Sequence[str], environment: Mapping[str, str]) -> int
         report = _attempted(parsed, environment, output, progress)
     _leave(report, parsed.report, output)
     return report.exit_code
+
+
+_STREAMS = (("stdin", "r"), ("stdout", "w"), ("stderr", "w"))
+
+
+def _open_what_is_closed() -> None:
+    """Open /dev/null for standard streams that are closed, as Go does: no file of the run must get their numbers."""
+    for number, (name, mode) in enumerate(_STREAMS):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free: those below are open by now
+            os.set_inheritable(number, True)  # a command that becalm starts has them, too
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, mode, closefd=False))
 
 
 def _attempted(

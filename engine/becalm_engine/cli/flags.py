@@ -8,9 +8,9 @@ from becalm_engine.commands import listing, stats
 Add = Callable[[str, str], argparse.ArgumentParser]
 
 
-def snapshot_filters(parser: argparse.ArgumentParser) -> None:
-    """Add the flags that choose snapshots."""
-    parser.add_argument("-H", "--host", action="append", default=[], metavar="HOST",
+def snapshot_filters(parser: argparse.ArgumentParser, *, short_host: bool = True) -> None:
+    """Add the flags that choose snapshots; `short_host`: -H is --host."""
+    parser.add_argument(*(["-H"] if short_host else []), "--host", action="append", default=[], metavar="HOST",
                         help="only snapshots of HOST (may be repeated)")  # fmt: skip
     parser.add_argument("--tag", action="append", default=[], metavar="TAG[,TAG…]",
                         help="only snapshots with all of these tags (may be repeated)")  # fmt: skip

@@ -27,7 +27,7 @@ def _define_repair(
     kinds = repair.add_subparsers(dest="what", metavar="WHAT", required=True)
 
     def add(name: str, text: str) -> argparse.ArgumentParser:
-        return kinds.add_parser(name, help=text, description=f"{text}.", parents=[shared])
+        return kinds.add_parser(name, help=text, description=f"{text}.", parents=[shared], allow_abbrev=False)
 
     index = add("index", "Make the index agree with the packs that are there")
     index.add_argument(
@@ -44,8 +44,10 @@ def _define_repair(
     add_filters(damaged)
 
 
-def add_prune_flags(parser: argparse.ArgumentParser) -> None:
-    """Add the flags that say how far a prune goes."""
+def add_prune_flags(
+    parser: argparse.ArgumentParser, *, remove_all: str = "delete all data if there is no snapshot"
+) -> None:
+    """Add the flags that say how far a prune goes; `remove_all` says what it takes to remove everything."""
     parser.add_argument("--max-unused", default="5%", metavar="LIMIT",
                         help="leave unused data: a size, a percentage, or unlimited (default: 5%%)")  # fmt: skip
     parser.add_argument("--max-repack-size", default="", metavar="SIZE",
@@ -59,4 +61,4 @@ def add_prune_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--repack-uncompressed", action="store_true",
                         help="also compress what is not compressed")  # fmt: skip
     parser.add_argument("--unsafe-allow-remove-all", action="store_true",
-                        help="delete all data if there is no snapshot")  # fmt: skip
+                        help=remove_all)  # fmt: skip

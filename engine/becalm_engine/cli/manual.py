@@ -125,8 +125,10 @@ PAGES = {
     ),
     "forget": Page(
         "Remove snapshots by a policy, applied to each group of host and paths by itself. A snapshot "
-        "stays if any rule keeps it. Only snapshots are removed; their data goes with the next prune.",
+        "stays if any rule keeps it. Snapshots that are named are removed whatever the policy says. Only "
+        "snapshots are removed; their data goes with the next prune.",
         (
+            "becalm forget 79766175 --dry-run",
             "becalm forget --keep-daily 7 --keep-weekly 5 --dry-run",
             "becalm forget --tag nightly --keep-within 1y6m --keep-last 3",
         ),

@@ -1,33 +1,38 @@
 """Values of flags that several commands share."""
 
-from argparse import Namespace
-from collections.abc import Iterable
+from collections.abc import Sequence
 
-from becalm_engine.cli.session import read_text
+from becalm_engine.cli.session import Session, read_bytes
+from becalm_engine.cli.text_files import patterns_in
 from becalm_engine.policy.patterns import Patterns
 from becalm_engine.policy.selection import Selection
 
 
-def pattern_lines(files: Iterable[str]) -> list[str]:
-    """Return the patterns in files: one a line, without blank lines and comments."""
-    lines = [line.strip() for file in files for line in read_text(file, "exclude").splitlines()]
-    return [line for line in lines if line and not line.startswith("#")]
-
-
-def selection(arguments: Namespace) -> Selection:
+def selection(session: Session) -> Selection:
     """Return what the flags that include and exclude select."""
+    given = session.arguments
     return Selection(
         include=(
-            Patterns([*arguments.include, *pattern_lines(arguments.include_file)]),
-            Patterns([*arguments.iinclude, *pattern_lines(arguments.iinclude_file)], ignore_case=True),
+            _patterns(session, given.include, given.include_file),
+            _patterns(session, given.iinclude, given.iinclude_file, ignore_case=True),
         ),
-        exclude=exclusions(arguments),
+        exclude=exclusions(session),
     )
 
 
-def exclusions(arguments: Namespace) -> tuple[Patterns, Patterns]:
+def exclusions(session: Session) -> tuple[Patterns, Patterns]:
     """Return what the flags that exclude leave out: with case, and without."""
+    given = session.arguments
     return (
-        Patterns([*arguments.exclude, *pattern_lines(arguments.exclude_file)]),
-        Patterns([*arguments.iexclude, *pattern_lines(arguments.iexclude_file)], ignore_case=True),
+        _patterns(session, given.exclude, given.exclude_file),
+        _patterns(session, given.iexclude, given.iexclude_file, ignore_case=True),
     )
+
+
+def _patterns(
+    session: Session, given: Sequence[str], files: Sequence[str], *, ignore_case: bool = False
+) -> Patterns:
+    read = [
+        pattern for file in files for pattern in patterns_in(read_bytes(file, "pattern"), session.environment)
+    ]
+    return Patterns([*given, *read], ignore_case=ignore_case)

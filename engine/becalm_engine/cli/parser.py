@@ -1,9 +1,10 @@
 """The arguments: restic's commands, flags and environment variables."""
 
 import argparse
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from becalm_engine.cli import maintain_flags
+from becalm_engine.cli.arranging import arranged
 from becalm_engine.cli.flags import (
     CHANGING,
     INSPECTING,
@@ -41,6 +42,12 @@ exit codes:
 """
 
 
+def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> argparse.Namespace:
+    """Return what the arguments say; defaults come from the environment."""
+    parser = build(environment)
+    return parser.parse_args(arranged(parser, arguments))
+
+
 def build(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     """Return the parser; defaults come from the environment."""
     parser = argparse.ArgumentParser(
@@ -49,6 +56,7 @@ def build(environment: Mapping[str, str]) -> argparse.ArgumentParser:
         epilog=_ENVIRONMENT,
         formatter_class=Formatter,
         parents=[_global_flags(environment)],
+        allow_abbrev=False,
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     repeated = _global_flags(environment)
@@ -64,6 +72,7 @@ def build(environment: Mapping[str, str]) -> argparse.ArgumentParser:
             epilog=page.epilog if page.examples else None,
             formatter_class=Formatter,
             parents=[repeated],
+            allow_abbrev=False,
         )
 
     _define_backup(add, environment)
@@ -100,6 +109,9 @@ def _global_flags(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     group.add_argument("--pack-size", default="", metavar="MIB",
                        help="aim for packs of so many MiB, 4 to 128 (default: 16)")  # fmt: skip
     _store_flags(flags.add_argument_group("store"), environment)
+    _idle_flags(
+        flags.add_argument_group("taken for restic's sake", "They change nothing: there is no cache.")
+    )
     output = flags.add_argument_group("output")
     output.add_argument("--json", action="store_true", help="print JSON instead of text")
     output.add_argument("-q", "--quiet", action="store_true", help="print results only")
@@ -126,6 +138,15 @@ def _store_flags(group: _Group, environment: Mapping[str, str]) -> None:
     group.add_argument("-o", "--option", action="append", default=[], metavar="KEY=VALUE",
                        help="s3.region, s3.bucket-lookup (auto, dns or path), s3.storage-class (of packs), "
                        "s3.connections, s3.list-objects-v1, s3.unsafe-anonymous-auth")  # fmt: skip
+
+
+def _idle_flags(group: _Group) -> None:
+    """What scripts and operators pass to restic, and what means nothing here."""
+    group.add_argument("--no-cache", action="store_true", help="use no cache")
+    group.add_argument("--cache-dir", default="", metavar="FOLDER", help="keep the cache in FOLDER")
+    group.add_argument("--cleanup-cache", action="store_true", help="remove old caches")
+    group.add_argument("--no-extra-verify", action="store_true",
+                       help="do not verify what is uploaded once more before: it is verified")  # fmt: skip
 
 
 def _init(add: _Add) -> None:
@@ -257,6 +278,7 @@ def _check(add: _Add) -> None:
 
 def _forget(add: _Add) -> None:
     parser = add("forget", "Remove snapshots by a policy (their data goes with a prune)")
+    parser.add_argument("id", nargs="*", metavar="ID", help="remove these, whatever the policy says")
     parser.add_argument("-n", "--dry-run", action="store_true", help="only say what would be removed")
     parser.add_argument("-c", "--compact", action="store_true", help="one line each")
     parser.add_argument(
@@ -266,9 +288,13 @@ def _forget(add: _Add) -> None:
         metavar="GROUP",
         help="apply the policy to each (default: host,paths)",
     )
-    for name in ("last", "hourly", "daily", "weekly", "monthly", "yearly"):
+    for short, name in zip("lHdwmy", ("last", "hourly", "daily", "weekly", "monthly", "yearly"), strict=True):
         parser.add_argument(
-            f"--keep-{name}", default="0", metavar="N", help=f"keep N {name} snapshots; unlimited keeps all"
+            f"-{short}",
+            f"--keep-{name}",
+            default="0",
+            metavar="N",
+            help=f"keep N {name} snapshots; unlimited keeps all",
         )
     parser.add_argument(
         "--keep-within", default="", metavar="TIME", help="keep all within TIME of the newest, e.g. 1y5m7d2h"
@@ -281,8 +307,11 @@ def _forget(add: _Add) -> None:
         "--keep-tag", action="append", default=[], metavar="TAG[,TAG…]", help="keep snapshots with these tags"
     )
     parser.add_argument("--prune", action="store_true", help="prune afterwards, if a snapshot was removed")
-    maintain_flags.add_prune_flags(parser)
-    snapshot_filters(parser)
+    maintain_flags.add_prune_flags(
+        parser,
+        remove_all="without a --keep-… rule, remove all that fits; let --prune delete all data if nothing is left",
+    )
+    snapshot_filters(parser, short_host=False)
 
 
 def _cat(add: _Add) -> None:

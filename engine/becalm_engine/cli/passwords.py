@@ -1,29 +1,8 @@
 """Passwords as they stand in files and in what commands print: read as restic reads them."""
 
-import codecs
 import re
 
-_BLANKS = "\t\n\v\f\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
-_AT_THE_ENDS = re.compile(f"\\A[{_BLANKS}]+|[{_BLANKS}]+\\Z")
-"""What Go takes for white space; Python adds control characters, which a password may begin and end with."""
-_MARKS = (
-    (codecs.BOM_UTF8, "utf-8", "surrogateescape"),
-    (codecs.BOM_UTF16_LE, "utf-16-le", "replace"),
-    (codecs.BOM_UTF16_BE, "utf-16-be", "replace"),
-)
-
-
-def trimmed(text: str) -> str:
-    """Return a text without the white space at its ends, as restic trims it."""
-    return _AT_THE_ENDS.sub("", text)
-
-
-def text_of(raw: bytes) -> str:
-    """Return the text of a file: by its byte order mark, or UTF-8. Bytes that are none of it stay as they are."""
-    for mark, encoding, errors in _MARKS:
-        if raw.startswith(mark):
-            return raw.removeprefix(mark).decode(encoding, errors)
-    return raw.decode("utf-8", "surrogateescape")
+from becalm_engine.cli.text_files import text_of, trimmed
 
 
 def in_file(raw: bytes) -> tuple[str, str]:

@@ -56,7 +56,7 @@ def _options(session: Session) -> RestoreOptions:
     arguments = session.arguments
     if arguments.dry_run and arguments.verify:
         raise UsageError("--dry-run and --verify: nothing would be written that could be verified")
-    chosen = options.selection(arguments)
+    chosen = options.selection(session)
     everything = not any((*chosen.include, *chosen.exclude))
     if arguments.delete and Path(arguments.target).resolve() == Path("/") and everything:
         raise UsageError("--delete with --target / needs an include or an exclude: it would empty the system")

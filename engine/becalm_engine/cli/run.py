@@ -1,11 +1,8 @@
 """The commands that need few words: arguments to options, the use case, and what is printed about it."""
 
 import sys
-from collections.abc import Mapping
-from datetime import UTC, datetime
-from typing import Any
 
-from becalm_engine.cli import maintain, show
+from becalm_engine.cli import show
 from becalm_engine.cli.output import Output
 from becalm_engine.cli.session import Session, read_text
 from becalm_engine.cli.version import program_version
@@ -17,14 +14,12 @@ from becalm_engine.contract import (
     AccessReport,
     CommitPlan,
     CommitReport,
-    ForgetReport,
     InitReport,
     Report,
 )
 from becalm_engine.errors import UsageError
 from becalm_engine.format import key_file
 from becalm_engine.ids import BlobID, parse_id
-from becalm_engine.policy.retention import UNLIMITED, Policy, Span
 from becalm_engine.repository import lock, reader, snapshots
 from becalm_engine.repository.repository import Repository, initialise
 from becalm_engine.storage.base import FileKind
@@ -72,56 +67,6 @@ def list_snapshots(session: Session, output: Output, progress: Progress) -> Repo
         output, groups, compact=arguments.compact, latest=arguments.latest, grouped=bool(arguments.group_by)
     )
     return Report()
-
-
-def forget(session: Session, output: Output, progress: Progress) -> Report:
-    """Apply a policy."""
-    arguments = session.arguments
-    policy = _policy(arguments.__dict__)
-    with session.locked_repository(exclusive=not arguments.dry_run or arguments.prune) as repository:
-        limits = maintain.limits_of(session, repository) if arguments.prune else None
-        groups = forget_command.plan(
-            repository, policy, session.filter(), arguments.group_by, now=datetime.now(UTC)
-        )
-        show.forget_plan(output, groups, compact=arguments.compact)
-        gone = [verdict.key.name for group in groups for verdict in group.verdicts if not verdict.kept]
-        if not arguments.dry_run:
-            forget_command.remove(repository, groups)
-        output.say(f"{len(gone)} snapshots {'would be removed' if arguments.dry_run else 'removed'}")
-        if limits and gone:
-            maintain.prune_locked(session, output, progress, repository, limits, forgotten=gone)
-    kept = sum(verdict.kept for group in groups for verdict in group.verdicts)
-    return ForgetReport(kept=kept, removed=len(gone))
-
-
-def _policy(arguments: Mapping[str, Any]) -> Policy:
-    def count(name: str) -> int:
-        text = arguments[f"keep_{name}"]
-        if text in ("unlimited", "-1"):
-            return UNLIMITED
-        if not text.isdecimal():
-            raise UsageError(f"--keep-{name} {text!r} is not a number or unlimited")
-        return int(text)
-
-    def span(name: str) -> Span:
-        text = arguments[name]
-        return Span.parse(text) if text else Span()
-
-    return Policy(
-        last=count("last"),
-        hourly=count("hourly"),
-        daily=count("daily"),
-        weekly=count("weekly"),
-        monthly=count("monthly"),
-        yearly=count("yearly"),
-        within=span("keep_within"),
-        within_hourly=span("keep_within_hourly"),
-        within_daily=span("keep_within_daily"),
-        within_weekly=span("keep_within_weekly"),
-        within_monthly=span("keep_within_monthly"),
-        within_yearly=span("keep_within_yearly"),
-        tags=tuple(tuple(text.split(",")) for text in arguments["keep_tag"]),
-    )
 
 
 def cat(session: Session, output: Output, progress: Progress) -> Report:

@@ -12,7 +12,7 @@ from becalm_engine.commands.progress import Progress
 from becalm_engine.contract import ExitCode, Report
 from becalm_engine.errors import EngineError, UsageError
 from becalm_engine.format.gojson import string
-from becalm_engine.format.gotime import encode
+from becalm_engine.format.gotime import encode_in
 from becalm_engine.format.shown import json_text, shown
 from becalm_engine.format.tree import Node
 from becalm_engine.ids import BlobID
@@ -157,7 +157,7 @@ def _occurrence_document(stored: StoredSnapshot, found: Occurrence) -> dict[str,
         "path": nodes.path_text(found.path),
         "parent_tree": found.parent.hex() if found.parent else "",
         "snapshot": stored.name,
-        "time": encode(stored.snapshot.time_nanos),
+        "time": encode_in(stored.snapshot.time_nanos, stored.snapshot.zone),
     }
     return {key: value for key, value in document.items() if value}
 

@@ -11,6 +11,7 @@ from concurrent.futures import Future
 from pathlib import Path
 
 from becalm_engine.cli import passwords
+from becalm_engine.cli.text_files import text_of, trimmed
 from becalm_engine.errors import DamagedError, StoppedError, UsageError, WrongPasswordError
 from becalm_engine.format.compression import Compression
 from becalm_engine.repository.lock import locked
@@ -43,8 +44,13 @@ class Session:
         self._ahead: _Opening | None = None
 
     def storage(self) -> Storage:
-        """Return the storage that the arguments name."""
+        """Return the storage that the arguments name.
+
+        Raises:
+            UsageError: They name it twice, or a password twice, or make no sense otherwise.
+        """
         arguments = self.arguments
+        refuse_two(arguments)
         location = arguments.repo or _location_in(arguments.repository_file)
         flags = StorageOptions(
             ca_file=arguments.cacert,
@@ -149,6 +155,24 @@ class Session:
         return Filter(tuple(arguments.host), tag_lists, tuple(arguments.path))
 
 
+_ONE_OF = (("repo", "repository_file"), ("password_file", "password_command"))
+
+
+def refuse_two(arguments: Namespace, prefix: str = "") -> None:
+    """Refuse two places of a repository and two sources of its password: a variable may have named one of them.
+
+    `prefix`: that of the flags of another repository.
+
+    Raises:
+        UsageError: Both are given.
+    """
+    for pair in _ONE_OF:
+        names = [prefix + name for name in pair]
+        if all(getattr(arguments, name) for name in names):
+            first, second = (f"--{name.replace('_', '-')}" for name in names)
+            raise UsageError(f"{first} and {second} are both given, as flags or as variables; give only one")
+
+
 class _Opening:
     """A repository that a thread opens. The thread holds up nobody who ends without having asked for it."""
 
@@ -215,7 +239,7 @@ def read_bytes(path: str, what: str) -> bytes:
 
 
 def _location_in(path: str) -> str:
-    return passwords.trimmed(passwords.text_of(read_bytes(path, "repository"))) if path else ""
+    return trimmed(text_of(read_bytes(path, "repository"))) if path else ""
 
 
 def _required(password: str) -> str:

@@ -133,7 +133,8 @@ def forget_plan(output: Output, groups: Sequence[Group], *, compact: bool) -> No
         kept = [verdict for verdict in group.verdicts if verdict.kept]
         gone = [verdict.key for verdict in group.verdicts if not verdict.kept]
         reasons = {verdict.key.name: verdict.reasons for verdict in kept}
-        _say_table(output, "keep", [verdict.key for verdict in kept], compact=compact, reasons=reasons)
+        if kept:
+            _say_table(output, "keep", [verdict.key for verdict in kept], compact=compact, reasons=reasons)
         if gone:
             _say_table(output, "remove", gone, compact=compact)
 
@@ -157,13 +158,14 @@ def _group_document(group: Group) -> dict[str, Any]:
         "tags": list(group.tags) or None,
         "host": group.host,
         "paths": list(group.paths) or None,
-        "keep": [snapshot_document(v.key) for v in group.verdicts if v.kept],
+        "keep": [snapshot_document(v.key) for v in group.verdicts if v.kept] or None,
         "remove": [snapshot_document(v.key) for v in group.verdicts if not v.kept] or None,
         "reasons": [
             {"snapshot": snapshot_document(v.key), "matches": list(v.reasons)}
             for v in group.verdicts
             if v.kept
-        ],
+        ]
+        or None,
     }
 
 

@@ -1,10 +1,10 @@
 """Times as people write them, and as restic shows them: in the time zone of this process."""
 
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 
 from becalm_engine.errors import UsageError
-from becalm_engine.format.gotime import NANOS, from_datetime
+from becalm_engine.format.gotime import NANOS, from_datetime, local_offset, local_zone
 from becalm_engine.format.snapshot import Snapshot
 
 _FORMATS = ("%Y-%m-%d %H:%M:%S %z", "%d.%m.%Y", "%d.%m.%Y %H:%M", "%d.%m.%Y %H:%M:%S", "%d.%m.%Y %H:%M:%S %z")
@@ -16,22 +16,48 @@ def parse_time(text: str, flag: str) -> int:
     Raises:
         UsageError: It is none.
     """
+    return parse_zoned(text, flag)[0]
+
+
+def parse_zoned(text: str, flag: str) -> tuple[int, timezone]:
+    """Read a time; return nanoseconds since 1970, and the zone that it names, or the local one at that time.
+
+    Raises:
+        UsageError: It is none.
+    """
     try:
-        return _nanos(datetime.fromisoformat(text))
+        return _zoned(datetime.fromisoformat(text))
     except (ValueError, OverflowError):
         pass
     for pattern in _FORMATS:
         try:
-            return _nanos(datetime.strptime(text, pattern))  # noqa: DTZ007  a time without a zone is local
+            return _zoned(datetime.strptime(text, pattern))  # noqa: DTZ007  a time without a zone is local
         except (ValueError, OverflowError):
             continue
     raise UsageError(
-        f"{flag} {text!r} is not like '2026-11-01', '2026-11-01 03:00:00', '01.11.2026' or RFC 3339"
+        f"{flag} {text!r} is not like '2026-11-01', '2026-11-01 03:00:00', '01.11.2026' or RFC 3339,"
+        " or not of the years 1 to 9999 in UTC"
     )
 
 
-def _nanos(parsed: datetime) -> int:
-    return from_datetime(parsed.astimezone(UTC))
+def _zoned(parsed: datetime) -> tuple[int, timezone]:
+    """Return the time and its zone; `ValueError` or `OverflowError` if it is outside the calendar in UTC."""
+    if isinstance(parsed.tzinfo, timezone):
+        nanos, zone = from_datetime(parsed), parsed.tzinfo
+    else:
+        nanos = _of_clock(from_datetime(parsed.replace(tzinfo=UTC)))
+        zone = local_zone(nanos)
+    datetime.fromtimestamp(nanos // NANOS, zone)
+    return nanos, zone
+
+
+def _of_clock(nanos: int) -> int:
+    """Return when a local clock shows what a clock in UTC shows at `nanos`.
+
+    Where it shows that twice or never, it is the time that restic takes: not `datetime`'s, which is the earlier one.
+    """
+    seconds = nanos // NANOS
+    return nanos - local_offset(seconds - local_offset(seconds)) * NANOS
 
 
 def local_text(nanos: int) -> str:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from datetime import timezone
 
 from becalm_engine.chunking import Chunker, Read, seed_of
 from becalm_engine.commands import sources as source_tree
@@ -39,9 +40,9 @@ _LARGEST_BYTES = 1 << 63
 class BackupOptions:
     """What to back up, and how.
 
-    `time_nanos` None means now; `estimate` counts ahead, for those who watch; `processes` above 1 lets so many
-    share the work if there is much of it, each with `workers` threads. The parent is of the group that `grouping`
-    says. `listing`: what becomes of each file is told.
+    `time_nanos` None means now, and `zone` None the one of this process; `estimate` counts ahead, for those who
+    watch; `processes` above 1 lets so many share the work if there is much of it, each with `workers` threads. The
+    parent is of the group that `grouping` says. `listing`: what becomes of each file is told.
     """
 
     sources: tuple[str, ...] = ()
@@ -55,6 +56,7 @@ class BackupOptions:
     with_atime: bool = False
     skip_if_unchanged: bool = False
     time_nanos: int | None = None
+    zone: timezone | None = None
     pack_bytes: int = DEFAULT_PACK_BYTES
     workers: int = 2
     processes: int = 1
@@ -144,7 +146,7 @@ def capture(
         parent=basis.parent,
         hostname=hostname,
         paths=paths,
-        time_nanos=options.time_nanos or started,
+        time_nanos=started if options.time_nanos is None else options.time_nanos,
         report=_report(run, writer.added, tree, basis, started, missing),
     )
 
@@ -247,7 +249,7 @@ def _parent(repository: Repository, options: BackupOptions, paths: tuple[str, ..
     if options.parent:
         return snapshots.find_snapshot(repository, options.parent)
     every = ((stored.name, stored.snapshot) for stored in snapshots.list_snapshots(repository))
-    now = options.time_nanos or time.time_ns()
+    now = time.time_ns() if options.time_nanos is None else options.time_nanos
     group = options.grouping.key(_hostname(options), paths, options.tags)
     chosen = choose_parent(every, group=group, grouping=options.grouping, now_nanos=now)
     return StoredSnapshot(*chosen) if chosen else None
@@ -307,6 +309,7 @@ def snapshot_of(captured: Captured, options: BackupOptions, program_version: str
         parent=FileID(parse_id(captured.parent.name)) if captured.parent else None,
         program_version=program_version,
         summary=summary_of(captured.report),
+        zone=options.zone or gotime.local_zone(captured.time_nanos),
     )
 
 

@@ -79,8 +79,9 @@ def refuse_incomplete(repository: Repository, trees: Iterable[BlobID], progress:
 
 
 def _snapshot(entry: PlannedSnapshot, program_version: str) -> Snapshot:
+    nanos, zone = gotime.decode_with_zone(entry.time)
     return Snapshot(
-        time_nanos=gotime.decode(entry.time),
+        time_nanos=nanos,
         tree=BlobID(parse_id(entry.tree)),
         paths=entry.paths,
         hostname=entry.hostname,
@@ -89,6 +90,7 @@ def _snapshot(entry: PlannedSnapshot, program_version: str) -> Snapshot:
         parent=FileID(parse_id(entry.parent)) if entry.parent else None,
         program_version=program_version,
         summary=entry.summary,
+        zone=zone,
     )
 
 

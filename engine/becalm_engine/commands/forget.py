@@ -24,24 +24,50 @@ class Group:
 
 
 def plan(
-    repository: Repository, policy: Policy, wanted: Filter, group_by: str, *, now: datetime
+    repository: Repository,
+    policy: Policy,
+    wanted: Filter,
+    group_by: str,
+    *,
+    now: datetime,
+    allow_remove_all: bool = False,
 ) -> list[Group]:
-    """Decide which snapshots stay; nothing is changed.
+    """Decide which snapshots stay; nothing is changed. No policy keeps none, if that is allowed.
 
     Raises:
         UsageError: The policy is empty, or would leave nothing of a group.
     """
     if not policy:
-        raise UsageError("no --keep-… rule given: that would remove every snapshot")
+        _refuse_careless(wanted, allow_remove_all=allow_remove_all)
     groups = []
     for key, members in grouped(snapshots.list_snapshots(repository, wanted), group_by).items():
-        verdicts = retention.apply(((s, s.snapshot) for s in members), policy, now=now)
-        if not any(verdict.kept for verdict in verdicts):
+        verdicts = (
+            retention.apply(((s, s.snapshot) for s in members), policy, now=now)
+            if policy
+            else _doomed(reversed(members))
+        )
+        if policy and not any(verdict.kept for verdict in verdicts):
             raise UsageError(
                 f"the policy would remove all {len(verdicts)} snapshots of a group; nothing was removed"
             )
         groups.append(Group(key[0], key[1], key[2], tuple(verdicts)))
     return groups
+
+
+def _refuse_careless(wanted: Filter, *, allow_remove_all: bool) -> None:
+    if not allow_remove_all:
+        raise UsageError("no --keep-… rule given: that would remove every snapshot")
+    if wanted == Filter():
+        raise UsageError("--unsafe-allow-remove-all without a --keep-… rule needs a --host, --tag or --path")
+
+
+def plan_named(named: Sequence[StoredSnapshot]) -> list[Group]:
+    """Return the plan by which the snapshots go that are named, and no others."""
+    return [Group("", (), (), tuple(_doomed(named)))] if named else []
+
+
+def _doomed(stored: Iterable[StoredSnapshot]) -> list[Verdict[StoredSnapshot]]:
+    return [Verdict(one, one.snapshot, ()) for one in stored]
 
 
 def grouped(stored: Iterable[StoredSnapshot], group_by: str) -> dict[Key, list[StoredSnapshot]]:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from becalm_engine.commands.progress import Progress
 from becalm_engine.errors import EngineError
+from becalm_engine.format import gotime
 from becalm_engine.format.pack import BlobKind
 from becalm_engine.format.snapshot import Snapshot
 from becalm_engine.format.tree import DIR, Node, encode_node, encode_tree
@@ -103,4 +104,5 @@ def _snapshot(tree: BlobID, now: int, program_version: str) -> Snapshot:
         gid=os.getgid(),
         tags=("recovered",),
         program_version=program_version,
+        zone=gotime.local_zone(now),
     )

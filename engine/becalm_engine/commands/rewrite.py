@@ -3,6 +3,7 @@
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timezone
 from hashlib import blake2b
 from typing import Any
 
@@ -29,11 +30,15 @@ _MOST_KNOWN = 500_000
 
 @dataclass(frozen=True, slots=True)
 class RewriteOptions:
-    """What to change. Empty and None mean that it stays; `forget` replaces the snapshots."""
+    """What to change. Empty and None mean that it stays; `forget` replaces the snapshots.
+
+    `zone` is that of the new time; None is this process' own.
+    """
 
     excludes: tuple[Patterns, ...] = ()
     hostname: str = ""
     time_nanos: int | None = None
+    zone: timezone | None = None
     forget: bool = False
     dry_run: bool = False
 
@@ -218,7 +223,8 @@ def _changes(stored: StoredSnapshot, rewriter: TreeRewriter, options: RewriteOpt
     if options.hostname:
         changes["hostname"] = options.hostname
     if options.time_nanos is not None:
-        changes["time"] = gotime.encode(options.time_nanos)
+        zone = options.zone or gotime.local_zone(options.time_nanos)
+        changes["time"] = gotime.encode_in(options.time_nanos, zone)
     if changes:
         changes["original"] = stored.name
         changes["tags"] = list(snapshot.tags) if options.forget else with_tags(snapshot.tags, [_TAG])

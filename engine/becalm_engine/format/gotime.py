@@ -1,6 +1,7 @@
 """Go's RFC 3339 times with nanoseconds, held as nanoseconds since 1970 in UTC.
 
-becalm writes all times in UTC, so that hosts in different zones share tree blobs.
+becalm writes the times of files in UTC, so that hosts in different zones share tree blobs. The time of a snapshot has
+the offset of where it was made, since retention counts days there.
 """
 
 import re
@@ -26,6 +27,26 @@ def encode(nanos: int) -> str:
     if fraction:
         return f"{text}.{fraction:09d}".rstrip("0") + "Z"
     return text + "Z"
+
+
+def encode_in(nanos: int, zone: timezone) -> str:
+    """Return the time as Go writes it in a zone; an offset has no seconds, and that of UTC is Z."""
+    minutes = int((zone.utcoffset(None) or timedelta()).total_seconds() / 60)
+    if not minutes:
+        return encode(nanos)
+    hours, rest = divmod(abs(minutes), 60)
+    sign = "-" if minutes < 0 else "+"
+    return f"{encode(nanos + minutes * 60 * NANOS)[:-1]}{sign}{hours:02d}:{rest:02d}"
+
+
+def local_offset(seconds: int) -> int:
+    """Return by how many seconds the zone of this process is ahead of UTC at a moment, in seconds since 1970."""
+    return time.localtime(seconds).tm_gmtoff
+
+
+def local_zone(nanos: int) -> timezone:
+    """Return the offset of this process' zone at a moment, in whole minutes."""
+    return timezone(timedelta(minutes=int(local_offset(nanos // NANOS) / 60)))
 
 
 def from_datetime(aware: datetime) -> int:

@@ -6,6 +6,7 @@ from becalm_engine.errors import DamagedError
 from becalm_engine.format import gotime
 from becalm_engine.format.documents import INT64, UINT32, number_of, parse_object, text_of
 from becalm_engine.format.gojson import string
+from becalm_engine.format.shown import shown_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +24,12 @@ class Lock:
     def describe(self) -> str:
         """Say who holds it, for people."""
         how = "exclusively locked" if self.exclusive else "locked"
-        when = gotime.encode(self.time_nanos)
-        return f"{how} by PID {self.pid} on {self.hostname} by {self.username} at {when}"
+        host, user, when = (
+            shown_text(self.hostname),
+            shown_text(self.username),
+            gotime.encode(self.time_nanos),
+        )
+        return f"{how} by PID {self.pid} on {host} by {user} at {when}"
 
 
 def encode(lock: Lock) -> bytes:

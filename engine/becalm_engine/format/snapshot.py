@@ -40,7 +40,7 @@ class Snapshot:
 def to_document(snapshot: Snapshot) -> dict[str, Any]:
     """Return the fields of a snapshot in restic's order, empty ones left out."""
     document: dict[str, Any] = {
-        "time": gotime.encode(snapshot.time_nanos),
+        "time": gotime.encode_in(snapshot.time_nanos, snapshot.zone),
         "parent": snapshot.parent.hex() if snapshot.parent else None,
         "tree": snapshot.tree.hex(),
         "paths": list(snapshot.paths),

@@ -13,7 +13,7 @@ from becalm_engine.format.snapshot import Snapshot
 K = TypeVar("K")
 
 UNLIMITED = -1
-_DURATION = re.compile(r"(-?\d+)([ymdh])")
+_DURATION = re.compile(r"(\d+)([ymdh])")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,9 @@
 """The snapshots of a repository: list, find, save, remove."""
 
+import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from becalm_engine.errors import DamagedError, SnapshotMissingError
 from becalm_engine.format import snapshot as snapshot_format
@@ -68,7 +70,7 @@ def find_snapshot(repository: Repository, text: str, wanted: Filter | None = Non
         SnapshotMissingError: None fits, or several do.
     """
     if text == "latest":
-        found = list_snapshots(repository, wanted)
+        found = list_snapshots(repository, wanted and _absolute(wanted))
         if not found:
             raise SnapshotMissingError("no snapshot fits the filter")
         return found[-1]
@@ -78,6 +80,11 @@ def find_snapshot(repository: Repository, text: str, wanted: Filter | None = Non
         raise SnapshotMissingError(f"{count} has an id that begins with {text!r}")
     decoded = snapshot_format.decode(repository.load_document(FileKind.SNAPSHOT, names[0]))
     return StoredSnapshot(names[0], decoded)
+
+
+def _absolute(wanted: Filter) -> Filter:
+    """Return the filter with its paths as a backup stores them, whatever way they were typed."""
+    return replace(wanted, paths=tuple(os.path.normpath(Path(path).absolute()) for path in wanted.paths))
 
 
 def save_snapshot(repository: Repository, snapshot: Snapshot) -> StoredSnapshot:

@@ -154,6 +154,23 @@ def test_files_are_taken_out_of_snapshots(
     assert locks(repository) == []
 
 
+@pytest.mark.usefixtures("berlin", "backed_up")
+@pytest.mark.parametrize(
+    ("typed", "stored"),
+    [
+        ("2026-07-01 01:30:00", "2026-07-01T01:30:00+02:00"),
+        ("2026-07-01 01:30:00 -0330", "2026-07-01T01:30:00-03:30"),
+        ("2026-07-01T01:30:00Z", "2026-07-01T01:30:00Z"),
+    ],
+)
+def test_a_new_time_has_the_offset_that_was_typed_or_that_of_this_zone(
+    becalm: Becalm, typed: str, stored: str
+) -> None:
+    becalm("rewrite", "--forget", f"--new-time={typed}", "latest")
+
+    assert stored in [snapshot["time"] for snapshot in snapshots(becalm)]
+
+
 # --- all of them
 
 

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from becalm_engine.format.pack import BlobKind
 from becalm_engine.repository.repository import open_repository
+from becalm_engine.repository.writer import Writer
 from becalm_engine.storage.base import FileKind
 from becalm_engine.storage.local import LocalStorage
 from tests.engine.cli.conftest import Becalm, locks
@@ -85,14 +87,31 @@ def test_ls_without_a_lock_and_with_filters(becalm: Becalm, backed_up: Path, rep
     assert locks(repository) == []
 
 
-def test_times_in_json_are_in_utc(becalm: Becalm, backed_up: Path, repository: Path) -> None:
+def test_the_time_of_a_snapshot_keeps_its_zone_in_json(
+    becalm: Becalm, backed_up: Path, repository: Path
+) -> None:
     opened = open_repository(LocalStorage(repository), PASSWORD)
     tree = becalm("snapshots", "--json").messages[0][0]["tree"]
     written = f'{{"time":"2027-01-02T03:04:05+01:00","tree":"{tree}","paths":["/x"]}}'
     opened.save_document(FileKind.SNAPSHOT, written.encode())
 
-    assert becalm("ls", "latest", "--json").messages[0]["time"] == "2027-01-02T02:04:05Z"
+    assert becalm("ls", "latest", "--json").messages[0]["time"] == "2027-01-02T03:04:05+01:00"
+    [[*_, listed]] = becalm("snapshots", "--json").messages
+    assert listed["time"] == "2027-01-02T03:04:05+01:00"
+    [[found, *_]] = becalm("find", "--json", "--tree", tree).messages
+    assert found["time"] == "2027-01-02T03:04:05+01:00"
     assert "at 2027-01-02 03:04:05 +0100 " in becalm("ls", "latest").out
+
+
+def test_the_times_of_files_in_json_are_in_utc(becalm: Becalm, repository: Path) -> None:
+    opened = open_repository(LocalStorage(repository), PASSWORD)
+    node = b'{"name":"a","type":"file","mtime":"2026-01-02T03:04:05+01:00","content":[]}'
+    with Writer(opened) as writer:
+        tree = writer.save(BlobKind.TREE, b'{"nodes":[' + node + b"]}\n")
+    written = f'{{"time":"2027-01-02T03:04:05Z","tree":"{tree.hex()}","paths":["/x"]}}'
+    opened.save_document(FileKind.SNAPSHOT, written.encode())
+
+    assert becalm("ls", "latest", "--json").messages[1]["mtime"] == "2026-01-02T02:04:05Z"
 
 
 # --- dump

@@ -260,6 +260,7 @@ def test_a_prune_says_what_sets_a_pack_right(
     assert becalm("check", "--read-data").status == 0
 
 
+@pytest.mark.usefixtures("berlin")
 def test_recover_finds_what_was_captured_and_never_committed(
     becalm: Becalm, source: Path, tmp_path: Path
 ) -> None:
@@ -267,6 +268,7 @@ def test_recover_finds_what_was_captured_and_never_committed(
 
     assert "found 1 unreferenced roots" in becalm("recover").out
 
+    assert becalm("snapshots", "--json").messages[0][0]["time"].endswith(("+01:00", "+02:00"))
     becalm("restore", "latest", "--target", tmp_path / "back")
     assert (tmp_path / "back" / tree[:8]).is_dir()
     [summary] = becalm("recover", "--json").messages

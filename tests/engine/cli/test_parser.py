@@ -50,14 +50,14 @@ def test_every_example_parses_and_is_about_its_command(name: str, example: str) 
     program, *arguments = shlex.split(example)
 
     assert program == "becalm"
-    assert parser.build({}).parse_args(arguments).command == name
+    assert parser.parse(arguments, {}).command == name
 
 
 # --- flags before the command, as restic takes them
 
 
 def parse(*arguments: str, **environment: str) -> argparse.Namespace:
-    return parser.build(environment).parse_args(arguments)
+    return parser.parse(arguments, environment)
 
 
 def test_global_flags_may_stand_before_the_command_and_after_it() -> None:

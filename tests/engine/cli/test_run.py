@@ -140,6 +140,15 @@ def test_an_unreadable_file_is_3_and_is_listed(
     }  # fmt: skip
 
 
+def test_the_name_of_an_unreadable_file_cannot_steer_the_terminal(becalm: Becalm, source: Path) -> None:
+    name = source / "a\x1b[2Jb\nFatal: c"
+
+    text, document = becalm("backup", source, name), becalm("backup", "--json", source, name)
+
+    assert text.err.startswith(f'error: "{source}/a\\x1b[2Jb\\nFatal: c": ')
+    assert json.loads(document.err.splitlines()[0])["item"] == str(name)
+
+
 def test_a_bug_leaves_a_report_too(becalm: Becalm, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object) -> None:
         raise ZeroDivisionError("division by zero")
@@ -222,7 +231,7 @@ def test_help_is_0(becalm: Becalm) -> None:
     assert "RESTIC_PASSWORD_FILE" in result.out
 
 
-@pytest.mark.parametrize("variable", ["RESTIC_PACK_SIZE", "RESTIC_PROGRESS_FPS", "RESTIC_COMPRESSION"])
+@pytest.mark.parametrize("variable", ["RESTIC_PACK_SIZE", "RESTIC_COMPRESSION"])
 def test_nonsense_in_the_environment_is_1_with_a_reason(becalm: Becalm, source: Path, variable: str) -> None:
     result = becalm("backup", source, **{variable: "nonsense"})
 
@@ -372,7 +381,58 @@ def test_the_time_of_a_snapshot_can_be_given(becalm: Becalm, source: Path) -> No
     becalm("backup", "--time=2020-02-03T04:05:06.5+01:00", source)
 
     [[snapshot]] = becalm("snapshots", "--json").messages
-    assert snapshot["time"] == "2020-02-03T03:05:06.5Z"
+    assert snapshot["time"] == "2020-02-03T04:05:06.5+01:00"
+
+
+@pytest.mark.usefixtures("berlin")
+def test_a_snapshot_has_the_offset_of_this_zone_at_its_time(becalm: Becalm, source: Path) -> None:
+    for day in (28, 29, 30):
+        becalm("backup", "--host=node", f"--time=2026-03-{day} 01:30:00", source)
+    kept = becalm("forget", "--keep-daily=14", "--dry-run", "--json").messages[0][0]
+
+    [listed] = becalm("snapshots", "--json").messages
+    assert [one["time"] for one in listed] == [
+        "2026-03-28T01:30:00+01:00",
+        "2026-03-29T01:30:00+01:00",
+        "2026-03-30T01:30:00+02:00",
+    ]
+    assert len(kept["keep"]) == 3
+
+
+@pytest.mark.usefixtures("berlin")
+def test_a_snapshot_of_now_has_the_offset_of_this_zone(becalm: Becalm, source: Path) -> None:
+    becalm("backup", source)
+
+    [[snapshot]] = becalm("snapshots", "--json").messages
+    assert snapshot["time"].endswith(("+01:00", "+02:00"))
+
+
+def test_the_latest_snapshot_is_so_by_its_instant_whatever_its_zone(becalm: Becalm, source: Path) -> None:
+    becalm("backup", "--tag=later", "--time=2026-01-02T00:30:00-05:00", source)
+    becalm("backup", "--tag=parentless", "--time=2026-01-02T04:00:00+05:00", source)
+    becalm("backup", "--time=2026-01-03T00:00:00Z", source)
+
+    [listed] = becalm("snapshots", "--json").messages
+    assert [one.get("tags") for one in listed] == [["parentless"], ["later"], None]
+    assert [one.get("parent") for one in listed] == [None, None, listed[1]["id"]]
+
+
+def test_a_snapshot_may_be_of_the_beginning_of_1970(becalm: Becalm, source: Path) -> None:
+    becalm("backup", "--time=1970-01-01T00:00:00Z", source)
+
+    [[snapshot]] = becalm("snapshots", "--json").messages
+    assert snapshot["time"] == "1970-01-01T00:00:00Z"
+
+
+@pytest.mark.usefixtures("berlin")
+def test_a_time_outside_the_calendar_is_refused(becalm: Becalm, source: Path) -> None:
+    result = becalm("backup", "--time=0001-01-01 00:00:00", source)
+
+    assert (result.status, result.report["error"]["type"]) == (1, "Usage")
+    assert "not of the years 1 to 9999" in result.err
+    assert becalm("backup", "--time=9999-12-31 23:59:59", source).status == 0
+    [[snapshot]] = becalm("snapshots", "--json").messages
+    assert snapshot["time"] == "9999-12-31T23:59:59+01:00"
 
 
 def test_a_subfolder_that_is_a_file_is_refused(becalm: Becalm, source: Path, tmp_path: Path) -> None:

@@ -101,6 +101,76 @@ def test_blanks_around_a_location_are_none_of_it(becalm: Becalm, repository: Pat
     assert becalm("snapshots", "--repository-file", file, RESTIC_REPOSITORY="").status == 0
 
 
+# --- one place, one password
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path, file: Path) -> Path:
+    """Another repository, which a file names."""
+    initialise(LocalStorage(tmp_path / "elsewhere"), PASSWORD, cost=CHEAP)
+    file.write_text(f"{tmp_path / 'elsewhere'}\n")
+    return file
+
+
+def test_two_repositories_are_refused_whichever_a_variable_names(
+    becalm: Becalm, repository: Path, elsewhere: Path
+) -> None:
+    by_flag = becalm("forget", "--repository-file", elsewhere, "--keep-last=1")
+    by_variable = becalm(
+        "snapshots", "-r", repository, RESTIC_REPOSITORY="", RESTIC_REPOSITORY_FILE=str(elsewhere)
+    )
+
+    assert by_flag.status == by_variable.status == 1
+    assert "--repo and --repository-file are both given" in by_flag.err
+    assert by_variable.err == by_flag.err
+    assert becalm("snapshots", "--repository-file=").status == 0
+    assert becalm("version", "--repository-file", elsewhere).status == 0
+
+
+@pytest.mark.parametrize(
+    ("flag", "variable"),
+    [
+        ("--password-file={}", "RESTIC_PASSWORD_COMMAND"),
+        ("--password-command=cat {}", "RESTIC_PASSWORD_FILE"),
+    ],
+)
+def test_two_sources_of_a_password_are_refused(becalm: Becalm, file: Path, flag: str, variable: str) -> None:
+    file.write_text(PASSWORD)
+    other = str(file) if variable.endswith("FILE") else f"echo '{PASSWORD}'"
+
+    result = becalm("snapshots", flag.format(file), **{variable: other})
+
+    assert (result.status, result.report["error"]["type"]) == (1, "Usage")
+    assert "--password-file and --password-command are both given" in result.err
+
+
+@pytest.mark.parametrize("flag", ["--password-file={}", "--password-command=cat {}"])
+def test_a_file_or_a_command_comes_before_a_password_in_the_environment(
+    becalm: Becalm, file: Path, flag: str
+) -> None:
+    file.write_text(PASSWORD)
+
+    assert becalm("snapshots", flag.format(file), RESTIC_PASSWORD="wrong").status == 0
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--from-repository-file={}"], "--from-repo and --from-repository-file are both"),
+        (["--from-password-file={}", "--from-password-command=cat {}"], "--from-password-command are both"),
+    ],
+)
+def test_a_copy_has_one_source(
+    becalm: Becalm, repository: Path, elsewhere: Path, flags: list[str], words: str
+) -> None:
+    result = becalm(
+        "copy", *(flag.format(elsewhere) for flag in flags), RESTIC_FROM_REPOSITORY=str(repository)
+    )
+
+    assert (result.status, words in result.err) == (1, True)
+    assert becalm("snapshots", RESTIC_FROM_REPOSITORY="a", RESTIC_FROM_REPOSITORY_FILE="b").status == 0
+
+
 # --- opened ahead
 
 

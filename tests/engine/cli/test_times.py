@@ -1,24 +1,12 @@
-import time
-from collections.abc import Iterator
 from datetime import timedelta, timezone
 
 import pytest
 
-from becalm_engine.cli.times import local_text, parse_time, zoned_text
+from becalm_engine.cli.times import local_text, parse_time, parse_zoned, zoned_text
 from becalm_engine.errors import UsageError
-from becalm_engine.format.gotime import NANOS
+from becalm_engine.format.gotime import NANOS, encode_in
 from becalm_engine.format.snapshot import Snapshot
 from becalm_engine.ids import BlobID
-
-
-@pytest.fixture
-def berlin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv("TZ", "Europe/Berlin")
-    time.tzset()
-    yield
-    monkeypatch.undo()
-    time.tzset()
-
 
 NOON = 1_767_351_600 * NANOS  # 2026-01-02 12:00 in Berlin
 
@@ -47,7 +35,29 @@ def test_a_day_begins_at_midnight() -> None:
     )
 
 
-@pytest.mark.parametrize("text", ["", "yesterday", "2026-13-01", "32.01.2026", "0001-01-01T00:00:00+23:00"])
+@pytest.mark.usefixtures("berlin")
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        ("2026-07-01 01:30:00", "2026-07-01T01:30:00+02:00"),
+        ("2026-07-01 01:30:00 +0530", "2026-07-01T01:30:00+05:30"),
+        ("2026-07-01T01:30:00.25-03:30", "2026-07-01T01:30:00.25-03:30"),
+        ("2026-07-01T01:30:00Z", "2026-07-01T01:30:00Z"),
+        ("1969-12-31T23:59:58.5Z", "1969-12-31T23:59:58.5Z"),
+        ("1960-01-01 00:00:00.75", "1960-01-01T00:00:00.75+01:00"),
+        ("2026-03-29 02:30:00", "2026-03-29T03:30:00+02:00"),
+        ("2026-10-25 02:30:00", "2026-10-25T02:30:00+01:00"),
+        ("9999-12-31 23:59:59", "9999-12-31T23:59:59+01:00"),
+    ],
+)
+def test_a_time_has_the_zone_it_names_or_the_local_one_then(text: str, read: str) -> None:
+    assert encode_in(*parse_zoned(text, "--time")) == read
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "yesterday", "2026-13-01", "32.01.2026", "0001-01-01T00:00:00+23:00", "9999-12-31 23:59:59 -0100"],
+)
 def test_a_time_that_is_none_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="--newest"):
         parse_time(text, "--newest")

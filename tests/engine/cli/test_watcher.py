@@ -113,7 +113,9 @@ def test_json_is_a_line_of_status_each_time(terminal: bool) -> None:
 
 @pytest.mark.parametrize(
     ("environment", "seconds"),
-    [({}, None), ({"RESTIC_PROGRESS_FPS": "4"}, 0.25), ({"RESTIC_PROGRESS_FPS": "0.00001"}, 100.0),
+    [({}, None), ({"RESTIC_PROGRESS_FPS": "abc"}, None), ({"RESTIC_PROGRESS_FPS": "-1"}, None),
+     ({"RESTIC_PROGRESS_FPS": "nan"}, None), ({"RESTIC_PROGRESS_FPS": "4"}, 0.25),
+     ({"RESTIC_PROGRESS_FPS": "0.00001"}, 100.0),
      ({"RESTIC_PROGRESS_FPS": "1000"}, 1 / 60)],
 )  # fmt: skip
 def test_the_environment_says_how_often(environment: dict[str, str], seconds: float | None) -> None:

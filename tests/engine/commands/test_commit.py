@@ -8,6 +8,7 @@ from becalm_engine.commands.commit import commit
 from becalm_engine.commands.progress import Progress
 from becalm_engine.contract import CommitPlan, PlannedSnapshot, summary_of
 from becalm_engine.errors import DamagedError, StorageFullError, UsageError
+from becalm_engine.format.snapshot import to_document
 from becalm_engine.storage.base import FileKind
 from tests.engine.commands.world import World
 from tests.engine.repository.faulty import FaultyStorage
@@ -47,6 +48,10 @@ def plan_of(captured: list[Captured]) -> CommitPlan:
     )
 
 
+def at(plan: CommitPlan, text: str) -> CommitPlan:
+    return CommitPlan(tuple(dataclasses.replace(one, time=text) for one in plan.snapshots))
+
+
 def commit_all(world: World, captured: list[Captured]) -> list[str]:
     return commit(world.opened(), plan_of(captured), progress=Progress(), program_version="becalm test")
 
@@ -74,6 +79,17 @@ def test_committing_again_writes_nothing_twice(world: World, group: list[Capture
 
     assert commit_all(world, group) == first
     assert len(world.snapshots()) == 2
+
+
+def test_a_snapshot_keeps_the_offset_of_the_plan_and_is_the_same_in_any_other(
+    world: World, group: list[Captured]
+) -> None:
+    for text in ("2026-11-01T00:30:00+01:00", "2026-10-31T23:30:00Z"):
+        plan = at(plan_of(group), text)
+        commit(world.opened(), plan, progress=Progress(), program_version="becalm test")
+
+    times = [to_document(one.snapshot)["time"] for one in world.snapshots()]
+    assert times == ["2026-11-01T00:30:00+01:00"] * 2
 
 
 def test_a_commit_that_was_cut_off_is_completed_by_the_next(world: World, group: list[Captured]) -> None:

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from datetime import timedelta, timezone
 from pathlib import Path
 
 import pytest
@@ -88,6 +89,15 @@ def test_copying_again_copies_nothing(world: World, other: World, tmp_path: Path
     assert other.storage.files == files  # type: ignore[attr-defined]
     [back] = copy(other, world)
     assert (back.already, back.target.name) == (True, first.source.name)
+
+
+def test_a_copy_keeps_the_zone_of_its_time(world: World, other: World) -> None:
+    nepal = timezone(timedelta(hours=5, minutes=45))
+    save(world, plant(world, []), zone=nepal)
+
+    [copied] = copy(world, other)
+
+    assert copied.target.snapshot.zone == nepal
 
 
 def test_a_snapshot_whose_tags_differ_is_another(world: World, other: World) -> None:

@@ -33,6 +33,40 @@ def test_times_are_written_as_go_writes_them(nanos: int, text: str) -> None:
     assert gotime.decode(text) == nanos
 
 
+@given(strategies.times, strategies.zones)
+def test_a_time_in_a_zone_reads_back_with_it(nanos: int, zone: timezone) -> None:
+    inside = min(max(nanos, strategies.FIRST_NANOS + strategies.DAY), strategies.LAST_NANOS - strategies.DAY)
+
+    assert gotime.decode_with_zone(gotime.encode_in(inside, zone)) == (inside, zone)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "2023-11-14T22:13:20.5Z"),
+        (7200, "2023-11-15T00:13:20.5+02:00"),
+        (-12_600, "2023-11-14T18:43:20.5-03:30"),
+        (20_700, "2023-11-15T03:58:20.5+05:45"),
+        (-1800, "2023-11-14T21:43:20.5-00:30"),
+        (3208, "2023-11-14T23:06:20.5+00:53"),
+        (-2670, "2023-11-14T21:29:20.5-00:44"),
+    ],
+)
+def test_the_offset_of_a_zone_is_written_as_go_writes_it(seconds: int, text: str) -> None:
+    zone = timezone(timedelta(seconds=seconds))
+
+    assert gotime.encode_in(1_700_000_000 * NANOS + NANOS // 2, zone) == text
+    assert gotime.decode(text) == 1_700_000_000 * NANOS + NANOS // 2
+
+
+@pytest.mark.usefixtures("berlin")
+@pytest.mark.parametrize(
+    ("text", "hours"), [("2026-03-29T00:59:59Z", 1), ("2026-03-29T01:00:00Z", 2), ("2026-10-25T01:00:00Z", 1)]
+)
+def test_the_local_zone_is_that_of_the_moment(text: str, hours: int) -> None:
+    assert gotime.local_zone(gotime.decode(text)) == timezone(timedelta(hours=hours))
+
+
 @pytest.mark.parametrize(
     ("nanos", "year"), [(-(10**21), "0000-01-01T00:00:00"), (10**21, "9999-12-31T23:59:59")]
 )

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -43,6 +45,14 @@ def test_a_lock_reads_back_as_it_was(lock: Lock) -> None:
 
 def test_a_lock_says_who_holds_it() -> None:
     assert LOCK.describe() == "exclusively locked by PID 12 on ro<se by ann at 1970-01-01T00:00:00Z"
+
+
+def test_who_holds_a_lock_cannot_steer_the_terminal() -> None:
+    lock = replace(LOCK, hostname="ro\x1b[2Jse", username="ann\nFatal: pay")
+
+    assert lock.describe() == (
+        r'exclusively locked by PID 12 on "ro\x1b[2Jse" by "ann\nFatal: pay" at 1970-01-01T00:00:00Z'
+    )
 
 
 def test_a_lock_without_a_time_is_damage() -> None:

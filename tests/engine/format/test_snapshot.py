@@ -65,7 +65,7 @@ def test_the_zone_of_the_writer_is_kept_for_counting_days() -> None:
 
     assert snapshot.zone == timezone(timedelta(hours=2))
     assert snapshot.local_time.isoformat() == "2026-01-01T00:30:00+02:00"
-    assert format_.to_document(snapshot)["time"] == "2025-12-31T22:30:00Z"
+    assert format_.to_document(snapshot)["time"] == "2026-01-01T00:30:00+02:00"
 
 
 def test_what_other_tools_add_is_ignored() -> None:

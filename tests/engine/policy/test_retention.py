@@ -261,13 +261,12 @@ class TestSpan:
             ("1y", Span(years=1)),
             ("2y5m7d3h", Span(2, 5, 7, 3)),
             ("3h7d", Span(days=7, hours=3)),
-            ("-2d", Span(days=-2)),
         ],
     )
     def test_durations_are_read(self, text: str, span: Span) -> None:
         assert Span.parse(text) == span
 
-    @pytest.mark.parametrize("text", ["", "5", "d", "2w", "1.5d", "1y 2m", "1Y", "--1d"])
+    @pytest.mark.parametrize("text", ["", "5", "d", "2w", "1.5d", "1y 2m", "1Y", "-2d", "1d-1h"])
     def test_other_texts_are_a_mistake_of_the_caller(self, text: str) -> None:
         with pytest.raises(UsageError):
             Span.parse(text)

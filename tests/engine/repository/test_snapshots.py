@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -48,6 +50,18 @@ def test_latest_is_the_newest_of_those_that_fit(repository: Repository) -> None:
 
     assert find_snapshot(repository, "latest") == newest
     assert find_snapshot(repository, "latest", Filter(hosts=("rose",))) == wanted
+
+
+def test_latest_takes_paths_whatever_way_they_are_typed(
+    repository: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    wanted = save_snapshot(repository, snapshot(10, paths=(str(tmp_path / "data"),)))
+    save_snapshot(repository, snapshot(20))
+
+    for path in ("data", "./x/../data/", f"{tmp_path}//data/."):
+        assert find_snapshot(repository, "latest", Filter(paths=(path,))) == wanted
+        assert list_snapshots(repository, Filter(paths=(path,))) == []
 
 
 def test_latest_of_none_is_missing(repository: Repository) -> None:
