@@ -21,8 +21,10 @@ _ALERTS = """
 |---|---|---|
 | `BecalmOperatorDown` | no metrics for ten minutes | look at its pod; the watchdog starts what is held down |
 | `BecalmWorkloadHeldBeyondDeadline` | a workload is down three minutes after its deadline | [start it](operations.md) |
-| `BecalmNoRecentBackup` | no success for `noSuccessHours`, unless suspended | `kubectl get backups` |
+| `BecalmNoRecentBackup` | `noSuccessHours` after one was due none has succeeded | `kubectl get backups` |
 | `BecalmBackupFailed` | the newest Backup of a schedule failed | look up its [reason](reference.md#reasons) |
+| `BecalmBackupSuspect` | a volume has lost much since the Backup before | look at it; the condition `Suspect` |
+| `BecalmRetentionFailed` | retention was not applied, and not for a doubt | read the condition `RetentionFailed` |
 | `BecalmDowntimeOverForecast` | `downtimeFactor` times the forecast, and a bit | read `status.downtimeParts` |
 | `BecalmRepositoryNotReady` | it cannot be opened for a quarter of an hour | read its condition `Ready` |
 """

@@ -1,10 +1,14 @@
 """The page for the night promises a test for each line; here the promise is kept."""
 
+import ast
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import yaml
+
+from becalm_operator.api.conditions import Reason
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "operations.md").read_text()
@@ -35,6 +39,27 @@ def test_every_line_about_what_goes_wrong_names_a_test() -> None:
 
     assert rows
     assert [row for row in rows if not NAMED.search(row)] == []
+
+
+def _reasons(path: Path) -> Iterator[str]:
+    """Yield the reasons of events that a module spells out; those of failures stand in the reference."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Event":
+            text = ast.unparse(node.args[0])
+            if constant := re.fullmatch(r"'(\w+)'", text):
+                yield constant[1]
+            if named := re.fullmatch(r"Reason\.(\w+)\.value", text):
+                yield Reason[named[1]].value
+
+
+def test_every_event_is_explained() -> None:
+    (events,) = re.findall(r"\nEvents of a run:.*?\n\n", PAGE, re.DOTALL)
+    sources = (ROOT / "operator").rglob("*.py")
+
+    made = {reason for path in sources for reason in _reasons(path)}
+
+    assert len(made) > 10
+    assert made - set(re.findall(r"`(\w+)`", events)) == set()
 
 
 def _blocks() -> list[tuple[str, str]]:

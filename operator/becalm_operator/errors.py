@@ -8,6 +8,7 @@
         ├── ConflictError        it has changed since it was read; retryable
         ├── RefusedError         not allowed, or not valid
         └── UnavailableError     no answer, or overloaded; retryable
+            └── WebhookAwayError     an admission webhook does not answer; retryable
 
 `retryable` says whether the same call may succeed later. A docstring says what a class means, and after `To do:`
 what to do; `docs/errors.md` is made of them. The root is caught, and never raised.
@@ -83,3 +84,11 @@ class UnavailableError(ClusterError):
     """
 
     retryable = True
+
+
+class WebhookAwayError(UnavailableError):
+    """An admission webhook does not answer, and without its consent the API server does not allow it.
+
+    To do: read which webhook it is, and look at the pods that serve it; if they are gone for good, delete its
+    configuration.
+    """

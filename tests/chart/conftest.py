@@ -3,6 +3,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import kubernetes.client
 import pytest
 import yaml
 from e2e.paths import places
@@ -41,3 +42,21 @@ def render(helm: Callable[..., "subprocess.CompletedProcess[str]"]) -> Render:
 def of_kind(documents: Sequence[Document], kind: str) -> list[Document]:
     """Return the documents of one kind."""
     return [document for document in documents if document["kind"] == kind]
+
+
+def fits(document: Document, model: str) -> None:
+    """See that a document is what the API server expects of the kind that a model of Kubernetes' client describes."""
+    made = getattr(kubernetes.client, model).from_dict(document)
+    _same(document, made.model_dump(mode="json", by_alias=True), document["kind"])
+
+
+def _same(written: Any, understood: Any, path: str) -> None:
+    """A field that the model does not know is a typo, which the API server would drop in silence."""
+    if isinstance(written, dict) and isinstance(understood, dict):
+        for key, value in written.items():
+            if value not in (None, {}, []):
+                assert key in understood, f"{path}.{key} is no field"
+                _same(value, understood[key], f"{path}.{key}")
+    elif isinstance(written, list) and isinstance(understood, list):
+        for at, (one, other) in enumerate(zip(written, understood, strict=True)):
+            _same(one, other, f"{path}[{at}]")

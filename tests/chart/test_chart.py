@@ -3,14 +3,12 @@
 import subprocess
 import tomllib
 from collections.abc import Callable
-from typing import Any
 
-import kubernetes.client
 import pytest
 import yaml
 
 from becalm_operator.handlers.watches import WATCHED, Watched
-from tests.chart.conftest import CHART, ROOT, Document, Render, of_kind
+from tests.chart.conftest import CHART, ROOT, Document, Render, fits, of_kind
 
 Helm = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -62,21 +60,7 @@ def test_helm_finds_no_fault(helm: Helm) -> None:
 @pytest.mark.parametrize("values", _VARIANTS)
 def test_every_document_is_what_the_api_server_expects(render: Render, values: tuple[str, ...]) -> None:
     for document in render(*values):
-        model: Any = getattr(kubernetes.client, _MODELS[document["kind"]])
-        made = model.from_dict(document)
-        _same(document, made.model_dump(mode="json", by_alias=True), document["kind"])
-
-
-def _same(written: Any, understood: Any, path: str) -> None:
-    """A field that the model does not know is a typo, which the API server would drop in silence."""
-    if isinstance(written, dict) and isinstance(understood, dict):
-        for key, value in written.items():
-            if value not in (None, {}, []):
-                assert key in understood, f"{path}.{key} is no field"
-                _same(value, understood[key], f"{path}.{key}")
-    elif isinstance(written, list) and isinstance(understood, list):
-        for at, (one, other) in enumerate(zip(written, understood, strict=True)):
-            _same(one, other, f"{path}[{at}]")
+        fits(document, _MODELS[document["kind"]])
 
 
 @pytest.mark.parametrize(
@@ -191,10 +175,14 @@ def test_with_watched_namespaces_nothing_is_cluster_wide(render: Render) -> None
     }
 
 
-def _pods(documents: list[Document]) -> list[Document]:
+def _templates(documents: list[Document]) -> list[Document]:
     jobs = [document["spec"]["jobTemplate"] for document in of_kind(documents, "CronJob")]
     found = (*of_kind(documents, "Deployment"), *of_kind(documents, "Job"), *jobs)
-    return [document["spec"]["template"]["spec"] for document in found]
+    return [document["spec"]["template"] for document in found]
+
+
+def _pods(documents: list[Document]) -> list[Document]:
+    return [template["spec"] for template in _templates(documents)]
 
 
 def test_pods_meet_the_restricted_standard(render: Render) -> None:
@@ -213,7 +201,6 @@ _SEEN_FOR_SNAPSHOTS = {
     ("storage.k8s.io", "storageclasses", "get"),
     ("storage.k8s.io", "volumeattachments", "list"),
     ("", "persistentvolumes", "get"),
-    ("authorization.k8s.io", "selfsubjectaccessreviews", "create"),
 }
 
 
@@ -233,6 +220,23 @@ def test_snapshots_take_permissions_that_are_asked_for(render: Render, values: t
         if one["roleRef"]["name"] == "becalm-becalm-volumes"
     ]
     assert [one["name"] for one in binding["subjects"]] == ["becalm"]
+
+
+@pytest.mark.parametrize("values", [(), ("watchNamespaces={shop}",)])
+@pytest.mark.parametrize("asking", ["hooks", "volumeSnapshots"])
+def test_what_asks_whether_it_is_allowed_may_ask(
+    render: Render, asking: str, values: tuple[str, ...]
+) -> None:
+    """Kubernetes lets everybody, unless somebody has taken that away."""
+    documents = render(*values, f"{asking}.enabled=true")
+    name = "becalm-becalm-reviews"
+
+    assert _granted(_rules(documents, name)) == {
+        ("authorization.k8s.io", "selfsubjectaccessreviews", "create")
+    }
+    (binding,) = [one for one in of_kind(documents, "ClusterRoleBinding") if one["roleRef"]["name"] == name]
+    assert [one["name"] for one in binding["subjects"]] == ["becalm"]
+    assert _rules(render(*values), name) == []
 
 
 @pytest.mark.parametrize("enabled", ["true", "false"])
@@ -292,10 +296,11 @@ def test_the_watchdog_may_start_workloads_and_tell_of_it_and_nothing_else(
     render: Render, values: tuple[str, ...]
 ) -> None:
     assert _granted(_rules(render(*values), "becalm-becalm-watchdog")) == {
-        ("becalm.dev", "backups", "get"),
-        ("becalm.dev", "backups", "patch"),
-        ("becalm.dev", "restores", "get"),
-        ("becalm.dev", "restores", "patch"),
+        *(
+            ("becalm.dev", kind, verb)
+            for kind in ("backups", "restores")
+            for verb in ("get", "list", "patch")
+        ),
         *((group, resource, verb) for group, resource in _SCALED for verb in ("list", "patch")),
         ("events.k8s.io", "events", "create"),
     }
@@ -385,18 +390,23 @@ def test_every_container_says_what_it_needs(render: Render) -> None:
 
 def test_every_setting_of_the_pod_reaches_every_pod(render: Render) -> None:
     """Or the one that releases the workloads could not start where the operator does."""
-    pods = _pods(
+    templates = _templates(
         render(
             "nodeSelector.disk=ssd",
             "tolerations[0].operator=Exists",
             "imagePullSecrets[0].name=registry",
             "priorityClassName=high",
             "affinity.nodeAffinity.x=1",
+            "podLabels.team=storage",
+            "podAnnotations.proxy=none",
         )
     )
 
-    assert len(pods) == 3
-    for pod in pods:
+    assert len(templates) == 3
+    for template in templates:
+        assert template["metadata"]["labels"]["team"] == "storage"
+        assert template["metadata"]["annotations"] == {"proxy": "none"}
+        pod = template["spec"]
         assert pod["nodeSelector"] == {"disk": "ssd"}
         assert pod["tolerations"] == [{"operator": "Exists"}]
         assert pod["imagePullSecrets"] == [{"name": "registry"}]

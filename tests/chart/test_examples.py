@@ -11,7 +11,7 @@ import pytest
 import yaml
 from e2e.paths import places
 
-from tests.chart.conftest import ROOT, Document
+from tests.chart.conftest import ROOT, Document, fits
 
 Check = Callable[[Document], "subprocess.CompletedProcess[str]"]
 
@@ -24,6 +24,9 @@ def _examples() -> Iterator[tuple[str, Document]]:
 
 
 EXAMPLES = [(f"{name}:{one['kind']}", one) for name, one in _examples() if "becalm.dev" in one["apiVersion"]]
+OTHERS = [
+    (f"{name}:{one['kind']}", one) for name, one in _examples() if "becalm.dev" not in one["apiVersion"]
+]
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +64,26 @@ def test_an_example_fits_the_crds(check: Check, name: str, document: Document) -
     done = check(document)
 
     assert done.returncode == 0, done.stdout
+
+
+def test_what_is_not_ours_is_what_the_api_server_expects() -> None:
+    assert OTHERS
+    for _, document in OTHERS:
+        fits(document, f"V1{document['kind']}")
+
+
+def test_the_prune_is_that_of_the_repository_beside_it() -> None:
+    every = dict(EXAMPLES + OTHERS)
+    repository = every["s3-repository.yaml:BackupRepository"]["spec"]
+    (container,) = every["prune.yaml:Job"]["spec"]["template"]["spec"]["containers"]
+    password, s3 = repository["passwordSecretRef"], repository["storage"]["s3"]
+
+    variables = {one["name"]: one for one in container["env"]}
+    location = f"s3:{s3['endpoint']}/{s3['bucket']}/{s3['prefix']}"
+    assert variables["RESTIC_REPOSITORY"]["value"] == location
+    assert variables["AWS_DEFAULT_REGION"]["value"] == s3["region"]
+    assert variables["RESTIC_PASSWORD"]["valueFrom"]["secretKeyRef"] == password
+    assert container["envFrom"] == [{"secretRef": s3["credentialsSecretRef"]}]
 
 
 def test_every_kind_has_an_example() -> None:

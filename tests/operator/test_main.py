@@ -13,6 +13,7 @@ import yaml
 
 from becalm_operator.__main__ import command
 from tests.operator.handlers.api import FakeApiServer, fake_api_server
+from tests.operator.handlers.examples import held_document
 from tests.operator.handlers.test_observer import ALL, until
 
 NOWHERE = {"BECALM_IMAGE": "becalm:test"}
@@ -116,6 +117,21 @@ async def test_release_works_without_an_operator_and_without_settings(
     output, _ = await asyncio.wait_for(process.communicate(), 60)
     assert process.returncode == 0, output
     assert api_server.object("lease")["spec"]["holderIdentity"] == "one-release"
+
+
+@pytest.mark.slow
+async def test_release_starts_what_it_can_see_where_a_namespace_is_refused(
+    api_server: FakeApiServer, tmp_path: Path
+) -> None:
+    api_server.put("deployments", held_document())
+    api_server.status_of = lambda path: 403 if "/namespaces/gone/" in path else 200
+    environment = {**_environment(api_server, tmp_path), "BECALM_WATCHED_NAMESPACES": "gone,shop"}
+    process = await _started(environment, "release", "--uninstall")
+    output, _ = await asyncio.wait_for(process.communicate(), 120)
+    assert process.returncode == 1, output
+    assert api_server.object("deployments/shop/web")["spec"]["replicas"] == 3
+    for plural in (b"backups", b"deployments"):
+        assert b"not looked at: listing " + plural in output.lower()
 
 
 @pytest.mark.slow

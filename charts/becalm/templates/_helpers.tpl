@@ -145,7 +145,7 @@ seccompProfile: {type: RuntimeDefault}
 {{- define "becalm.watchdogRules" -}}
 - apiGroups: [becalm.dev]
   resources: [backups, restores]
-  verbs: [get, patch]
+  verbs: [get, list, patch]
 - apiGroups: [apps]
   resources: [deployments, statefulsets, replicasets]
   verbs: [list, patch]

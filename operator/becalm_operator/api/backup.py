@@ -179,6 +179,8 @@ class WorkloadStatus(Model):
     """When it was scaled back."""
     started_at: Time | None = None
     """When it was Ready again."""
+    error: str = ""
+    """Why it could not be started when that was last tried. It is tried until it can be."""
 
     @property
     def reference(self) -> WorkloadReference:
@@ -233,7 +235,7 @@ class RunStatus(Model):
     reason: str = ""
     """Why it failed, in a word."""
     conditions: tuple[Condition, ...] = ()
-    """Complete, Failed and Quiesced."""
+    """Complete, Failed and Quiesced; of a Backup also Suspect, if a volume has lost much, and RetentionFailed."""
     needs: Needs | None = None
     """What it takes of the limits, or waits to take."""
     queued_since: Time | None = None

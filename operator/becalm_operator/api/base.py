@@ -1,7 +1,7 @@
 """What all models share: camel case on the wire, frozen in memory, and a few types."""
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer
@@ -63,6 +63,11 @@ def to_utc(value: datetime) -> datetime:
 def time_text(value: datetime) -> str:
     """Return a time as Kubernetes writes it."""
     return to_utc(value).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def zoned_text(value: datetime, zone: tzinfo) -> str:
+    """Return a time in RFC 3339 with the offset that a zone has then."""
+    return to_utc(value).astimezone(zone).isoformat().replace("+00:00", "Z")
 
 
 def parse_duration(text: str) -> timedelta:

@@ -66,6 +66,7 @@ class Reason(enum.StrEnum):
     EMPTY_DUMP = "EmptyDump"
     VOLUME_SHRANK = "VolumeShrank"
     COMMIT_FAILED = "CommitFailed"
+    RETENTION_FAILED = "RetentionFailed"
     RESTORE_FAILED = "RestoreFailed"
     DELETED = "Deleted"
     INTERNAL = "InternalError"
@@ -92,7 +93,7 @@ EXPLANATIONS: dict[Reason, str] = {
     Reason.CLAIM_IN_USE: "Pods that this run would not stop mount a claim.",
     Reason.NO_CLAIMS: "The workloads mount no claims, or all were excluded.",
     Reason.TOO_MANY_CLAIMS: "One Backup can take 64 claims.",
-    Reason.SNAPSHOTS_UNAVAILABLE: "The cluster has no VolumeSnapshots, or the operator may not make them.",
+    Reason.SNAPSHOTS_UNAVAILABLE: "The cluster has no VolumeSnapshots, or the operator may not do what they take.",
     Reason.SNAPSHOT_UNSUPPORTED: "A claim's driver has no fitting VolumeSnapshotClass, or copies of it would stay.",
     Reason.HOOKS_NOT_ALLOWED: "The chart does not enable hooks, or the operator may not run commands in pods.",
     Reason.DUMPS_NOT_ALLOWED: "The chart does not enable dumps.",
@@ -121,13 +122,14 @@ EXPLANATIONS: dict[Reason, str] = {
     Reason.WORKLOAD_CHANGED: "A stopped workload was scaled, deleted or made anew by somebody else.",
     Reason.SNAPSHOT_FAILED: "A VolumeSnapshot could not be made, or was deleted before it was read.",
     Reason.MOVER_FAILED: "A mover ended with an error.",
-    Reason.MOVER_NOT_STARTED: "A mover could not start: its image, its volume or its node.",
+    Reason.MOVER_NOT_STARTED: "A Job could not start: its image, volume or node; or a quota or a policy refused it.",
     Reason.FILES_UNREADABLE: "Some files could not be read, so the backup would not be whole.",
     Reason.EMPTY_VOLUME: "A volume holds no files, and guards.onEmptyVolume is Fail.",
     Reason.DUMP_FAILED: "A dump did not end with exit status 0, or not in time. Nothing was stopped, nothing kept.",
     Reason.EMPTY_DUMP: "A dump holds no bytes, and guards.onEmptyDump is Fail.",
     Reason.VOLUME_SHRANK: "A volume has lost more than guards.maxShrinkPercent since the Backup before.",
     Reason.COMMIT_FAILED: "The snapshots could not be written, or a blob of them is missing.",
+    Reason.RETENTION_FAILED: "Old snapshots were not forgotten; the Backup is good all the same.",
     Reason.RESTORE_FAILED: "A restoring mover ended with an error.",
     Reason.DELETED: "The object was deleted while it ran.",
     Reason.INTERNAL: "A fault of becalm itself; please report it.",

@@ -93,6 +93,15 @@ class RestoreSpec(Model):
     """How they are stopped."""
 
 
+class NotSet(Model):
+    """Something of files that a restore could not set."""
+
+    what: str
+    """What: the owner, the mode, the times, or the extended attributes."""
+    files: int
+    """On how many files, links and directories."""
+
+
 class TargetStatus(Model):
     """One target of a restore."""
 
@@ -112,6 +121,8 @@ class TargetStatus(Model):
     """How much was written."""
     files_deleted: int = 0
     """How many files were deleted."""
+    not_set: tuple[NotSet, ...] = ()
+    """What could not be set on files that were restored, since its mover was not allowed to."""
     done: bool = False
     """Whether it ended well."""
     error: str = ""

@@ -59,24 +59,27 @@ class BackupScheduleSpec(Model):
     """Makes Backups by the clock. Fields are named as in a CronJob."""
 
     schedule: Annotated[str, Field(min_length=1, max_length=128)]
-    """A cron expression of five fields, or @daily and its like."""
+    """A cron expression of five fields, or @daily and its like. A missed run is made up for; but one whose times, zone
+    or jitter were changed counts from then on, and makes up for nothing that was before."""
     time_zone: Annotated[str, Field(max_length=64)] = "Etc/UTC"
-    """The zone that the expression is meant in."""
+    """The zone that the expression is meant in, and whose days the retention counts: snapshots have its offset."""
     jitter: Duration = "0s"
     """Start later by up to this much, always the same for one schedule, so that not all start at once."""
     suspend: bool = False
-    """Make no Backups for now."""
+    """Make no Backups for now. What is missed meanwhile is not made up for."""
     starting_deadline_seconds: Annotated[int, Field(ge=10)] | None = None
     """How late a missed run may still start; absent for any time."""
     concurrency_policy: Literal["Forbid", "Allow"] = "Forbid"
     """Whether a run may start while the one before goes on. It never does before that one has begun: what was missed
     meanwhile is made up for by one run."""
     successful_backups_history_limit: Annotated[int, Field(ge=0, le=100)] = 3
-    """How many succeeded Backups to keep as objects; snapshots are kept by retention."""
+    """How many succeeded Backups to keep as objects; snapshots are kept by retention. The newest that is not suspect
+    stays in any case: the next ones are measured by it."""
     failed_backups_history_limit: Annotated[int, Field(ge=0, le=100)] = 3
     """How many failed ones."""
     retention: Retention | None = None
-    """Which snapshots to keep; absent for all."""
+    """Which snapshots to keep; absent for all. What those that go have taken is freed by `becalm prune` alone, which
+    the operator does not run."""
     template: BackupTemplate
     """What the Backups look like."""
 
@@ -94,6 +97,10 @@ class BackupScheduleStatus(Model):
     """When it makes the next."""
     last_successful_time: Time | None = None
     """When a Backup of it last succeeded."""
+    clock: str = ""
+    """What it goes by: its expression, zone and delay by jitter; none while it makes no Backups."""
+    clock_since: Time | None = None
+    """Since when, if that was another before. What was due earlier is not made up for."""
     active: tuple[str, ...] = ()
     """Backups that have not ended."""
 

@@ -1,8 +1,9 @@
 """The real cluster: the port over an API server."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 from kubernetes.aio.client import ApiClient, CoreV1Api, V1PersistentVolumeClaim, V1Pod
 
@@ -21,7 +22,7 @@ from becalm_operator.cluster.hooks import Hooks
 from becalm_operator.cluster.jobs import Jobs
 from becalm_operator.cluster.objects import Objects
 from becalm_operator.cluster.pages import all_pages
-from becalm_operator.cluster.port import KINDS, Key, R, Resource
+from becalm_operator.cluster.port import KINDS, Key, Keys, R, Resource
 from becalm_operator.cluster.snapshots import VolumeSnapshots
 from becalm_operator.cluster.translate import REQUEST_SECONDS, translated
 from becalm_operator.cluster.workloads import Workloads
@@ -46,6 +47,7 @@ from becalm_operator.plan.steps import (
     ScaleDown,
     ScaleUp,
 )
+from becalm_operator.plan.sweep import truly_held
 from becalm_operator.plan.world import (
     Caps,
     Claim,
@@ -90,15 +92,19 @@ class ApiServer:
         """Return an object of ours, or None if it does not exist."""
         return await self._objects.load(kind, namespace, name)
 
-    async def list_keys(self) -> Sequence[Key]:
-        """Return all objects of ours in the watched namespaces."""
-        keys = []
+    async def list_keys(self) -> Keys:
+        """Return all objects of ours in the watched namespaces; one listing that fails hides no other."""
+        found: list[Key] = []
+        unseen: list[ClusterError] = []
         for kind in KINDS:
             for namespace in self._namespaces:
-                for raw in await self._objects.list_raw(kind, namespace):
-                    metadata = raw["metadata"]
-                    keys.append(Key(kind.kind, metadata["namespace"], metadata["name"]))
-        return keys
+                try:
+                    listed = await self._objects.list_raw(kind, namespace)
+                except ClusterError as error:
+                    unseen.append(error)
+                else:
+                    found += (_key(kind, raw["metadata"]) for raw in listed)
+        return Keys(tuple(found), tuple(unseen))
 
     # --- reading
 
@@ -119,7 +125,7 @@ class ApiServer:
         )
         # a snapshot that is ready was so before the pods were looked at
         snapshots = await self._snapshots_of(run, claims)
-        raw, runs, elsewhere = await asyncio.gather(
+        raw, runs, (elsewhere, unseen) = await asyncio.gather(
             self._pods(namespace), self._other_runs(run), self._shares_elsewhere(run)
         )
         seen, jobs = await asyncio.gather(
@@ -136,11 +142,12 @@ class ApiServer:
             kinds=seen.kinds,
             pods=pods,
             claims=claims,
-            jobs=jobs,
+            jobs=self._jobs.refused(run.metadata.uid, now) | jobs,
             snapshots=snapshots,
             others=tuple(_other(other, workloads) for other in runs if not other.status.phase.finished),
             caps=self._caps,
             shares=(*_shares(runs), *elsewhere),
+            unseen=unseen,
             former=tuple(one for one in runs if isinstance(one, Backup) and one.status.phase.finished),
             schedule=schedule,
             source=source,
@@ -170,11 +177,27 @@ class ApiServer:
         unseen: dict[str, ClusterError] = {}
         for place in self._namespaces:
             found, problems = await self._workloads.with_record(place)
-            unseen |= {str(problem): problem for problem in problems}
             for namespace, workload in found:
-                run = await self._holder(namespace, workload.record.by) if workload.record else None
-                held.append(Held(namespace, workload, run))
+                try:
+                    held.append(await self._held(namespace, workload))
+                except ClusterError as error:
+                    # the record's deadline decides, and nobody else waits for it
+                    problems.append(error)
+                    held.append(Held(namespace, workload, RunStatus()))
+            unseen |= {str(problem): problem for problem in problems}
         return Holdings(tuple(held), tuple(unseen.values()))
+
+    async def _held(self, namespace: str, workload: Workload) -> Held:
+        """Return a workload with the run that holds it. Others are asked for only if that of its record does not."""
+        record = workload.record
+        held = Held(namespace, workload, await self._holder(namespace, record.by) if record else None)
+        if record is None or (held.run is not None and not held.run.phase.finished):
+            return held
+        try:
+            runs = await self._runs(namespace)
+        except RefusedError:  # roles made by hand; what is not known speaks for starting
+            return held
+        return truly_held(held, runs)
 
     async def _holder(self, namespace: str, holder: Holder) -> RunStatus | None:
         run: Backup | Restore | None
@@ -206,22 +229,29 @@ class ApiServer:
         return {claim.name: claim for claim in claims}
 
     async def _other_runs(self, run: Backup | Restore) -> list[Backup | Restore]:
-        namespace = run.metadata.namespace
+        runs = await self._runs(run.metadata.namespace)
+        return [one for one in runs if one.metadata.uid != run.metadata.uid]
+
+    async def _runs(self, namespace: str) -> list[Backup | Restore]:
         backups, restores = await asyncio.gather(
             self._objects.list(Backup, namespace), self._objects.list(Restore, namespace)
         )
-        runs: list[Backup | Restore] = [*backups, *restores]
-        return [one for one in runs if one.metadata.uid != run.metadata.uid]
+        return [*backups, *restores]
 
-    async def _shares_elsewhere(self, run: Backup | Restore) -> Sequence[Share]:
-        """Return what runs of other namespaces take: read for a run that might begin, if it depends on that."""
+    async def _shares_elsewhere(self, run: Backup | Restore) -> tuple[tuple[Share, ...], tuple[str, ...]]:
+        """Return what runs of other namespaces take and where nobody may know, if a run might begin by that."""
         if not (run.status.phase.waiting and self._caps.per_cluster):
-            return ()
+            return (), ()
         runs: list[Backup | Restore] = []
+        unseen: list[str] = []
         for place in self._namespaces:
-            runs += await self._objects.list(Backup, place)
-            runs += await self._objects.list(Restore, place)
-        return _shares([one for one in runs if one.metadata.namespace != run.metadata.namespace])
+            try:
+                runs += await self._objects.list(Backup, place)
+                runs += await self._objects.list(Restore, place)
+            except RefusedError:
+                unseen.append(place or "all namespaces")
+        others = [one for one in runs if one.metadata.namespace != run.metadata.namespace]
+        return _shares(others), tuple(unseen)
 
     async def _snapshots_of(self, run: Backup | Restore, claims: dict[str, Claim]) -> Snapshots:
         if isinstance(run, Backup) and run.spec.capture == "Snapshot":
@@ -244,7 +274,7 @@ class ApiServer:
         namespace = owner.metadata.namespace
         match action:
             case ApplyJob(job=job):
-                await self._jobs.make(namespace, job)
+                await self._jobs.ask_for(namespace, job, self._clock())
             case DeleteJob(name=name):
                 await self._jobs.delete(namespace, name)
             case MakeSnapshot() | DeleteSnapshot():
@@ -306,6 +336,10 @@ class ApiServer:
     async def write_status(self, resource: R, status: Model) -> R:
         """Replace an object's status."""
         return await self._objects.write_status(resource, status)
+
+
+def _key(kind: type[Resource], metadata: Mapping[str, Any]) -> Key:
+    return Key(kind.kind, metadata["namespace"], metadata["name"])
 
 
 def _other(run: Backup | Restore, workloads: dict[str, Workload]) -> OtherRun:

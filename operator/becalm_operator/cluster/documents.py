@@ -1,6 +1,6 @@
 """Objects of any kind, as documents: for what the typed client has no model of, and where one way has to do for all."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,8 +10,10 @@ from becalm_operator.api import names
 from becalm_operator.cluster.translate import REQUEST_SECONDS, translated
 
 Document = Mapping[str, Any]
-_PAGE = 500
+_PAGE = 250
+"""Few enough that a page may be held of each kind at once, and that reading one stops nothing else for long."""
 _MERGE = "application/merge-patch+json"
+_METADATA = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io,application/json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,22 +45,41 @@ class Documents:
 
     async def list(self, place: Place, namespace: str, selector: str = "") -> list[Document]:
         """Return the objects of a kind that have these labels; an empty namespace means all."""
-        found: list[Document] = []
+        pages = self._pages(place, namespace, label_selector=selector or None)
+        return [one async for page in pages for one in page]
+
+    async def find(self, place: Place, namespace: str, name: str) -> Document | None:
+        """Return an object, or None if it does not exist. It is listed, for to read it takes another permission."""
+        pages = self._pages(place, namespace, field_selector=f"metadata.name={name}")
+        return next(iter([one async for page in pages for one in page]), None)
+
+    async def metadata(self, place: Place, namespace: str) -> AsyncIterator[Sequence[Document]]:
+        """Yield the metadata of all objects of a kind, page by page. More of them the API server does not send."""
+        async for page in self._pages(place, namespace, accept=_METADATA):
+            yield [one["metadata"] for one in page]
+
+    async def _pages(
+        self, place: Place, namespace: str, *, accept: str = "", **selectors: str | None
+    ) -> AsyncIterator[Sequence[Document]]:
         token = ""
         while True:
             with translated(f"listing {place} of {namespace or 'all namespaces'}"):
-                page = await self._page(place, namespace, selector, token)
-            found += page["items"]
+                page = await self._page(place, namespace, token, accept, selectors)
+            # of metadata alone the API server sends null where there is nothing
+            yield page["items"] or ()
             token = page.get("metadata", {}).get("continue", "")
             if not token:
-                return found
+                return
 
-    async def _page(self, place: Place, namespace: str, selector: str, token: str) -> Any:
+    async def _page(
+        self, place: Place, namespace: str, token: str, accept: str, selectors: Mapping[str, str | None]
+    ) -> Any:
         options: dict[str, Any] = {
-            "label_selector": selector or None,
             "limit": _PAGE,
             "_continue": token or None,
+            "_headers": {"Accept": accept} if accept else None,
             "_request_timeout": REQUEST_SECONDS,
+            **selectors,
         }
         kind = (place.group, place.version)
         if namespace:

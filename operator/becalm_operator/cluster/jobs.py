@@ -19,7 +19,8 @@ from becalm_operator.api import names
 from becalm_operator.cluster import views
 from becalm_operator.cluster.pages import all_pages
 from becalm_operator.cluster.translate import REQUEST_SECONDS, translated
-from becalm_operator.errors import ConflictError, NotFoundError
+from becalm_operator.cluster.unmade import Unmade
+from becalm_operator.errors import ConflictError, NotFoundError, RefusedError, WebhookAwayError
 from becalm_operator.plan.world import JobState
 
 _PATIENCE = timedelta(seconds=3)
@@ -32,15 +33,20 @@ class Jobs:
     def __init__(self, client: ApiClient) -> None:
         self._batch = BatchV1Api(client)
         self._core = CoreV1Api(client)
+        self._unmade = Unmade()
 
     async def list(self, namespace: str, owner_uid: str, now: datetime) -> dict[str, JobState]:
-        """Return the Jobs of one owner, by name."""
+        """Return the Jobs of one owner, by name; also those that were refused."""
         found = await self.read(namespace, owner_uid)
         with translated(f"listing pods of {namespace}"):
             pods: Sequence[V1Pod] = await all_pages(
                 self._core.list_namespaced_pod, namespace, label_selector=_owned_by(owner_uid)
             )
-        return await self.states(namespace, found, pods, now)
+        return self.refused(owner_uid, now) | await self.states(namespace, found, pods, now)
+
+    def refused(self, owner_uid: str, now: datetime) -> dict[str, JobState]:
+        """Return the Jobs of one owner that the API server does not let be made, by name."""
+        return self._unmade.of(owner_uid, now)
 
     async def read(self, namespace: str, owner_uid: str) -> Sequence[V1Job]:
         """Return the Jobs of one owner as they are."""
@@ -77,6 +83,17 @@ class Jobs:
         newest = max(events, key=lambda event: str(event.last_timestamp or event.event_time), default=None)
         return f"{newest.reason}: {newest.message}" if newest else ""
 
+    async def ask_for(self, namespace: str, job: V1Job, now: datetime) -> None:
+        """Make a Job, unless one of its name exists. A refusal is looked for among the Jobs."""
+        assert job.metadata is not None
+        place = namespace, job.metadata.name or ""
+        try:
+            await self.make(namespace, job)
+        except (RefusedError, WebhookAwayError) as error:
+            self._unmade.note(place, (job.metadata.labels or {}).get(names.OWNER_UID_LABEL, ""), error, now)
+        else:
+            self._unmade.forget(place)
+
     async def make(self, namespace: str, job: V1Job) -> None:
         """Make a Job, unless one of its name exists."""
         assert job.metadata is not None
@@ -90,6 +107,7 @@ class Jobs:
 
     async def delete(self, namespace: str, name: str) -> None:
         """Delete a Job, if it exists. It stays visible until its pod is gone, so that nobody writes unseen."""
+        self._unmade.forget((namespace, name))
         options = V1DeleteOptions(propagation_policy="Foreground")
         try:
             with translated(f"deleting Job {namespace}/{name}"):

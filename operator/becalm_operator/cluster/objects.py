@@ -39,7 +39,7 @@ class Objects:
         found: list[dict[str, Any]] = []
         token = ""
         while True:
-            with translated(f"listing {kind.plural}"):
+            with translated(f"listing {kind.plural} of {namespace or 'all namespaces'}"):
                 page: Any = await self._page(kind, namespace, selector, token)
             found += page["items"]
             token = page.get("metadata", {}).get("continue", "")

@@ -4,7 +4,6 @@ Every read is fresh. Every write is harmless when repeated, and fails with Confl
 since it was read.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -13,6 +12,7 @@ from becalm_operator.api.base import Model
 from becalm_operator.api.repository import BackupRepository
 from becalm_operator.api.restore import Restore
 from becalm_operator.api.schedule import BackupSchedule
+from becalm_operator.errors import ClusterError
 from becalm_operator.plan.steps import Action, Event, ScaleUp
 from becalm_operator.plan.world import Holdings, RepositoryWorld, ScheduleWorld, World
 
@@ -34,6 +34,14 @@ class Key:
         return f"{self.kind} {self.namespace}/{self.name}"
 
 
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """The objects of ours that could be listed, and what has kept anybody from listing all of them."""
+
+    found: tuple[Key, ...]
+    unseen: tuple[ClusterError, ...] = ()
+
+
 class Cluster(Protocol):
     """The API server, as far as reconciling goes.
 
@@ -43,8 +51,8 @@ class Cluster(Protocol):
     async def load(self, kind: type[R], namespace: str, name: str) -> R | None:
         """Return an object of ours, or None if it does not exist."""
 
-    async def list_keys(self) -> Sequence[Key]:
-        """Return all objects of ours that the operator looks after."""
+    async def list_keys(self) -> Keys:
+        """Return all objects of ours that the operator looks after. What cannot be listed is told, and not raised."""
 
     async def observe_run(self, run: Backup | Restore) -> World:
         """Return all that a run's next step depends on."""

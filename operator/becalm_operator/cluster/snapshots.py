@@ -30,7 +30,7 @@ from becalm_operator.plan.world import Claim
 
 _SNAPSHOTS = Place(GROUP, VERSION, "volumesnapshots")
 _CLASSES = Place(GROUP, VERSION, "volumesnapshotclasses")
-_VERBS = ("create", "delete", "list")
+_ATTACHMENTS = Place("storage.k8s.io", "v1", "volumeattachments")
 _NOT_THERE = (
     "the cluster has no VolumeSnapshots: install the definitions and the snapshot controller of "
     "kubernetes-csi/external-snapshotter"
@@ -74,8 +74,8 @@ class VolumeSnapshots:
     async def _means(self, backup: Backup, claims: Iterable[Claim]) -> Snapshots:
         """Return what can be made snapshots of, and by which classes."""
         found = await self._classes()
-        if missing := await self._missing_verbs(backup.metadata.namespace):
-            return Snapshots(problem=f"{_NOT_ALLOWED} (it lacks {', '.join(missing)} in the namespace)")
+        if missing := await self._missing(backup.metadata.namespace):
+            return Snapshots(problem=f"{_NOT_ALLOWED} (it lacks {', '.join(missing)})")
         chosen = [claim for claim in claims if claim.volume and _concerns(backup, claim)]
         wanted = {backup.spec.clone_storage_class_name or claim.storage_class for claim in chosen}
         drivers, kinds = await asyncio.gather(self._drivers(chosen), self._kinds(wanted - {""}))
@@ -85,12 +85,16 @@ class VolumeSnapshots:
         documents = await self._documents.list(_CLASSES, "")
         return tuple(snapshot_views.class_view(document) for document in documents)
 
-    async def _missing_verbs(self, namespace: str) -> list[str]:
-        allowed = await asyncio.gather(*(self._may(verb, namespace) for verb in _VERBS))
-        return [verb for verb, may in zip(_VERBS, allowed, strict=True) if not may]
+    async def _missing(self, namespace: str) -> list[str]:
+        """Return what will be needed while workloads are down, and is not allowed."""
+        needed = [(verb, _SNAPSHOTS, namespace) for verb in ("create", "delete", "list")]
+        needed.append(("list", _ATTACHMENTS, ""))
+        allowed = await asyncio.gather(*(self._may(*one) for one in needed))
+        missing = (one for one, may in zip(needed, allowed, strict=True) if not may)
+        return [f"{verb} {place.plural}" for verb, place, _ in missing]
 
-    async def _may(self, verb: str, namespace: str) -> bool:
-        what = V1ResourceAttributes(group=GROUP, resource=_SNAPSHOTS.plural, verb=verb, namespace=namespace)
+    async def _may(self, verb: str, place: Place, namespace: str) -> bool:
+        what = V1ResourceAttributes(group=place.group, resource=place.plural, verb=verb, namespace=namespace)
         review = V1SelfSubjectAccessReview(spec=V1SelfSubjectAccessReviewSpec(resource_attributes=what))
         with translated("asking what the operator may do"):
             answer = await self._authorization.create_self_subject_access_review(

@@ -7,11 +7,20 @@ from contextlib import contextmanager
 import aiohttp
 from kubernetes.aio.client.exceptions import ApiException
 
-from becalm_operator.errors import ClusterError, ConflictError, NotFoundError, RefusedError, UnavailableError
+from becalm_operator.errors import (
+    ClusterError,
+    ConflictError,
+    NotFoundError,
+    RefusedError,
+    UnavailableError,
+    WebhookAwayError,
+)
 
 REQUEST_SECONDS = 30.0
 """How long one call may take."""
 
+_WEBHOOK_AWAY = "failed calling webhook"
+"""How the API server begins to say so, with a status of 500."""
 _KINDS: dict[int, type[ClusterError]] = {404: NotFoundError, 409: ConflictError, 429: UnavailableError}
 
 
@@ -25,15 +34,18 @@ def translated(what: str) -> Iterator[None]:
     try:
         yield
     except ApiException as error:
-        raise _kind(error.status or 0)(f"{what}: {_reason(error)}") from error
+        reason = _reason(error)
+        raise _kind(error.status or 0, reason)(f"{what}: {reason}") from error
     except (TimeoutError, aiohttp.ClientError, OSError) as error:
         detail = str(error) or type(error).__name__
         raise UnavailableError(f"{what}: the API server does not answer: {detail}") from error
 
 
-def _kind(status: int) -> type[ClusterError]:
+def _kind(status: int, reason: str) -> type[ClusterError]:
     if status in _KINDS:
         return _KINDS[status]
+    if _WEBHOOK_AWAY in reason:
+        return WebhookAwayError
     # 401 passes: a projected token is replaced while we run
     return RefusedError if 400 <= status < 500 and status != 401 else UnavailableError
 

@@ -23,6 +23,7 @@ from becalm_operator.api.switches import (
     dig,
     resource_name,
 )
+from becalm_operator.cluster.authors import is_put_back
 from becalm_operator.cluster.documents import Document
 from becalm_operator.cluster.identities import identities
 from becalm_operator.cluster.kinds import ScaledKind
@@ -119,17 +120,24 @@ def cron_job_view(cron_job: V1CronJob) -> Workload:
     )
 
 
+def native_view(document: Document, kind: str, switch: Switch) -> Workload:
+    """Return an object of a native kind as the sweep sees it: who mounts what and who is Ready is a run's affair."""
+    replicas, generation = switch.read(document), document["metadata"].get("generation", 0)
+    counted = 1 if replicas is None else replicas
+    return _of_document(document, kind, NATIVE[kind], switch, counted, generation)
+
+
 def scaled_view(document: Document, kind: ScaledKind) -> Workload:
     """Return an object of a kind with a scale subresource as decisions see it. Its claims only its pods tell."""
     replicas = kind.switch.read(document)
     ready = dig(document, kind.status_path)
     observed = dig(document, ("status", "observedGeneration"))
     generation = document["metadata"].get("generation", 0)
+    counted = generation if kind.counts_changes else 0
     return replace(
-        _of_document(document, kind.kind, kind.api_version, kind.switch, replicas or 0),
+        _of_document(document, kind.kind, kind.api_version, kind.switch, replicas or 0, counted),
         ready=ready if isinstance(ready, int) else 0,
         settled=not isinstance(observed, int) or observed >= generation,
-        generation=generation if kind.counts_changes else 0,
         unfit="" if replicas is not None else f"has no number at {'.'.join(kind.switch.path)}",
     )
 
@@ -153,7 +161,9 @@ def _target(reference: Document) -> str:
     return f"{resource_name(kind, reference.get('apiVersion') or NATIVE.get(kind))}/{reference.get('name')}"
 
 
-def _of_document(document: Document, kind: str, api_version: str, switch: Switch, replicas: int) -> Workload:
+def _of_document(
+    document: Document, kind: str, api_version: str, switch: Switch, replicas: int, generation: int = 0
+) -> Workload:
     metadata = document["metadata"]
     record, unreadable = _record(metadata.get("annotations") or {})
     owners = [owner for owner in metadata.get("ownerReferences") or () if owner.get("controller")]
@@ -163,8 +173,10 @@ def _of_document(document: Document, kind: str, api_version: str, switch: Switch
         resource_version=metadata["resourceVersion"],
         replicas=replicas,
         switch=switch,
+        generation=generation,
         record=record,
         unreadable_record=unreadable,
+        put_back=record is not None and is_put_back(metadata, record, switch, generation),
         owner=named(owners[0]["kind"], owners[0]["apiVersion"], owners[0]["name"]) if owners else "",
     )
 
@@ -200,13 +212,3 @@ def _record(annotations: Mapping[str, str]) -> tuple[Record | None, bool]:
 def name_of(one: Any) -> str:
     """Return the name of an object of the client's."""
     return metadata_of(one.metadata).name or ""
-
-
-def namespace_of(one: Any) -> str:
-    """Return the namespace of an object of the client's."""
-    return metadata_of(one.metadata).namespace or ""
-
-
-def has_record(workload: Workload) -> bool:
-    """Say whether a workload carries a record, be it readable or not."""
-    return workload.record is not None or workload.unreadable_record

@@ -16,6 +16,7 @@ from becalm_operator.cluster import workload_views as sight
 from becalm_operator.cluster.documents import Document, Documents
 from becalm_operator.cluster.kinds import KEDA_PLACE, Kinds, ScaledKind
 from becalm_operator.cluster.pages import all_pages
+from becalm_operator.cluster.records import Carrier, Records
 from becalm_operator.cluster.translate import translated
 from becalm_operator.errors import ClusterError, NotFoundError, RefusedError, UnavailableError
 from becalm_operator.plan.steps import ScaleDown, ScaleUp
@@ -39,7 +40,6 @@ class _Native:
 
     what: str
     in_namespace: Callable[..., Awaitable[Any]]
-    everywhere: Callable[..., Awaitable[Any]]
     view: Callable[[Any, tuple[str, ...]], Workload]
 
 
@@ -51,6 +51,7 @@ class Workloads:
         self._natives = _natives(AppsV1Api(client), self._batch)
         self._documents = Documents(client)
         self._kinds = Kinds(self._documents, extra_kinds)
+        self._records = Records(self._documents, self._kinds)
 
     async def look(self, namespace: str, claims: Iterable[str]) -> Seen:
         """Return the workloads of a namespace. `claims` are all claims of it."""
@@ -72,40 +73,12 @@ class Workloads:
         owners |= {job: owner for job, owner in controllers.items() if owner in by_name}
         return Seen(by_name, owners, frozenset(kind.resource for kind in kinds))
 
-    async def with_record(self, namespace: str) -> tuple[list[tuple[str, Workload]], list[ClusterError]]:
+    async def with_record(self, namespace: str) -> tuple[list[Carrier], list[ClusterError]]:
         """Return the workloads that carry a record, with their namespaces; an empty namespace means all.
 
         Also returns why something could not be looked at: one kind that is refused hides no other.
         """
-        kinds, problems = await self._kinds.known()
-        looks = [
-            *(self._held_natives(native, namespace) for native in self._natives),
-            *(self._held_others(kind, namespace) for kind in kinds),
-            self._held_autoscalers(namespace),
-        ]
-        answers = await asyncio.gather(*looks, return_exceptions=True)
-        found: list[tuple[str, Workload]] = []
-        unseen = list(problems)
-        for answer in answers:
-            if isinstance(answer, ClusterError):
-                unseen.append(answer)
-            elif isinstance(answer, BaseException):
-                raise answer
-            else:
-                found += answer
-        return found, unseen
-
-    async def _held_natives(self, native: _Native, namespace: str) -> list[tuple[str, Workload]]:
-        found = await self._native(native, namespace)
-        return _held((sight.namespace_of(one), native.view(one, ())) for one in found)
-
-    async def _held_others(self, kind: ScaledKind, namespace: str) -> list[tuple[str, Workload]]:
-        found = await self._of_kind(kind, namespace)
-        return _held((one["metadata"]["namespace"], sight.scaled_view(one, kind)) for one in found)
-
-    async def _held_autoscalers(self, namespace: str) -> list[tuple[str, Workload]]:
-        found = await self._autoscalers(namespace)
-        return _held((one["metadata"]["namespace"], sight.autoscaler_view(one)) for one in found)
+        return await self._records.look(namespace)
 
     async def stop(self, namespace: str, action: ScaleDown) -> None:
         """Stop a workload and write the record, in one update; a workload that has changed is left alone."""
@@ -126,10 +99,8 @@ class Workloads:
         await self._documents.patch(place, namespace, action.workload.name, merged(change, guard))
 
     async def _native(self, native: _Native, namespace: str) -> Sequence[Any]:
-        with translated(f"listing {native.what} of {namespace or 'all namespaces'}"):
-            if namespace:
-                return await all_pages(native.in_namespace, namespace)
-            return await all_pages(native.everywhere)
+        with translated(f"listing {native.what} of {namespace}"):
+            return await all_pages(native.in_namespace, namespace)
 
     async def _jobs(self, namespace: str) -> Sequence[V1Job]:
         with translated(f"listing Jobs of {namespace}"):
@@ -168,34 +139,26 @@ class Workloads:
             return []
 
 
-def _held(workloads: Iterable[tuple[str, Workload]]) -> list[tuple[str, Workload]]:
-    return [(namespace, workload) for namespace, workload in workloads if sight.has_record(workload)]
-
-
 def _natives(apps: AppsV1Api, batch: BatchV1Api) -> tuple[_Native, ...]:
     return (
         _Native(
             "Deployments",
             apps.list_namespaced_deployment,
-            apps.list_deployment_for_all_namespaces,
             lambda one, _: sight.deployment_view(one),
         ),
         _Native(
             "StatefulSets",
             apps.list_namespaced_stateful_set,
-            apps.list_stateful_set_for_all_namespaces,
             sight.stateful_set_view,
         ),
         _Native(
             "ReplicaSets",
             apps.list_namespaced_replica_set,
-            apps.list_replica_set_for_all_namespaces,
             lambda one, _: sight.replica_set_view(one),
         ),
         _Native(
             "CronJobs",
             batch.list_namespaced_cron_job,
-            batch.list_cron_job_for_all_namespaces,
             lambda one, _: sight.cron_job_view(one),
         ),
     )

@@ -22,7 +22,16 @@ _MARKS = {
     "that undoes it by hand. It goes when the workload is started.",
     names.PROBE_ANNOTATION: "On a BackupRepository: whenever you change its value, the repository is opened at once.",
     names.SCHEDULE_LABEL: "On a Backup: the schedule that made it, and whose retention it is under.",
+    names.RELEASED_ANNOTATION: "On a Backup or Restore: when the watchdog has started a workload of it, because no "
+    "operator did in time.",
     names.SCHEDULED_ANNOTATION: "On a Backup of a schedule: the time of the cron expression that it is for.",
+    names.MANAGED_BY_LABEL: f"`{names.MANAGED_BY}` on the Jobs, pods, VolumeSnapshots and temporary claims of "
+    "runs and probes.",
+    names.ROLE_LABEL: "On Jobs, pods and VolumeSnapshots: what they are for. `access` and `init` open or make a "
+    "repository, `mover` reads a claim, `dump` takes a dump, `commit` writes snapshots, `forget` applies retention, "
+    "`restore` writes a claim, `hook` is a hook, `snapshot` a VolumeSnapshot.",
+    names.OWNER_KIND_LABEL: "On the same: the kind of what they belong to, a Backup, Restore or BackupRepository.",
+    names.OWNER_UID_LABEL: "On the same: its UID.",
     names.FINALIZER: "The finalizer of a Backup or Restore that may hold workloads: deleting it starts them first.",
 }
 """What people meet on objects, and may rely on."""

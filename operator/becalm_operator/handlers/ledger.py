@@ -16,7 +16,8 @@ from becalm_operator.api.repository import BackupRepository
 from becalm_operator.api.restore import Restore
 from becalm_operator.api.schedule import BackupSchedule
 from becalm_operator.cluster.port import Key, Resource
-from becalm_operator.plan import conditions
+from becalm_operator.plan import conditions, guards
+from becalm_operator.plan.schedule import owed_since
 
 Sample = tuple[str, tuple[str, ...], float]
 """The name of a gauge, the values of its labels, and its own."""
@@ -41,6 +42,15 @@ class _Last:
     expected: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class _Good:
+    """The newest run of a schedule that has succeeded."""
+
+    at: datetime
+    suspect: bool
+    unretained: bool
+
+
 def schedule_of(run: Backup | Restore) -> str:
     """Return the schedule that has made a run, or nothing."""
     return run.metadata.labels.get(names.SCHEDULE_LABEL, "")
@@ -52,17 +62,20 @@ class Ledger:
     def __init__(self) -> None:
         self._runs: dict[Key, _Line] = {}
         self._schedules: dict[Key, BackupSchedule] = {}
+        self._owed: dict[Key, datetime | None] = {}
         self._repositories: dict[Key, bool] = {}
         self._last: dict[Key, _Last] = {}
+        self._good: dict[Key, _Good] = {}
 
     def note(self, key: Key, resource: Resource | None) -> bool:
         """Note an object as it is, or that it is gone. Returns whether it is a run that has just ended."""
         match resource:
             case None:
-                for kept in (self._runs, self._schedules, self._repositories, self._last):
+                of_schedules = (self._schedules, self._owed, self._last, self._good)
+                for kept in (self._runs, self._repositories, *of_schedules):
                     kept.pop(key, None)
             case BackupSchedule():
-                self._schedules[key] = resource
+                self._schedules[key], self._owed[key] = resource, owed_since(resource)
             case BackupRepository():
                 ready = conditions.find(resource.status.conditions, "Ready")
                 self._repositories[key] = ready is not None and ready.status == "True"
@@ -87,6 +100,15 @@ class Ledger:
             forecast = backup.status.forecast
             expected = forecast.downtime_seconds if forecast else None
             self._last[schedule] = _Last(ended, backup.status.downtime_seconds, expected)
+        if backup.status.phase is Phase.SUCCEEDED:
+            self._note_good(schedule, backup, ended)
+
+    def _note_good(self, schedule: Key, backup: Backup, ended: datetime) -> None:
+        """A run that fails says nothing about what those before it have written."""
+        known = self._good.get(schedule)
+        if known is None or known.at <= ended:
+            unretained = conditions.find(backup.status.conditions, "RetentionFailed") is not None
+            self._good[schedule] = _Good(ended, guards.is_suspect(backup), unretained)
 
     def samples(self) -> Iterator[Sample]:
         """Yield the values of all gauges."""
@@ -115,6 +137,7 @@ class Ledger:
             "created": schedule.metadata.creation_timestamp,
             "last_success": status.last_successful_time,
             "next_run": status.next_schedule_time,
+            "due": self._owed.get(key),
         }
         for name, time in times.items():
             if time is not None:
@@ -123,6 +146,13 @@ class Ledger:
         ready = conditions.find(status.conditions, "Ready")
         failed = ready is not None and ready.reason == Reason.LAST_BACKUP_FAILED.value
         yield "becalm_schedule_last_run_failed", labels, float(failed)
+        yield from self._of_newest(key)
+
+    def _of_newest(self, key: Key) -> Iterator[Sample]:
+        labels = (key.namespace, key.name)
+        if good := self._good.get(key):
+            yield "becalm_schedule_last_run_suspect", labels, float(good.suspect)
+            yield "becalm_schedule_last_retention_failed", labels, float(good.unretained)
         last = self._last.get(key)
         downtimes = {"last": last.downtime, "expected": last.expected} if last else {}
         for name, seconds in downtimes.items():

@@ -3,6 +3,9 @@
 kopf's own endpoint answers as long as its loop turns, also when a watch has silently ended. Here each watch is expected
 by itself: kopf opens it anew every minute, and one that is not opened any more is dead. Signs of life are attempts, not
 successes: when the API server is down, a restart of the operator would help nobody and delay what comes after.
+
+Nor does a restart give permissions back. So an operator of which every watch is refused is alive, for its sweep goes
+on, but it is not ready.
 """
 
 import logging
@@ -25,6 +28,8 @@ class Heartbeats:
         self._within: dict[str, float] = {}
         self._last: dict[str, float] = {}
         self.ready = False
+        self.blind = False
+        """Every watch is refused."""
 
     def expect(self, name: str, within_seconds: float) -> None:
         """Expect a sign of life at least so often, from now on."""
@@ -59,9 +64,11 @@ async def serving(port: int, heartbeats: Heartbeats) -> AsyncIterator[None]:
         return web.Response(text="ok\n")
 
     async def readyz(_: web.Request) -> web.Response:
-        if heartbeats.ready:
-            return web.Response(text="ok\n")
-        return web.Response(status=503, text="another operator holds the Lease\n")
+        if not heartbeats.ready:
+            return web.Response(status=503, text="another operator holds the Lease\n")
+        if heartbeats.blind:
+            return web.Response(status=503, text="every watch is refused: the log says what to do\n")
+        return web.Response(text="ok\n")
 
     async with answering(port, {"/healthz": healthz, "/readyz": readyz}):
         yield

@@ -65,8 +65,23 @@ GAUGES = (
         "becalm_schedule_last_success_timestamp_seconds", _OF_SCHEDULE, "When a Backup of it last succeeded."
     ),
     _gauge("becalm_schedule_next_run_timestamp_seconds", _OF_SCHEDULE, "When it makes the next Backup."),
+    _gauge(
+        "becalm_schedule_due_timestamp_seconds",
+        _OF_SCHEDULE,
+        "When the first Backup since its last success is due, or was.",
+    ),
     _gauge("becalm_schedule_suspended", _OF_SCHEDULE, "1 if it makes no Backups for now."),
     _gauge("becalm_schedule_last_run_failed", _OF_SCHEDULE, "1 if its newest Backup that has ended failed."),
+    _gauge(
+        "becalm_schedule_last_run_suspect",
+        _OF_SCHEDULE,
+        "1 if its newest Backup that has succeeded is suspect: until one is not, nothing old is forgotten.",
+    ),
+    _gauge(
+        "becalm_schedule_last_retention_failed",
+        _OF_SCHEDULE,
+        "1 if its retention was not applied after its newest Backup that has succeeded.",
+    ),
     _gauge(
         "becalm_schedule_last_downtime_seconds", _OF_SCHEDULE, "Downtime of its newest Backup that has ended."
     ),

@@ -16,6 +16,7 @@ from kubernetes.aio.client import ApiClient
 
 from becalm_operator.cluster.port import Key
 from becalm_operator.handlers.liveness import Heartbeats
+from becalm_operator.handlers.refusals import Refusals
 from becalm_operator.handlers.session import watching_session
 from becalm_operator.handlers.watches import WATCHED, Interests, IsNews
 
@@ -28,6 +29,8 @@ _ALIVE_SECONDS = 150.0
 _RETRY_SECONDS = (1.0, 2.0, 3.0, 5.0, 8.0, 13.0)
 _RESTART_SECONDS = (1.0, 30.0)
 _STOP_SECONDS = 3.0
+_END_SECONDS = 8.0
+"""How long kopf may take to end by itself. It waits five seconds for stragglers, and then for ever if one hangs."""
 _PAGE = 500
 
 _log = logging.getLogger(__name__)
@@ -47,6 +50,7 @@ class Observer:
         self._client = client
         self._namespaces = namespaces
         self._heartbeats = heartbeats
+        self._refusals = Refusals(namespaces, heartbeats)
         self._wake = wake
         self._is_news = is_news
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -107,10 +111,15 @@ class Observer:
                 with contextlib.suppress(RuntimeError):
                     owner.call_soon_threadsafe(self._wake, key)
 
-        async with watching_session(self._client, self._heartbeats.beat) as session:
+        async with (
+            watching_session(self._client, self._heartbeats.beat, self._refusals) as session,
+            asyncio.timeout(None) as patience,
+        ):
             await kopf.operator(
                 registry=_registry(
-                    seen, kopf.AiohttpSession(server=self._client.configuration.host, aiohttp_session=session)
+                    seen,
+                    kopf.AiohttpSession(server=self._client.configuration.host, aiohttp_session=session),
+                    ending=lambda: patience.reschedule(asyncio.get_running_loop().time() + _END_SECONDS),
                 ),
                 settings=_settings(),
                 standalone=True,
@@ -128,9 +137,9 @@ def _settle(ended: asyncio.Future[Exception | None], error: Exception | None) ->
 
 
 def _registry(
-    seen: Callable[[Mapping[str, Any]], None], session: kopf.AiohttpSession
+    seen: Callable[[Mapping[str, Any]], None], session: kopf.AiohttpSession, ending: Callable[[], None]
 ) -> kopf.OperatorRegistry:
-    """Return kopf's handlers: one for all events, and the login. With no others kopf never writes to an object."""
+    """Return kopf's handlers: one for all events, the login, and its end. With no others kopf writes to no object."""
     registry = kopf.OperatorRegistry()
 
     async def on_event(event: kopf.RawEvent, **_: Any) -> None:
@@ -142,6 +151,9 @@ def _registry(
     async def login(**_: Any) -> kopf.AiohttpSession:
         return session
 
+    async def on_cleanup(**_: Any) -> None:
+        ending()
+
     for watched in WATCHED:
         selected = kopf.on.event(
             group=watched.group,
@@ -152,6 +164,7 @@ def _registry(
         )
         selected(on_event)
     kopf.on.login(id="session", registry=registry)(login)
+    kopf.on.cleanup(id="ending", registry=registry)(on_cleanup)
     return registry
 
 

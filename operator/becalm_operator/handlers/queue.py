@@ -1,10 +1,11 @@
-"""The queue: keys wait here until a worker reconciles them.
+"""The queue: keys wait here until a worker reconciles them, the pressing ones first.
 
 One key is reconciled by one worker at a time, and waits at most once. Nothing is kept about a key but when to look at
 it again, so a lost entry costs a resync and nothing else.
 """
 
 import asyncio
+import itertools
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -37,12 +38,21 @@ class Backoff:
         return min(self.first * (1 << min(failures - 1, _MOST_DOUBLINGS)), bound)
 
 
+def _none_presses(_: Key) -> bool:
+    """Let all keys go in the order in which they come."""
+    return False
+
+
 class Queue:
-    """Reconciles keys with a fixed number of workers. All its methods belong to the loop that runs it."""
+    """Reconciles keys with a fixed number of workers. All its methods belong to the loop that runs it.
+
+    `presses` says of a key whether it goes before others: those for which something is down.
+    """
 
     def __init__(
         self,
         reconcile: Reconcile,
+        presses: Callable[[Key], bool] = _none_presses,
         *,
         workers: int = 8,
         backoff: Backoff | None = None,
@@ -52,7 +62,9 @@ class Queue:
         self._workers = workers
         self._backoff = backoff or Backoff()
         self._timeout_seconds = timeout_seconds
-        self._ready: asyncio.Queue[Key] = asyncio.Queue()
+        self._presses = presses
+        self._ready: asyncio.PriorityQueue[tuple[bool, int, Key]] = asyncio.PriorityQueue()
+        self._count = itertools.count()
         self._waiting: set[Key] = set()
         self._timers: dict[Key, asyncio.TimerHandle] = {}
         self._running: dict[Key, asyncio.Task[None]] = {}
@@ -87,7 +99,7 @@ class Queue:
     def _make_ready(self, key: Key) -> None:
         self._timers.pop(key, None)
         self._waiting.add(key)
-        self._ready.put_nowait(key)
+        self._ready.put_nowait((not self._presses(key), next(self._count), key))
 
     async def run(self) -> None:
         """Reconcile until `stop`."""
@@ -117,7 +129,7 @@ class Queue:
         task = asyncio.current_task()
         assert task is not None
         while not self._stopping:
-            key = await self._ready.get()
+            _, _, key = await self._ready.get()
             self._waiting.discard(key)
             self._running[key] = task
             try:

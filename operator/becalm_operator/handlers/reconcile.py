@@ -4,16 +4,17 @@ A plan is followed in an order in which dying between any two steps does no harm
 was done and decides the rest:
 
 1. The finalizer is set before the first action. Once a workload may be down, a deletion has to pass by us.
-2. The actions, in order. Each may be repeated; what they did is read from the cluster, never from the status.
+2. The actions, in order. Each may be repeated; what they did is read from the cluster, never from the status. What
+   fails ends that, but keeps no workload down: all starts are tried, and the status says which were refused.
 3. The events. They tell of what has been done, so they come after it. One that fails is lost, and nothing else.
 4. The status, after what it tells of. A status that was never written is made up for from the records on workloads
    and from the Jobs; the other way round it would claim what has not been done.
 5. The finalizer is taken off last: when the status says that nothing is held any more, the object may go.
 """
 
+import asyncio
 import logging
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager, nullcontext
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from becalm_operator.api.backup import Backup
@@ -22,14 +23,22 @@ from becalm_operator.api.repository import BackupRepository
 from becalm_operator.api.restore import Restore
 from becalm_operator.api.schedule import BackupSchedule
 from becalm_operator.cluster.port import Cluster, Key, R, Resource
-from becalm_operator.errors import ClusterError
-from becalm_operator.plan import backup, repository, restore, schedule
-from becalm_operator.plan.steps import Event, Plan
+from becalm_operator.errors import ClusterError, RefusedError, WebhookAwayError
+from becalm_operator.plan import backup, quiesce, repository, restore, schedule
+from becalm_operator.plan.steps import Action, Event, Plan, ScaleUp
 
-Beginning = AbstractAsyncContextManager[None]
+Turn = Callable[[Key], bool]
 Saw = Callable[[Key, Resource | None], None]
 
+_REFUSALS = (RefusedError, WebhookAwayError)
+"""The API server's own word: it is told of, and asked again. Anything else is a step that could not be done."""
+
 _log = logging.getLogger(__name__)
+
+
+def _always(_: Key) -> bool:
+    """Let everybody go at once."""
+    return True
 
 
 def _nobody_looks(key: Key, resource: Resource | None) -> None:
@@ -37,11 +46,11 @@ def _nobody_looks(key: Key, resource: Resource | None) -> None:
 
 
 async def reconcile(
-    cluster: Cluster, key: Key, beginning: Beginning | None = None, saw: Saw = _nobody_looks
+    cluster: Cluster, key: Key, turn: Turn = _always, saw: Saw = _nobody_looks
 ) -> float | None:
     """Take one object a step further. Returns after how many seconds to come back, None to wait for events.
 
-    `beginning` is held while a run that has not begun is decided about: by one at a time, where limits hold for all.
+    `turn` says whether a run that has not begun may be decided about now; one that may not is left alone until then.
     `saw` is told of the object as it was and as it is left.
 
     Raises:
@@ -49,9 +58,9 @@ async def reconcile(
     """
     match key.kind:
         case Backup.kind:
-            return await _backup(cluster, key, beginning or nullcontext(), saw)
+            return await _backup(cluster, key, turn, saw)
         case Restore.kind:
-            return await _restore(cluster, key, beginning or nullcontext(), saw)
+            return await _restore(cluster, key, turn, saw)
         case BackupRepository.kind:
             return await _repository(cluster, key, saw)
         case BackupSchedule.kind:
@@ -59,22 +68,24 @@ async def reconcile(
     raise ValueError(f"{key} is nothing of ours")
 
 
-async def _backup(cluster: Cluster, key: Key, beginning: Beginning, saw: Saw) -> float | None:
+async def _backup(cluster: Cluster, key: Key, turn: Turn, saw: Saw) -> float | None:
     found = await cluster.load(Backup, key.namespace, key.name)
     saw(key, found)
     if found is None or _is_over(found):
         return None
-    async with beginning if found.status.phase.waiting else nullcontext():
-        return await _follow(cluster, found, saw, backup.decide(found, await cluster.observe_run(found)))
+    if found.status.phase.waiting and not turn(key):
+        return None
+    return await _follow(cluster, found, saw, backup.decide(found, await cluster.observe_run(found)))
 
 
-async def _restore(cluster: Cluster, key: Key, beginning: Beginning, saw: Saw) -> float | None:
+async def _restore(cluster: Cluster, key: Key, turn: Turn, saw: Saw) -> float | None:
     found = await cluster.load(Restore, key.namespace, key.name)
     saw(key, found)
     if found is None or _is_over(found):
         return None
-    async with beginning if found.status.phase.waiting else nullcontext():
-        return await _follow(cluster, found, saw, restore.decide(found, await cluster.observe_run(found)))
+    if found.status.phase.waiting and not turn(key):
+        return None
+    return await _follow(cluster, found, saw, restore.decide(found, await cluster.observe_run(found)))
 
 
 async def _repository(cluster: Cluster, key: Key, saw: Saw) -> float | None:
@@ -107,8 +118,9 @@ async def _follow(cluster: Cluster, resource: R, saw: Saw, plan: Plan[Any]) -> f
     if plan.finalizer is True and not bound and resource.metadata.deletion_timestamp is None:
         resource = await cluster.set_finalizer(resource, present=True)
         saw(key, resource)
-    for action in plan.actions:
-        await cluster.apply(resource, action)
+    refused = await _act(cluster, resource, plan.actions)
+    if refused and isinstance(resource, Backup | Restore):
+        plan = _told(key, resource, plan, refused)
     for event in plan.events:
         await _announce(cluster, resource, event)
     if plan.status != resource.status:
@@ -117,6 +129,42 @@ async def _follow(cluster: Cluster, resource: R, saw: Saw, plan: Plan[Any]) -> f
     if plan.finalizer is False and bound:
         await cluster.set_finalizer(resource, present=False)
     return plan.again_seconds
+
+
+async def _act(cluster: Cluster, resource: Resource, actions: Sequence[Action]) -> dict[str, str]:
+    """Do the actions in order, and the starts beside them: whatever fails or hangs, each of them is tried.
+
+    Returns the workloads that the API server did not let be started, by name, and why.
+
+    Raises:
+        ClusterError: Something else could not be done.
+    """
+    starts = [action for action in actions if isinstance(action, ScaleUp)]
+    others = [action for action in actions if not isinstance(action, ScaleUp)]
+    *started, rest = await asyncio.gather(
+        *(cluster.apply(resource, start) for start in starts),
+        _in_order(cluster, resource, others),
+        return_exceptions=True,
+    )
+    for outcome in (rest, *(one for one in started if not isinstance(one, _REFUSALS))):
+        if isinstance(outcome, BaseException):
+            raise outcome
+    outcomes = zip(starts, started, strict=True)
+    return {str(start.workload): str(why) for start, why in outcomes if why is not None}
+
+
+async def _in_order(cluster: Cluster, resource: Resource, actions: Sequence[Action]) -> None:
+    for action in actions:
+        await cluster.apply(resource, action)
+
+
+def _told(key: Key, run: Backup | Restore, plan: Plan[Any], refused: dict[str, str]) -> Plan[Any]:
+    """Return what may be told of a plan that was followed but for some starts."""
+    known = {str(state.reference): state.error for state in run.status.workloads}
+    for name, why in refused.items():
+        if known[name] != why:  # the same again is no news
+            _log.warning("%s: %s was not started: %s", key, name, why)
+    return quiesce.unstarted(plan, run.status, refused)
 
 
 async def _announce(cluster: Cluster, resource: R, event: Event) -> None:

@@ -17,6 +17,7 @@ from becalm_operator.cluster.port import Cluster, Key
 from becalm_operator.errors import ClusterError, ConflictError, NotFoundError
 from becalm_operator.plan.steps import DeleteJob
 from becalm_operator.plan.sweep import Release, release_all
+from becalm_operator.plan.world import Holdings
 
 UNINSTALL_TIMING = Timing(duration=60)
 """Long enough for Helm to delete the operator after its hook, short enough to wait for when it is installed anew."""
@@ -46,19 +47,21 @@ async def release_everything(cluster: Cluster, tell: Tell) -> bool:
     Returns whether all of it was done; what was not is told. Movers are ended first, for a restore that went on would
     write under the workload; but one that does not end holds nothing up.
     """
-    keys = await _runs(cluster)
+    keys, listed = await _runs(cluster, tell)
     await _end_movers(cluster, keys)
     started = await _start_workloads(cluster, tell)
     freed = [await _free(cluster, key, tell) for key in keys]
-    return started and all(freed)
+    return listed and started and all(freed)
 
 
-async def _runs(cluster: Cluster) -> list[Key]:
-    try:
-        keys = await cluster.list_keys()
-    except NotFoundError:  # the custom resources are gone; workloads may be held all the same
-        return []
-    return [key for key in keys if key.kind in (Backup.kind, Restore.kind)]
+async def _runs(cluster: Cluster, tell: Tell) -> tuple[list[Key], bool]:
+    """Return the runs that can be listed, and whether those are all. Workloads are held whatever can be listed."""
+    keys = await cluster.list_keys()
+    # a kind that is gone has no objects left
+    problems = [problem for problem in keys.unseen if not isinstance(problem, NotFoundError)]
+    for problem in problems:
+        tell(f"NOT looked at: {problem}")
+    return [key for key in keys.found if key.kind in (Backup.kind, Restore.kind)], not problems
 
 
 async def _load(cluster: Cluster, key: Key) -> Backup | Restore | None:
@@ -97,7 +100,7 @@ async def _has_movers(cluster: Cluster, key: Key) -> bool:
 async def _start_workloads(cluster: Cluster, tell: Tell) -> bool:
     """Start what is held down. What changed meanwhile is looked at again a few times."""
     for attempt in range(_TRIES):
-        seen = await cluster.observe_held()
+        seen = await _held(cluster)
         last = attempt == _TRIES - 1
         outcomes = [await _start(cluster, release, tell, last=last) for release in release_all(seen.held)]
         if None not in outcomes and (last or not seen.unseen):
@@ -106,6 +109,13 @@ async def _start_workloads(cluster: Cluster, tell: Tell) -> bool:
             return all(outcomes) and not seen.unseen
         await asyncio.sleep(_PAUSE_SECONDS)
     return False
+
+
+async def _held(cluster: Cluster) -> Holdings:
+    try:
+        return await cluster.observe_held()
+    except ClusterError as error:
+        return Holdings((), (error,))
 
 
 async def _start(cluster: Cluster, release: Release, tell: Tell, *, last: bool) -> bool | None:

@@ -77,15 +77,18 @@ async def _lead(
     metrics: Metrics,
     stop: asyncio.Event,
 ) -> None:
-    beginning = asyncio.Lock() if settings.most_down_per_cluster else None
     vigil, news = Vigil(PodWatch(client).changes), News()
 
     def saw(key: Key, resource: Resource | None) -> None:
         for one in (metrics, vigil, news):
             one.saw(key, resource)
 
-    reconciling = metrics.measured(partial(reconcile, cluster, beginning=beginning, saw=saw))
-    queue = Queue(Turns(reconciling).reconcile)
+    def call(key: Key) -> None:
+        queue.add(key)
+
+    turns = Turns(call, everywhere=bool(settings.most_down_per_cluster))
+    reconciling = metrics.measured(partial(reconcile, cluster, turn=turns.has_come, saw=saw))
+    queue = Queue(turns.taken(reconciling), vigil.looks_after)
     sweep = Sweep(cluster, _now, partial(heartbeats.beat, _SWEEP), seen=metrics.swept)
     observer = Observer(client, settings.watched_namespaces, heartbeats, queue.add, news.is_news)
     heartbeats.expect(_SWEEP, _SWEEP_ALIVE_SECONDS)

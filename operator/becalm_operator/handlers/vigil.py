@@ -56,6 +56,10 @@ class Vigil:
             del self._runs[key.namespace]
             self._watches.pop(key.namespace).cancel()
 
+    def looks_after(self, key: Key) -> bool:
+        """Say whether something is down for a run, or goes or comes, as far as it was seen."""
+        return key in self._runs.get(key.namespace, {})
+
     async def run(self, wake: Callable[[Key], None]) -> NoReturn:
         """Have runs looked at by `wake` until cancelled, and end all watches then."""
         self._wake = wake

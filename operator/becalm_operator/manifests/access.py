@@ -73,15 +73,6 @@ def literal(text: str) -> str:
     return text.replace("$", "$$")
 
 
-def secret_names(spec: BackupRepositorySpec) -> tuple[str, ...]:
-    """Return the Secrets that a mover of this repository needs."""
-    names = [spec.password_secret_ref.name]
-    if spec.storage.s3:
-        references = (spec.storage.s3.credentials_secret_ref, spec.storage.s3.ca_bundle_ref)
-        names += [reference.name for reference in references if reference]
-    return tuple(dict.fromkeys(names))
-
-
 def _location(spec: BackupRepositorySpec) -> str:
     if spec.storage.s3:
         s3 = spec.storage.s3

@@ -1,6 +1,6 @@
 """The Job of a dump: the user's container writes into a named pipe, and the mover beside it uploads what comes.
 
-The pod has no volume but that pipe, and the user's container neither sees the repository's credentials nor has a token.
+The user's container mounts nothing but that pipe: it sees neither the repository's credentials nor a token.
 How the dump has ended, the kubelet tells: the Job succeeds only if both containers end with 0.
 """
 

@@ -17,7 +17,7 @@ from becalm_operator.api.repository import BackupRepository
 from becalm_operator.manifests.jobs import ACCESS, Owner, access_job
 from becalm_operator.manifests.names import job_name
 from becalm_operator.plan import preflight
-from becalm_operator.plan.outcome import Failure, cannot_start, failure_of, report_of
+from becalm_operator.plan.outcome import Failure, awaited, cannot_start, failure_of, report_of
 from becalm_operator.plan.quantities import duration_text
 from becalm_operator.plan.run import SOON, WAITING, changed, failing, parked
 from becalm_operator.plan.steps import ApplyJob, DeleteJob, Plan, RequestProbe
@@ -73,17 +73,16 @@ def repository_opened(status: S, world: World, owner: Owner) -> tuple[S, Plan[S]
     Returns the status with the repository's id and no plan once it is, or else the plan to follow.
     """
     assert world.repository is not None
-    job = world.jobs.get(job_name(owner.name, owner.uid, ACCESS))
-    if job is None:
-        made = ApplyJob(access_job(owner, world.repository.spec, world.image))
-        return status, Plan(changed(status, message="opening the repository"), (made,), again_seconds=WAITING)
-    report = report_of(job, AccessReport) if job.succeeded else None
-    failure = _failure(job, report, world.repository, world.now)
-    if failure is not None:
+    job = awaited(world, job_name(owner.name, owner.uid, ACCESS), status.phase_time)
+    report = report_of(job, AccessReport) if job and job.succeeded else None
+    failure = _failure(job, report, world.repository, world.now) if job else None
+    if job and failure:
         return status, _not_opened(status, world, job, failure)
     if report is None:
-        message = job.stuck or "opening the repository"
-        return status, Plan(changed(status, message=message), again_seconds=WAITING)
+        told = changed(status, message=(job and job.stuck) or "opening the repository")
+        missing = job is None or job.refused
+        made = (ApplyJob(access_job(owner, world.repository.spec, world.image)),) if missing else ()
+        return status, Plan(told, made, again_seconds=WAITING)
     return changed(status, repository_id=report.repository_id, repository_wait_since=None), None
 
 

@@ -39,7 +39,7 @@ from becalm_operator.plan import (
     withdrawal,
     wording,
 )
-from becalm_operator.plan.outcome import START_TIMEOUT, Failure, cannot_start, failure_of, report_of
+from becalm_operator.plan.outcome import START_TIMEOUT, Failure, awaited, cannot_start, failure_of, report_of
 from becalm_operator.plan.quiesce import Run
 from becalm_operator.plan.run import SOON, WAITING, WATCHED, changed, ended, entered, failing
 from becalm_operator.plan.steps import Action, ApplyJob, DeleteJob, Plan
@@ -68,7 +68,7 @@ def decide(backup: Backup, world: World) -> BackupPlan:
     if snapshots.is_wished(backup.spec):
         plan = snapshots.cleared(plan, world, gate.movers(owner, plan.status, world))
     else:
-        plan = gate.without_movers(plan, backup.status, owner, world)
+        plan = run.without_movers(plan, backup.status, gate.movers(owner, plan.status, world))
     plan = leftovers.passed_over(plan, world.gone)
     return run.completed(
         plan, backup.status, this, backup.metadata, backup.spec.repository_ref.name, world.now
@@ -176,9 +176,10 @@ def _reading(
     running = 0
     for volume in status.volumes:
         job = world.jobs.get(gate.mover_name(owner, volume.claim))
-        if job is None:
+        failure = _capture_failure(backup, volume, job, world) if job else None
+        if job is None or job.refused:
             actions.append(gate.mover(backup, volume, owner, world))
-        failure = _capture_failure(backup, volume, job, world) if job else snapshots.lost(volume, world)
+            failure = failure or snapshots.lost(volume, world)
         if failure:
             return gate.failed_volume(status, volume.claim, failure, world)
         running += job is None or not job.succeeded or world.holds(job, volume.claim)
@@ -273,16 +274,10 @@ def _late_taint(backup: Backup, status: BackupStatus, this: Run, world: World) -
 
 def _finishing(backup: Backup, status: BackupStatus, this: Run, owner: Owner, world: World) -> BackupPlan:
     """Commit. It may be done again: one whose pod was killed, or met a store that was away, gets another try."""
-    attempt, job = _newest_commit(owner, world)
-    if job is None:
-        given_up = run.without_repository(status, world)
-        if given_up:
-            return given_up
-        assert world.repository is not None
-        plan = publishing.commit_plan(backup, status, owner, world)
-        made = jobs.commit_job(owner, world.repository.spec, world.image, plan=plan, attempt=attempt)
-        return Plan(changed(status, message="writing snapshots"), (ApplyJob(made),), again_seconds=WAITING)
-    failure = cannot_start(job, world.now)
+    attempt, job = _newest_commit(status, owner, world)
+    failure = cannot_start(job, world.now) if job else None
+    if job is None or (job.refused and not failure):
+        return _committing(backup, status, owner, world, attempt, job.stuck if job else "writing snapshots")
     report = report_of(job, CommitReport) if job.succeeded else None
     if job.failed or (job.succeeded and report is None):
         failure = failure_of(job, CommitReport, Reason.COMMIT_FAILED)
@@ -298,10 +293,25 @@ def _finishing(backup: Backup, status: BackupStatus, this: Run, owner: Owner, wo
     return retention.retained(backup, publishing.published(status, report.snapshots), owner, world)
 
 
-def _newest_commit(owner: Owner, world: World) -> tuple[int, JobState | None]:
+def _committing(
+    backup: Backup, status: BackupStatus, owner: Owner, world: World, attempt: int, message: str
+) -> BackupPlan:
+    """Ask for the Job that commits."""
+    given_up = run.without_repository(status, world)
+    if given_up:
+        return given_up
+    assert world.repository is not None
+    plan = publishing.commit_plan(backup, status, owner, world)
+    made = jobs.commit_job(owner, world.repository.spec, world.image, plan=plan, attempt=attempt)
+    return Plan(changed(status, message=message), (ApplyJob(made),), again_seconds=WAITING)
+
+
+def _newest_commit(status: BackupStatus, owner: Owner, world: World) -> tuple[int, JobState | None]:
     """Return the try that counts: the newest one, or the next if that ended without a verdict."""
     for attempt in range(1, _COMMIT_TRIES + 1):
-        job = world.jobs.get(job_name(owner.name, owner.uid, COMMIT, jobs.attempt_part(attempt)))
+        name = job_name(owner.name, owner.uid, COMMIT, jobs.attempt_part(attempt))
+        first = attempt == 1 and not publishing.is_published(status)
+        job = awaited(world, name, status.phase_time) if first else world.jobs.get(name)
         if job is None or attempt == _COMMIT_TRIES or not _worth_repeating(job):
             return attempt, job
     raise AssertionError

@@ -91,7 +91,10 @@ def _standstill(status: RunStatus, *, quiesced: bool) -> tuple[Reason, str]:
             str(state.reference) for state in status.workloads if state.stopped_at and not state.started_at
         ]
         until = f"; started by {time_text(status.deadline)} at the latest" if status.deadline else ""
-        return Reason.QUIESCED, f"held down: {wording.listed(down)}{until}"
+        return (
+            Reason.QUIESCED,
+            f"held down: {wording.listed(down)}{until}{wording.unstarted(status.workloads)}",
+        )
     if any(state.stopped_at for state in status.workloads):
         return Reason.RELEASED, "all that was stopped has been started again"
     return Reason.NOTHING_STOPPED, "nothing has been stopped"

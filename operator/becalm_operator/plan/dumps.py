@@ -2,18 +2,18 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import timedelta
+from datetime import timedelta, tzinfo
 
 from becalm_engine.contract import CaptureReport, PlannedSnapshot, summary_of
 from becalm_operator.api.backup import Backup, BackupSpec, BackupStatus, Guards
-from becalm_operator.api.base import parse_duration, time_text
+from becalm_operator.api.base import parse_duration, zoned_text
 from becalm_operator.api.conditions import Reason
 from becalm_operator.api.dumps import Dump, DumpStatus
 from becalm_operator.manifests.dumps import CONTAINER, DUMP, dump_job
 from becalm_operator.manifests.jobs import Owner
 from becalm_operator.manifests.names import job_name
 from becalm_operator.plan import run, wording
-from becalm_operator.plan.outcome import Failure, cannot_start, failure_of, report_of
+from becalm_operator.plan.outcome import Failure, awaited, cannot_start, failure_of, report_of
 from becalm_operator.plan.preflight import RefusalError
 from becalm_operator.plan.run import SOON, WAITING, changed, failing
 from becalm_operator.plan.steps import Action, ApplyJob, Plan
@@ -47,7 +47,7 @@ def taking(
     Returns the status with what is known of them, and the plan to follow; no plan once all are taken.
     """
     wanted = {dump.name: dump for dump in backup.spec.dumps}
-    jobs = {state.name: world.jobs.get(_job_name(owner, state.name)) for state in status.dumps}
+    jobs = {state.name: _job(state, status, owner, world) for state in status.dumps}
     for state in status.dumps:
         job = jobs[state.name]
         failure = _failure(wanted[state.name], job, backup.spec.guards, world) if job else None
@@ -66,9 +66,10 @@ def _waiting(
         return replace(gone, actions=_removals(owner, status, world))
     assert world.repository is not None
     repository = world.repository.spec
-    begun = [dump_job(owner, repository, world.image, dump=one) for one in missing if jobs[one.name] is None]
+    begun = [one for one in missing if (job := jobs[one.name]) is None or job.refused]
     told = changed(status, message=_progress(status, jobs))
-    return Plan(told, [ApplyJob(job) for job in begun], again_seconds=WAITING)
+    actions = [ApplyJob(dump_job(owner, repository, world.image, dump=one)) for one in begun]
+    return Plan(told, actions, again_seconds=WAITING)
 
 
 def _progress(status: BackupStatus, jobs: Mapping[str, JobState | None]) -> str:
@@ -150,13 +151,15 @@ def _taken(state: DumpStatus, job: JobState | None) -> DumpStatus:
 
 
 def snapshots(
-    status: BackupStatus, owner: Owner, world: World, tags: tuple[str, ...]
+    status: BackupStatus, owner: Owner, world: World, tags: tuple[str, ...], zone: tzinfo
 ) -> tuple[PlannedSnapshot, ...]:
     """Return what the commit writes for the dumps. Each has the time at which it was begun, not that of the stop."""
-    return tuple(_snapshot(state, owner, world, tags) for state in status.dumps)
+    return tuple(_snapshot(state, owner, world, tags, zone) for state in status.dumps)
 
 
-def _snapshot(state: DumpStatus, owner: Owner, world: World, tags: tuple[str, ...]) -> PlannedSnapshot:
+def _snapshot(
+    state: DumpStatus, owner: Owner, world: World, tags: tuple[str, ...], zone: tzinfo
+) -> PlannedSnapshot:
     job = world.jobs.get(_job_name(owner, state.name))
     report = report_of(job, CaptureReport) if job else None
     assert state.taken_at is not None
@@ -164,11 +167,16 @@ def _snapshot(state: DumpStatus, owner: Owner, world: World, tags: tuple[str, ..
         tree=state.tree,
         hostname=owner.namespace,
         paths=(state.path,),
-        time=time_text(state.taken_at),
+        time=zoned_text(state.taken_at, zone),
         tags=tags,
         parent=report.parent if report else "",
         summary=summary_of(report) if report else {},
     )
+
+
+def _job(state: DumpStatus, status: BackupStatus, owner: Owner, world: World) -> JobState | None:
+    name = _job_name(owner, state.name)
+    return world.jobs.get(name) if state.tree else awaited(world, name, status.phase_time)
 
 
 def _job_name(owner: Owner, dump: str) -> str:

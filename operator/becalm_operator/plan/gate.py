@@ -4,7 +4,6 @@ What takes time is done there: the image, the scheduler, the volume, the reposit
 it costs no downtime, and what cannot work fails the run while everything is up.
 """
 
-import dataclasses
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
@@ -74,15 +73,6 @@ def failed_volume(status: BackupStatus, claim: str, failure: Failure, world: Wor
     return Plan(failing(changed(status, volumes=volumes), reason, world.now), again_seconds=SOON)
 
 
-def without_movers(plan: BackupPlan, before: BackupStatus, owner: Owner, world: World) -> BackupPlan:
-    """Return a plan that takes the movers away which still wait when the run ends: nobody will open their gates."""
-    if not plan.status.phase.finished or before.phase.finished:
-        return plan
-    left = [DeleteJob(job.name) for job in movers(owner, plan.status, world) if not job.finished]
-    actions = [*plan.actions, *(action for action in left if action not in plan.actions)]
-    return dataclasses.replace(plan, actions=actions) if left else plan
-
-
 def movers(owner: Owner, status: BackupStatus, world: World) -> list[JobState]:
     """Return the movers of a run's volumes, as far as there are any."""
     return [job for _, job in _with_movers(status.volumes, owner, world)]
@@ -130,7 +120,7 @@ def _missing(backup: Backup, status: BackupStatus, owner: Owner, world: World) -
     return [
         mover(backup, volume, owner, world, gate)
         for volume in _prepared(status)
-        if mover_name(owner, volume.claim) not in world.jobs
+        if (job := world.jobs.get(mover_name(owner, volume.claim))) is None or job.refused
     ]
 
 

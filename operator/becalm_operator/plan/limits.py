@@ -91,6 +91,19 @@ def place_in_queue(mine: Share, world: World) -> str:
     return ""
 
 
+def hidden(needs: Needs, world: World) -> str:
+    """Return where nobody can see how much is down, for people; nothing for a run that it does not concern.
+
+    What was begun there may be all that the limit for the cluster allows, so a run that stops something waits.
+    """
+    if not (world.caps.per_cluster and needs.workloads and world.unseen):
+        return ""
+    return (
+        f"waiting until runs of {wording.listed(world.unseen)} can be listed: what they hold down counts against the "
+        "limit of the cluster; restore the operator's role there, or take a namespace that is gone off watchNamespaces"
+    )
+
+
 def _pools(mine: Share, world: World) -> Iterable[tuple[_Pool, list[Share]]]:
     """Return what is limited, and the runs that take of it."""
     assert world.repository is not None

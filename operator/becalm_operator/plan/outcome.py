@@ -8,11 +8,13 @@ from typing import TypeVar
 
 from becalm_engine.contract import ExitCode, Problem, Report
 from becalm_operator.api.conditions import Reason
-from becalm_operator.plan.world import JobState
+from becalm_operator.plan.world import JobState, RepositoryWorld, World
 
 R = TypeVar("R", bound=Report)
 
 START_TIMEOUT = timedelta(minutes=5)
+MAKING_TIMEOUT = timedelta(hours=1)
+"""How long a Job that a phase begins with may not be there, whatever keeps it from being made."""
 _MISSING_SECRET = re.compile(
     r'secret "?(?P<gone>[^"\s]+)"? not found'
     r"|references non-existent secret key: (?P<lacking>[^\s,]+)"
@@ -108,6 +110,20 @@ def _lacking(found: re.Match[str]) -> str:
 
 def cannot_start(job: JobState, now: datetime, patience: timedelta = START_TIMEOUT) -> Failure | None:
     """Return why a Job counts as failed though it has not ended: its pod could not start in time."""
-    if not job.finished and job.stuck and now - job.created > patience:
-        return Failure(Reason.MOVER_NOT_STARTED, f"Job {job.name} could not start: {job.stuck}")
+    if not job.finished and job.stuck and now - job.created > (START_TIMEOUT if job.refused else patience):
+        told = job.stuck if job.refused else f"Job {job.name} could not start: {job.stuck}"
+        return Failure(Reason.MOVER_NOT_STARTED, told)
     return None
+
+
+def awaited(world: World | RepositoryWorld, name: str, since: datetime | None) -> JobState | None:
+    """Return a Job that a phase began with, or None if it is still to be made; `since` is when the phase began.
+
+    One that is not there after an hour counts as refused, though no process has seen it refused for so long.
+    """
+    job = world.jobs.get(name)
+    if (job is not None and not job.refused) or since is None or world.now - since <= MAKING_TIMEOUT:
+        return job
+    unknown = f"Job {name} is not there, an hour after it was first wanted; the log of the operator says why"
+    why = job.stuck if job else unknown
+    return JobState(name, created=since, refused=True, stuck=why)

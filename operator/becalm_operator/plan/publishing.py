@@ -3,7 +3,7 @@
 from becalm_engine.contract import CaptureReport, CommitPlan, PlannedSnapshot, summary_of
 from becalm_operator.api import names
 from becalm_operator.api.backup import Backup, BackupStatus
-from becalm_operator.api.base import time_text, to_utc
+from becalm_operator.api.base import to_utc, zoned_text
 from becalm_operator.manifests import jobs
 from becalm_operator.manifests.jobs import MOVER, Owner
 from becalm_operator.manifests.names import job_name
@@ -11,13 +11,18 @@ from becalm_operator.plan import dumps, guards, hooks
 from becalm_operator.plan.outcome import report_of
 from becalm_operator.plan.quantities import size_text
 from becalm_operator.plan.run import changed
+from becalm_operator.plan.schedule import zone_of
 from becalm_operator.plan.world import World
 
 
 def commit_plan(backup: Backup, status: BackupStatus, owner: Owner, world: World) -> CommitPlan:
-    """Return the snapshots that the commit writes: one time for all volumes, the moment the last workload stopped."""
+    """Return the snapshots that the commit writes: one time for all volumes, the moment the last workload stopped.
+
+    Times have the offset of the schedule's zone, so that its retention counts the days of that zone.
+    """
     stops = [state.stopped_at for state in status.workloads if state.stopped_at]
     moment = max(stops, default=status.start_time or to_utc(world.now))
+    zone = zone_of(world.schedule)
     tags = list(backup.spec.tags)
     if schedule := backup.metadata.labels.get(names.SCHEDULE_LABEL):
         tags.append(jobs.schedule_tag(schedule))
@@ -30,13 +35,13 @@ def commit_plan(backup: Backup, status: BackupStatus, owner: Owner, world: World
                 tree=volume.tree,
                 hostname=owner.namespace,
                 paths=(jobs.data_path(volume.claim),),
-                time=time_text(moment),
+                time=zoned_text(moment, zone),
                 tags=(*tags, guards.SUSPECT_TAG) if volume.suspect else tuple(tags),
                 parent=report.parent if report else "",
                 summary=summary_of(report) if report else {},
             )
         )
-    return CommitPlan((*planned, *dumps.snapshots(status, owner, world, tuple(tags))))
+    return CommitPlan((*planned, *dumps.snapshots(status, owner, world, tuple(tags), zone)))
 
 
 def published(status: BackupStatus, snapshots: tuple[str, ...]) -> BackupStatus:
@@ -47,13 +52,24 @@ def published(status: BackupStatus, snapshots: tuple[str, ...]) -> BackupStatus:
     return changed(status, volumes=volumes, dumps=taken)
 
 
+def is_published(status: BackupStatus) -> bool:
+    """Say whether the snapshots are written."""
+    return any(one.snapshot_id for one in status.volumes) or any(one.snapshot_id for one in status.dumps)
+
+
 def summary(status: BackupStatus) -> str:
+    """Say what a run has written, how much of it was new, and what is not believed."""
+    doubt = guards.doubt(status.volumes)
+    return written(status) + (f"; but it is suspect: {doubt}" if doubt else "")
+
+
+def written(status: BackupStatus) -> str:
     """Say what a run has written, and how much of it was new."""
     count, taken = len(status.volumes), len(status.dumps)
     volumes = "one volume" if count == 1 else f"{count} volumes at one point in time"
     dumped = "one dump" if taken == 1 else f"{taken} dumps"
-    written = " and ".join([*([volumes] if count else []), *([dumped] if taken else [])])
-    return f"{written}: {_news(status)}{hooks.complaints(status)}"
+    both = " and ".join([*([volumes] if count else []), *([dumped] if taken else [])])
+    return f"{both}: {_news(status)}{hooks.complaints(status)}"
 
 
 def _news(status: BackupStatus) -> str:

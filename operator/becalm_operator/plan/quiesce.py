@@ -4,9 +4,10 @@ The record on the workload is the truth. A status that was lost or is older than
 was stopped is read from records, and written to status again.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import TypeVar
 
 from becalm_operator.api.backup import Quiesce, RunStatus, WorkloadReference, WorkloadStatus
 from becalm_operator.api.base import parse_duration, time_text, to_utc
@@ -14,11 +15,15 @@ from becalm_operator.api.conditions import Reason
 from becalm_operator.api.record import Holder, Record, undo_command
 from becalm_operator.plan import wording
 from becalm_operator.plan.outcome import Failure
-from becalm_operator.plan.steps import Action, Event, ScaleDown, ScaleUp
+from becalm_operator.plan.steps import Action, Event, Plan, ScaleDown, ScaleUp
 from becalm_operator.plan.world import Workload, World
 
 START_TIMEOUT = timedelta(minutes=10)
 """How long a started workload may take to be Ready before the next one is started all the same."""
+REFUSAL_TIMEOUT = timedelta(minutes=1)
+"""How long one that cannot be started keeps the others waiting: what refuses it may be served by one of them."""
+
+S = TypeVar("S", bound=RunStatus)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +44,13 @@ class Step:
     events: tuple[Event, ...] = ()
     done: bool = False
     failure: Failure | None = None
+
+    @property
+    def repeats(self) -> bool:
+        """Whether nothing is to be done but what was refused the last time."""
+        refused = {str(state.reference) for state in self.workloads if state.error}
+        starts = [action for action in self.actions if isinstance(action, ScaleUp)]
+        return bool(starts) and all(str(start.workload) in refused for start in starts)
 
 
 def absorb(run: Run, world: World, workloads: Iterable[WorkloadStatus]) -> tuple[WorkloadStatus, ...]:
@@ -93,9 +105,10 @@ def interference(run: Run, world: World, workloads: Iterable[WorkloadStatus]) ->
 
 def _interference(run: Run, state: WorkloadStatus, workload: Workload) -> Failure | None:
     """Return what somebody else has done to a workload that is to be stopped, or was."""
-    if workload.record is None:
-        started = "was started by somebody while the run held it down"
-        return _changed(state, started) if state.stopped_at is not None else None
+    if workload.record is None or is_outdated(workload.record, state):
+        what = "started" if workload.replicas > 0 else _ROBBED
+        done = _changed(state, f"was {what} by somebody while the run held it down")
+        return done if state.stopped_at is not None else None
     if not _ours(run, workload):
         holder = workload.record.by
         return _changed(state, f"is held down by {holder.kind} {holder.name}")
@@ -106,6 +119,7 @@ def _interference(run: Run, state: WorkloadStatus, workload: Workload) -> Failur
     return None
 
 
+_ROBBED = "robbed of its record"
 _MOVED = "was changed by somebody while the run held it down; it may have been up in between"
 
 
@@ -177,7 +191,7 @@ def taint(
         if state.stopped_at is None:
             continue
         if workload is None or not _ours(run, workload) or workload.replicas > 0:
-            what = "deleted or made anew" if workload is None else wording.set_to(workload)
+            what = "deleted or made anew" if workload is None else _deed(workload)
             return Failure(Reason.TAINTED, f"{state.reference} was {what} by somebody while it was held down")
         if _has_moved(workload):
             return Failure(Reason.TAINTED, f"{state.reference} {_MOVED}")
@@ -187,13 +201,19 @@ def taint(
     return None
 
 
+def _deed(workload: Workload) -> str:
+    """Say what somebody has done to a workload that was held down, to follow `was`."""
+    return wording.set_to(workload) if workload.replicas > 0 else _ROBBED
+
+
 def resume(
     run: Run, world: World, workloads: tuple[WorkloadStatus, ...], *, since: datetime, hurry: bool
 ) -> Step:
     """Start the next workload, in reverse order, once the one before is Ready; all at once in a `hurry`.
 
-    `since` is when the resuming began: what is not Ready so long after it keeps nobody waiting.
+    `since` is when the resuming began: what is not started or not Ready so long after it keeps nobody waiting.
     """
+    hurry = hurry or _is_held_up(workloads, world.now - since)
     states = list(workloads)
     actions: list[Action] = []
     events: list[Event] = []
@@ -202,44 +222,73 @@ def resume(
         if state.stopped_at is None or state.started_at is not None:
             continue
         workload = _same(world, state)
-        if workload is None or (workload.record is not None and not _ours(run, workload)):
+        if workload is None or _is_taken_over(run, state, workload):
             # deleted, made anew or taken over: nothing of ours is left to undo
-            states[at] = state.model_copy(update={"started_at": to_utc(world.now)})
+            states[at] = state.model_copy(update={"started_at": to_utc(world.now), "error": ""})
             continue
-        if workload.record is not None or workload.unreadable_record or _has_lost_its_record(state, workload):
-            actions.append(_start(state, workload))
+        if _ours(run, workload) or workload.unreadable_record or _has_lost_its_record(state, workload):
+            actions.append(_start(run, state, workload))
             events.append(_started(run, state, workload))
             states[at] = state.model_copy(update={"released_at": to_utc(world.now)})
         elif _is_ready(world, workload) or world.now - since > START_TIMEOUT:
-            states[at] = state.model_copy(update={"started_at": to_utc(world.now)})
+            states[at] = state.model_copy(update={"started_at": to_utc(world.now), "error": ""})
             continue
+        else:
+            states[at] = state.model_copy(update={"error": ""})
         if not hurry:
             return Step(tuple(states), tuple(actions), tuple(events))
     waiting = any(state.stopped_at and not state.started_at for state in states)
     return Step(tuple(states), tuple(actions), tuple(events), done=not waiting)
 
 
+def _is_held_up(workloads: Iterable[WorkloadStatus], waited: timedelta) -> bool:
+    """Say whether nobody waits for the order any more, since one workload does not come up."""
+    refused = any(state.error and not state.started_at for state in workloads)
+    return waited > (REFUSAL_TIMEOUT if refused else START_TIMEOUT)
+
+
+def unstarted(plan: Plan[S], before: RunStatus, errors: Mapping[str, str]) -> Plan[S]:
+    """Return what may be told of a plan when some workloads could not be started; `errors` has why, by their names."""
+    known = {str(state.reference): state for state in before.workloads}
+    events = [event for event in plan.events if str(event.workload) not in errors]
+    events += [
+        _unstarted(known[name].reference, why) for name, why in errors.items() if not known[name].error
+    ]
+    workloads = tuple(
+        state.model_copy(update={"released_at": known[name].released_at, "error": errors[name]})
+        if (name := str(state.reference)) in errors
+        else state
+        for state in plan.status.workloads
+    )
+    return replace(plan, status=plan.status.model_copy(update={"workloads": workloads}), events=events)
+
+
+def _unstarted(workload: WorkloadReference, why: str) -> Event:
+    told = f"{workload} could not be started, and is tried again: {why}"
+    return Event("NotStarted", told, "Warning", workload)
+
+
 def _has_lost_its_record(state: WorkloadStatus, workload: Workload) -> bool:
-    """Say whether a workload is still down though its record is gone, as when `kubectl rollout undo` took it away."""
+    """Say whether a workload is down though the record of it is gone: `kubectl rollout undo` replaces annotations."""
     return workload.replicas == 0 and state.replicas > 0 and state.released_at is None
 
 
-def _start(state: WorkloadStatus, workload: Workload) -> ScaleUp:
-    count = _count(state, workload)
+def _start(run: Run, state: WorkloadStatus, workload: Workload) -> ScaleUp:
+    count = _count(run, state, workload)
     return ScaleUp(workload.reference, workload.uid, workload.resource_version, count, workload.switch)
 
 
-def _count(state: WorkloadStatus, workload: Workload) -> int:
-    """Return how many replicas a workload gets: what its record says, or the status if somebody has spoilt that."""
+def _count(run: Run, state: WorkloadStatus, workload: Workload) -> int:
+    """Return how many replicas a workload gets: what our record says, or the status if somebody has spoilt that."""
+    ours = workload.record if _ours(run, workload) else None
     # somebody has scaled it up by hand already: their count stays, and only the record goes
-    before = workload.record.replicas if workload.record is not None else state.replicas
-    return workload.replicas or before
+    return workload.replicas or (ours.replicas if ours is not None else state.replicas)
 
 
 def _started(run: Run, state: WorkloadStatus, workload: Workload) -> Event:
     return Event(
         "Released",
-        f"{run.holder.kind} {run.holder.name} {wording.started(workload, _count(state, workload))}",
+        f"{run.holder.kind} {run.holder.name} {wording.started(workload, _count(run, state, workload))}",
         workload=workload.reference,
     )
 
@@ -269,6 +318,17 @@ def _same(world: World, state: WorkloadStatus) -> Workload | None:
 
 def _ours(run: Run, workload: Workload) -> bool:
     return workload.record is not None and workload.record.by.uid == run.holder.uid
+
+
+def _is_taken_over(run: Run, state: WorkloadStatus, workload: Workload) -> bool:
+    """Say whether another run has stopped a workload since. A record that is older than our stop is a mere copy."""
+    others = workload.record is not None and not _ours(run, workload)
+    return others and not is_outdated(workload.record, state)
+
+
+def is_outdated(record: Record | None, state: WorkloadStatus) -> bool:
+    """Say whether a record is older than a stop. Runs overwrite none, so somebody has put it back since."""
+    return record is not None and state.stopped_at is not None and record.at < state.stopped_at
 
 
 def _has_pods(world: World, state: WorkloadStatus) -> bool:

@@ -6,6 +6,8 @@ number names its Jobs, so a probe that the operator did not see through is taken
 
 from datetime import datetime, timedelta
 
+from kubernetes.aio.client import V1Job
+
 from becalm_engine.contract import AccessReport, ExitCode, InitReport, Report
 from becalm_operator.api import names
 from becalm_operator.api.base import to_utc
@@ -15,8 +17,15 @@ from becalm_operator.manifests import jobs
 from becalm_operator.manifests.jobs import ACCESS, INIT, Owner
 from becalm_operator.manifests.names import job_name
 from becalm_operator.plan import conditions, leftovers
-from becalm_operator.plan.outcome import Failure, cannot_start, failure_of, missing_secret, report_of
-from becalm_operator.plan.run import SOON, WATCHING
+from becalm_operator.plan.outcome import (
+    Failure,
+    awaited,
+    cannot_start,
+    failure_of,
+    missing_secret,
+    report_of,
+)
+from becalm_operator.plan.run import SOON, WAITING, WATCHING
 from becalm_operator.plan.steps import ApplyJob, DeleteJob, Event, Plan
 from becalm_operator.plan.world import JobState, RepositoryWorld
 
@@ -82,16 +91,16 @@ def _begin(repository: BackupRepository, world: RepositoryWorld) -> RepositoryPl
 
 def _probe(repository: BackupRepository, world: RepositoryWorld) -> RepositoryPlan:
     owner, part = _owner(repository), str(repository.status.probe)
-    job = world.jobs.get(job_name(owner.name, owner.uid, ACCESS, part))
+    job = awaited(world, job_name(owner.name, owner.uid, ACCESS, part), repository.status.last_probe_time)
+    made = jobs.access_job(owner, repository.spec, world.image, part=part)
     if job is None:
-        made = jobs.access_job(owner, repository.spec, world.image, part=part)
         return Plan(repository.status, (ApplyJob(made),), again_seconds=WATCHING)
     report = report_of(job, AccessReport) if job.succeeded else None
     if report is not None:
         return _opened(repository, world, report.repository_id)
     failure = _failure(job, AccessReport, world.now)
     if failure is None:
-        return _going_on(repository, world, job)
+        return _going_on(repository, world, job, made)
     if failure.reason is Reason.REPOSITORY_MISSING and job.exit_code == ExitCode.NO_REPOSITORY:
         return _missing(repository, world, failure)
     return _failed(repository, world, failure)
@@ -111,9 +120,9 @@ def _missing(repository: BackupRepository, world: RepositoryWorld, failure: Fail
             repository, world, Failure(failure.reason, f"{failure.message} (spec.create is false)")
         )
     owner, part = _owner(repository), str(repository.status.probe)
-    job = world.jobs.get(job_name(owner.name, owner.uid, INIT, part))
+    job = awaited(world, job_name(owner.name, owner.uid, INIT, part), repository.status.last_probe_time)
+    made = jobs.init_job(owner, repository.spec, world.image, part=part)
     if job is None:
-        made = jobs.init_job(owner, repository.spec, world.image, part=part)
         initialising = Failure(Reason.INITIALISING, "making the repository")
         status = conditions.ready(
             repository.status, repository.metadata, initialising, holds=None, now=world.now
@@ -124,7 +133,7 @@ def _missing(repository: BackupRepository, world: RepositoryWorld, failure: Fail
         return _opened(repository, world, report.repository_id)
     init_failure = _failure(job, InitReport, world.now)
     if init_failure is None:
-        return _going_on(repository, world, job)
+        return _going_on(repository, world, job, made)
     return _failed(repository, world, init_failure)
 
 
@@ -135,13 +144,17 @@ def _failure(job: JobState, kind: type[Report], now: datetime) -> Failure | None
     return missing_secret(job) or cannot_start(job, now)
 
 
-def _going_on(repository: BackupRepository, world: RepositoryWorld, job: JobState) -> RepositoryPlan:
+def _going_on(
+    repository: BackupRepository, world: RepositoryWorld, job: JobState, made: V1Job
+) -> RepositoryPlan:
     """Wait, and show what keeps the pod from starting; a Ready repository stays Ready meanwhile."""
     ready = conditions.find(repository.status.conditions, "Ready")
     status = repository.status
     if job.stuck and ready is not None and ready.status != "True":
         waiting = Failure(Reason.PROBING, job.stuck)
         status = conditions.ready(status, repository.metadata, waiting, holds=None, now=world.now)
+    if job.refused:
+        return Plan(status, (ApplyJob(made),), again_seconds=WAITING)
     return Plan(status, again_seconds=WATCHING)
 
 

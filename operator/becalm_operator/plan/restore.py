@@ -4,11 +4,14 @@ Pending ─ Preflight ─ Quiescing ─ Draining ─ Restoring ─ Resuming ─ 
                           └── failure, deadline, deletion ──▲       Failed
 """
 
+from collections import Counter
+from collections.abc import Iterable
+
 from becalm_engine.contract import RestoreReport
 from becalm_operator.api.backup import Phase, WorkloadReference
 from becalm_operator.api.conditions import Reason
 from becalm_operator.api.record import Holder
-from becalm_operator.api.restore import Restore, RestoreStatus, RestoreTarget, TargetStatus
+from becalm_operator.api.restore import NotSet, Restore, RestoreStatus, RestoreTarget, TargetStatus
 from becalm_operator.manifests import jobs
 from becalm_operator.manifests.jobs import RESTORE, Owner
 from becalm_operator.manifests.names import job_name
@@ -17,7 +20,7 @@ from becalm_operator.plan.outcome import Failure, cannot_start, failure_of, repo
 from becalm_operator.plan.preflight import RefusalError
 from becalm_operator.plan.quiesce import Run
 from becalm_operator.plan.run import SOON, WATCHED, changed, ended, entered, failing
-from becalm_operator.plan.steps import Action, ApplyJob, Plan
+from becalm_operator.plan.steps import Action, ApplyJob, Event, Plan
 from becalm_operator.plan.world import JobState, World
 
 RestorePlan = Plan[RestoreStatus]
@@ -38,6 +41,7 @@ def decide(restore: Restore, world: World) -> RestorePlan:
         using=Phase.RESTORING,
         phase=lambda: _PHASES[status.phase](restore, status, this, owner, world),
     )
+    plan = run.without_movers(plan, restore.status, _movers(owner, plan.status, world))
     plan = leftovers.passed_over(plan, world.gone)
     return run.completed(
         plan, restore.status, this, restore.metadata, restore.spec.repository_ref.name, world.now
@@ -136,7 +140,7 @@ def _restoring(restore: Restore, status: RestoreStatus, this: Run, owner: Owner,
     targets: list[TargetStatus] = []
     for target in status.targets:
         job = world.jobs.get(_mover_name(owner, target))
-        if job is None:
+        if job is None or job.refused:
             made = jobs.restore_job(
                 owner,
                 world.repository.spec,
@@ -185,8 +189,15 @@ def _restored(target: TargetStatus, job: JobState | None, world: World) -> Targe
             "files_restored": report.files_restored,
             "bytes_restored": report.bytes_restored,
             "files_deleted": report.files_deleted,
+            "not_set": _not_set(report),
         }
     )
+
+
+def _not_set(report: RestoreReport) -> tuple[NotSet, ...]:
+    """Return what a mover could not set. One of another version may count in its own way."""
+    counts = ((what, count) for what, count in sorted(report.problems.items()) if type(count) is int)
+    return tuple(NotSet(what=what, files=count) for what, count in counts if count > 0)
 
 
 def _resuming(restore: Restore, status: RestoreStatus, this: Run, owner: Owner, world: World) -> RestorePlan:
@@ -195,9 +206,29 @@ def _resuming(restore: Restore, status: RestoreStatus, this: Run, owner: Owner, 
         return plan
     if status.reason:
         return Plan(ended(status, Phase.FAILED, world.now, status.message))
+    return _succeeded(status, world)
+
+
+def _succeeded(status: RestoreStatus, world: World) -> RestorePlan:
     files = sum(target.files_restored for target in status.targets)
     summary = f"{files} files in {len(status.targets)} claims"
-    return Plan(ended(status, Phase.SUCCEEDED, world.now, summary))
+    complaint = _complaint(status.targets)
+    if not complaint:
+        return Plan(ended(status, Phase.SUCCEEDED, world.now, summary))
+    told = f"{summary}; but {complaint}"
+    event = Event("MetadataNotSet", told, "Warning")
+    return Plan(ended(status, Phase.SUCCEEDED, world.now, told), events=(event,))
+
+
+def _complaint(targets: Iterable[TargetStatus]) -> str:
+    """Say what could not be set on how many files, over all targets; nothing if all could."""
+    counts = Counter[str]()
+    for target in targets:
+        counts.update({one.what: one.files for one in target.not_set})
+    return ", ".join(
+        f"the {what} could not be set on {'one file' if count == 1 else f'{count} files'}"
+        for what, count in sorted(counts.items())
+    )
 
 
 def _claims(status: RestoreStatus) -> frozenset[str]:

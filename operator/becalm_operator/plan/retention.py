@@ -7,7 +7,7 @@ from becalm_operator.api.schedule import Retention
 from becalm_operator.manifests import jobs
 from becalm_operator.manifests.jobs import FORGET, Owner
 from becalm_operator.manifests.names import job_name
-from becalm_operator.plan import guards, publishing
+from becalm_operator.plan import conditions, guards, publishing
 from becalm_operator.plan.outcome import cannot_start, failure_of
 from becalm_operator.plan.run import WAITING, changed, ended
 from becalm_operator.plan.steps import Action, ApplyJob, DeleteJob, Event, Plan
@@ -22,23 +22,25 @@ def retained(backup: Backup, status: BackupStatus, owner: Owner, world: World) -
     if schedule is None or schedule.spec.retention is None:
         return Plan(ended(status, Phase.SUCCEEDED, world.now, publishing.summary(status)))
     if doubt := guards.doubt(status.volumes):
-        return _without(status, doubt, world)
-    if world.repository is None and world.jobs.get(_job_name(owner)) is None:
-        return _without(status, f"BackupRepository {backup.spec.repository_ref.name} was deleted", world)
-    return _forgotten(status, schedule.metadata.name, schedule.spec.retention, owner, world)
+        return _without(backup, status, f"it is suspect: {doubt}", world)
+    job = world.jobs.get(_job_name(owner))
+    if world.repository is None and (job is None or job.refused):
+        gone = f"BackupRepository {backup.spec.repository_ref.name} was deleted"
+        return _without(backup, status, gone, world)
+    return _forgotten(backup, status, schedule.metadata.name, schedule.spec.retention, owner, world)
 
 
 def _forgotten(
-    status: BackupStatus, schedule: str, retention: Retention, owner: Owner, world: World
+    backup: Backup, status: BackupStatus, schedule: str, retention: Retention, owner: Owner, world: World
 ) -> BackupPlan:
     """Have old snapshots forgotten, and end when that is done."""
     job = world.jobs.get(_job_name(owner))
-    if job is None:
+    if job is None or (job.refused and not cannot_start(job, world.now)):
         assert world.repository is not None
         made = jobs.forget_job(
             owner, world.repository.spec, world.image, schedule=schedule, retention=retention
         )
-        waiting = changed(status, message="clearing out old snapshots")
+        waiting = changed(status, message=job.stuck if job else "clearing out old snapshots")
         return Plan(waiting, (ApplyJob(made),), again_seconds=WAITING)
     if not job.finished and cannot_start(job, world.now) is None:
         return Plan(status, again_seconds=WAITING)
@@ -46,13 +48,25 @@ def _forgotten(
         return Plan(ended(status, Phase.SUCCEEDED, world.now, publishing.summary(status)))
     why = failure_of(job, ForgetReport, Reason.INTERNAL).message
     # one that is given up must not begin when nobody waits for it any more
-    return _without(status, why, world, () if job.finished else (DeleteJob(job.name),))
+    return _without(backup, status, why, world, () if job.finished else (DeleteJob(job.name),))
 
 
-def _without(status: BackupStatus, why: str, world: World, actions: tuple[Action, ...] = ()) -> BackupPlan:
-    message = f"{publishing.summary(status)}; but retention was not applied: {why}"
-    event = Event("RetentionFailed", message, "Warning")
-    return Plan(ended(status, Phase.SUCCEEDED, world.now, message), actions, (event,))
+def _without(
+    backup: Backup, status: BackupStatus, why: str, world: World, actions: tuple[Action, ...] = ()
+) -> BackupPlan:
+    message = f"{publishing.written(status)}; but retention was not applied: {why}"
+    found = conditions.merged(
+        status.conditions,
+        "RetentionFailed",
+        holds=True,
+        reason=Reason.RETENTION_FAILED,
+        message=why,
+        generation=backup.metadata.generation,
+        now=world.now,
+    )
+    told = changed(status, conditions=found)
+    event = Event(Reason.RETENTION_FAILED.value, message, "Warning")
+    return Plan(ended(told, Phase.SUCCEEDED, world.now, message), actions, (event,))
 
 
 def _job_name(owner: Owner) -> str:

@@ -1,5 +1,6 @@
 """The part of the phase machine that Backup and Restore share: how a run moves, fails and ends."""
 
+import dataclasses
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
@@ -48,6 +49,9 @@ WATCHED = 5.0
 """What a watch tells of, while something is down: this makes up for a watch that is broken."""
 WAITING = 15.0
 _YOUNG = timedelta(seconds=30)
+_LEAVING_TIMEOUT = timedelta(minutes=1)
+"""How long after-hooks wait for movers where nothing is down: three times what these have to end. On a dead node none
+does, and an application may be locked."""
 _WATCHED_KINDS = {"Deployment", "StatefulSet"}
 """Those whose status is watched everywhere."""
 
@@ -123,6 +127,8 @@ def begun(
         return Plan(parked(status, waiting), again_seconds=WAITING)
     # dumps are over when the first volume is read
     needs = Needs(movers=max(len(claims), dumps), workloads=_up(world, stopped))
+    if hidden := limits.hidden(needs, world):
+        return Plan(parked(status, hidden), again_seconds=WAITING)
     place = limits.place_in_queue(limits.wish(metadata, needs, world, urgent=urgent), world)
     if place:
         return Plan(queued(status, needs, place, world.now), again_seconds=WAITING)
@@ -239,12 +245,12 @@ def resuming(status: S, run: Run, world: World, movers: Sequence[JobState]) -> P
 
     After a failure movers are ended first, since a volume may be held by one; but not beyond the deadline.
     """
-    deadline = quiesce.deadline_of(run, status.workloads)
-    late = deadline is not None and world.now >= deadline
+    assert status.phase_time is not None
+    deadline = quiesce.deadline_of(run, status.workloads) or status.phase_time + _LEAVING_TIMEOUT
+    late = world.now >= deadline
     leaving = removals(movers) if status.reason else ()
     if leaving and not late:
         return Plan(status, leaving, again_seconds=WATCHING)
-    assert status.phase_time is not None
     hurry = late or bool(status.reason)
     step = quiesce.resume(run, world, status.workloads, since=status.phase_time, hurry=hurry)
     # beyond the deadline nobody waits for a mover either: its node may be dead
@@ -253,8 +259,17 @@ def resuming(status: S, run: Run, world: World, movers: Sequence[JobState]) -> P
     actions = (*leaving, *step.actions)
     starting = {state.kind for state in step.workloads if state.stopped_at and not state.started_at}
     told = WATCHED if starting <= _WATCHED_KINDS else pace(status, world.now)
-    again = SOON if step.done or step.actions else told
+    again = SOON if step.done or (step.actions and not step.repeats) else told
     return Plan(_resumed(status, step.workloads), actions, step.events, again_seconds=again)
+
+
+def without_movers(plan: Plan[S], before: S, movers: Iterable[JobState]) -> Plan[S]:
+    """Return a plan that takes the movers away which are left when the run ends: nobody looks after them any more."""
+    if not plan.status.phase.finished or before.phase.finished:
+        return plan
+    left = [DeleteJob(job.name) for job in movers if not job.finished]
+    actions = [*plan.actions, *(action for action in left if action not in plan.actions)]
+    return dataclasses.replace(plan, actions=actions) if left else plan
 
 
 def removals(movers: Iterable[JobState]) -> tuple[Action, ...]:
@@ -267,12 +282,17 @@ def _resumed(status: S, workloads: tuple[WorkloadStatus, ...]) -> S:
     if status.reason:
         return changed(status, workloads=workloads)
     stopped = [state for state in workloads if state.stopped_at]
-    starting = [str(state.reference) for state in stopped if state.released_at and not state.started_at]
+    refused = wording.unstarted(stopped)
+    starting = [
+        str(state.reference)
+        for state in stopped
+        if state.released_at and not state.started_at and not state.error
+    ]
     up = sum(state.started_at is not None for state in stopped)
     message = wording.progress("starting workloads", up, len(stopped), "up")
     if starting:
         message += f", waiting until {wording.listed(starting)} is Ready"
-    return changed(status, workloads=workloads, message=message)
+    return changed(status, workloads=workloads, message=message + refused)
 
 
 def overdue(status: RunStatus, run: Run, metadata: Metadata, now: datetime) -> Failure | None:

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from cronsim import CronSim, CronSimError
@@ -30,6 +30,8 @@ _MACROS = {
     "@hourly": "0 * * * *",
 }
 _FIELDS = 5
+_NO_CLOCK = "none"
+"""What a schedule goes by that makes no Backups."""
 
 SchedulePlan = Plan[BackupScheduleStatus]
 
@@ -64,6 +66,11 @@ class Clock:
             return None
         return found if since < found <= until else None
 
+    def __str__(self) -> str:
+        """Return what tells it from every other one."""
+        delay = int(self.jitter.total_seconds())
+        return f"{' '.join(self.expression.split())} {self.zone.key} +{delay}s"
+
 
 def clock_of(schedule: BackupSchedule) -> Clock:
     """Return the schedule's clock.
@@ -89,6 +96,29 @@ def clock_of(schedule: BackupSchedule) -> Clock:
     return Clock(expression, zone, _jitter(schedule))
 
 
+def zone_of(schedule: BackupSchedule | None) -> tzinfo:
+    """Return the zone whose days the retention of a schedule counts; UTC without one, or if it is not known."""
+    try:
+        return ZoneInfo(schedule.spec.time_zone) if schedule else UTC
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return UTC
+
+
+def owed_since(schedule: BackupSchedule) -> datetime | None:
+    """Return when the first Backup since the last success is due, or was. It may still lie ahead.
+
+    What is not made up for, since the schedule was changed or resumed after it, is not owed. A schedule that cannot
+    make one, for its expression, owes it from that success on.
+    """
+    since = schedule.status.last_successful_time or schedule.metadata.creation_timestamp
+    if since is None:
+        return None
+    try:
+        return clock_of(schedule).after(max(since, schedule.status.clock_since or since)) or since
+    except InvalidScheduleError:
+        return since
+
+
 def _jitter(schedule: BackupSchedule) -> timedelta:
     """Return how much later this schedule runs: always the same for one UID, in whole seconds."""
     most = int(parse_duration(schedule.spec.jitter).total_seconds())
@@ -106,12 +136,31 @@ def decide(schedule: BackupSchedule, world: ScheduleWorld) -> SchedulePlan:
         clock = clock_of(schedule)
     except InvalidScheduleError as error:
         invalid = Failure(Reason.INVALID_SCHEDULE, str(error))
+        status = _going_by(_NO_CLOCK, status, world.now)
         return Plan(conditions.ready(status, schedule.metadata, invalid, holds=False, now=world.now), old)
     if schedule.spec.suspend:
         suspended = Failure(Reason.SUSPENDED, "spec.suspend is true: no Backups are made")
-        status = status.model_copy(update={"next_schedule_time": None})
+        status = _going_by(_NO_CLOCK, status, world.now).model_copy(update={"next_schedule_time": None})
         return Plan(conditions.ready(status, schedule.metadata, suspended, holds=True, now=world.now), old)
-    return _scheduled(schedule, status, clock, old, world)
+    return _scheduled(schedule, _going_by(str(clock), status, world.now), clock, old, world)
+
+
+def _going_by(clock: str, status: BackupScheduleStatus, now: datetime) -> BackupScheduleStatus:
+    """Return the status of a schedule that goes by a clock. Another one than before counts from now on.
+
+    What it would have run earlier was due by no schedule there was, and nobody wants it at the time of an edit.
+    """
+    if clock == status.clock:
+        return status
+    # one that nobody has looked at yet counts from its creation
+    since = to_utc(now) if status.clock else status.clock_since
+    return status.model_copy(update={"clock": clock, "clock_since": since})
+
+
+def _counts_from(schedule: BackupSchedule, status: BackupScheduleStatus, now: datetime) -> datetime:
+    """Return after which moment a time that has passed is still to be run."""
+    since = status.last_schedule_time or schedule.metadata.creation_timestamp or to_utc(now)
+    return max(since, status.clock_since or since)
 
 
 def _scheduled(
@@ -121,8 +170,7 @@ def _scheduled(
     old: Sequence[Action],
     world: ScheduleWorld,
 ) -> SchedulePlan:
-    since = status.last_schedule_time or schedule.metadata.creation_timestamp or to_utc(world.now)
-    due = clock.newest(since, world.now)
+    due = clock.newest(_counts_from(schedule, status, world.now), world.now)
     actions: list[Action] = list(old)
     events: list[Event] = []
     if due is not None and not _must_wait(schedule, status, world.backups):
@@ -225,8 +273,8 @@ def _beyond_history(schedule: BackupSchedule, backups: Sequence[Backup]) -> tupl
         ended = [b for b in backups if b.status.phase is phase and b.status.completion_time]
         ended.sort(key=_ended_at)
         kept = ended[max(len(ended) - limit, 0) :]
-        if kept and all(guards.is_suspect(backup) for backup in kept):
-            # what the next ones are measured by stays
+        if phase is Phase.SUCCEEDED and all(guards.is_suspect(backup) for backup in kept):
+            # what the next ones are measured by stays, also where the limit is 0
             kept += [backup for backup in ended if not guards.is_suspect(backup)][-1:]
         surplus = [backup for backup in ended if backup not in kept]
         gone += [DeleteBackup(b.metadata.name) for b in surplus if not b.metadata.deletion_timestamp]

@@ -123,24 +123,36 @@ def _refuse(message: str) -> NoReturn:
 
 
 def detached(plan: BackupPlan, before: BackupStatus, run: Run, world: World) -> BackupPlan:
-    """Return a drained run's plan, held back while a volume is attached to a node.
+    """Return a drained run's plan, held back while a volume is attached to a node, or nobody may see whether it is.
 
     A pod's end does not mean that its node has written everything to the volume. Detaching does: the node unmounts
     first, which writes what it still holds. A snapshot that is made earlier may lack the last seconds.
     """
-    if plan.status.phase is not Phase.CAPTURING:
-        return plan
-    names = sorted(world.snapshots.attached & {volume.claim for volume in before.volumes})
-    if not names:
-        return plan
-    left = f"volumes of {', '.join(names[:5])}"
-    assert before.phase_time is not None
     timeout = run.quiesce.drain_timeout
+    held = _held_back(before, timeout, world.snapshots)
+    if plan.status.phase is not Phase.CAPTURING or held is None:
+        return plan
+    message, late = held
+    assert before.phase_time is not None
     if world.now - before.phase_time > parse_duration(timeout):
-        late = Failure(Reason.DRAIN_TIMEOUT, f"{left} were not detached within drainTimeout ({timeout})")
         return Plan(failing(before, late, world.now), again_seconds=SOON)
-    waiting = changed(before, message=f"waiting until {left} are detached")
-    return Plan(waiting, again_seconds=pace(before, world.now))
+    return Plan(changed(before, message=message), again_seconds=pace(before, world.now))
+
+
+def _held_back(status: BackupStatus, timeout: str, snapshots: Snapshots) -> tuple[str, Failure] | None:
+    """Return what a drained run waits for, and the failure if that takes too long.
+
+    A refusal is waited out as well: a role may be replaced just then, and an API server that starts has none yet.
+    """
+    if snapshots.problem:
+        unseen = f"waiting until it can be seen whether volumes are detached: {snapshots.problem}"
+        return unseen, Failure(Reason.SNAPSHOTS_UNAVAILABLE, snapshots.problem)
+    names = sorted(snapshots.attached & {volume.claim for volume in status.volumes})
+    if not names:
+        return None
+    left = f"volumes of {', '.join(names[:5])}"
+    late = f"{left} were not detached within drainTimeout ({timeout})"
+    return f"waiting until {left} are detached", Failure(Reason.DRAIN_TIMEOUT, late)
 
 
 def capturing(status: BackupStatus, owner: Owner, world: World) -> BackupPlan:

@@ -16,7 +16,7 @@ StatusT = TypeVar("StatusT", bound=Model)
 
 @dataclass(frozen=True, slots=True)
 class ApplyJob:
-    """Make a Job, unless one of its name exists."""
+    """Make a Job, unless one of its name exists. A refusal is looked for in the world."""
 
     job: V1Job
 

@@ -1,7 +1,8 @@
 """What is said in words: a workload is scaled, another is suspended, a third is paused; and who stands where."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
+from becalm_operator.api.backup import WorkloadStatus
 from becalm_operator.api.switches import Form
 from becalm_operator.plan.world import Workload
 
@@ -26,7 +27,9 @@ def stopped(workload: Workload) -> str:
 
 
 def started(workload: Workload, count: int) -> str:
-    """Say how a workload was started again."""
+    """Say how a workload was started again, or that somebody else had done it before."""
+    if workload.replicas > 0:
+        return f"found {workload.reference} {set_to(workload)} by somebody, and took its record off"
     if workload.switch.form is Form.COUNT:
         return f"scaled {workload.reference} back to {count}"
     return f"resumed {workload.reference}"
@@ -35,6 +38,12 @@ def started(workload: Workload, count: int) -> str:
 def set_to(workload: Workload) -> str:
     """Say what somebody else has done to a workload that was at a standstill, to follow `was`."""
     return f"scaled to {workload.replicas}" if workload.switch.form is Form.COUNT else "resumed"
+
+
+def unstarted(workloads: Iterable[WorkloadStatus]) -> str:
+    """Say which workloads could not be started and why, to follow a sentence; nothing if all could."""
+    found = (one for one in workloads if one.error and not one.started_at)
+    return "".join(f"; {one.reference} could not be started: {one.error}" for one in found)
 
 
 def listed(names: Sequence[str]) -> str:

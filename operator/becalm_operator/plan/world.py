@@ -36,6 +36,9 @@ class Workload:
     record: Record | None = None
     unreadable_record: bool = False
     """It carries a record that makes no sense: somebody has changed it by hand."""
+    put_back: bool = False
+    """Its record is for certain an old one that somebody has put back, and it is not becalm that has stopped it. Known
+    to the sweep alone."""
     owner: str = ""
     """The controller that owns it, named as a workload is."""
     deletes_claims: bool = False
@@ -96,6 +99,8 @@ class JobState:
 
     name: str
     created: datetime
+    refused: bool = False
+    """There is none: the API server does not let it be made. `stuck` says why, `created` since when."""
     active: bool = False
     """A pod of it exists whose containers have not ended."""
     lingers: bool = False
@@ -211,6 +216,8 @@ class World:
     caps: Caps = Caps()
     shares: tuple[Share, ...] = ()
     """What the others take; for a run that waits, also those of other namespaces if there is a limit for all."""
+    unseen: tuple[str, ...] = ()
+    """The namespaces that are missing there, since their runs must not be listed."""
     former: tuple[Backup, ...] = ()
     """The Backups of the namespace that have ended and still exist."""
     schedule: BackupSchedule | None = None

@@ -1,4 +1,5 @@
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
@@ -6,7 +7,16 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from becalm_operator.api.backup import BackupStatus, VolumeStatus
-from becalm_operator.api.base import Duration, Model, Time, parse_duration, time_text, to_utc, told
+from becalm_operator.api.base import (
+    Duration,
+    Model,
+    Time,
+    parse_duration,
+    time_text,
+    to_utc,
+    told,
+    zoned_text,
+)
 from tests.operator.api.documents import KINDS, SCHEMAS, fitting
 
 LATE = datetime(2999, 12, 31, 23, 59, 59, tzinfo=UTC)
@@ -66,6 +76,17 @@ def test_a_time_comes_back_from_its_text_in_whole_seconds_of_utc(moment: datetim
     assert read == to_utc(moment) == to_utc(read)
     assert read.utcoffset() == timedelta(0)
     assert timedelta(0) <= moment - read < timedelta(seconds=1)
+
+
+@given(moments, st.sampled_from(["UTC", "Europe/Berlin", "America/New_York", "Asia/Kathmandu"]))
+def test_a_time_in_a_zone_is_the_same_instant(moment: datetime, name: str) -> None:
+    zone = ZoneInfo(name)
+    text = zoned_text(moment, zone)
+
+    read = datetime.fromisoformat(text)
+    assert to_utc(read) == to_utc(moment)
+    assert read.utcoffset() == moment.astimezone(zone).utcoffset()
+    assert text.endswith("Z") == (not read.utcoffset())
 
 
 def test_a_time_without_a_zone_is_taken_as_utc() -> None:

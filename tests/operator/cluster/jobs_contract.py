@@ -85,6 +85,23 @@ class JobsContract:
         assert "ErrImageNeverPull" in seen.stuck
         assert not seen.finished
 
+    async def test_a_job_that_is_refused_says_why_until_nobody_wants_it(self, scene: Scene) -> None:
+        backup, other = await scene.backup(), await scene.backup("other")
+        job = scene.lab.job(backup, "one", Ending.WELL)
+        assert job.metadata is not None
+        name = job.metadata.name = "x" * 64
+        for _ in range(2):
+            await scene.cluster.apply(backup, ApplyJob(job))
+
+        seen = (await scene.world(backup)).jobs[name]
+
+        assert (seen.refused, seen.active, seen.finished, seen.ready) == (True, False, False, False)
+        assert name in seen.stuck
+        assert seen.created <= (await scene.world(backup)).now
+        assert (await scene.world(other)).jobs == {}
+        await scene.cluster.apply(backup, DeleteJob(name))
+        assert (await scene.world(backup)).jobs == {}
+
     async def test_making_a_job_twice_makes_one(self, scene: Scene) -> None:
         backup = await scene.backup()
         job = scene.lab.job(backup, "one", Ending.NEVER)

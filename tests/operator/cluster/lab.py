@@ -115,6 +115,9 @@ class Lab(Protocol):
     async def edit(self, workload: WorkloadReference) -> None:
         """Change the spec of a workload, but not its count."""
 
+    async def roll_back(self, workload: WorkloadReference) -> None:
+        """Go back to a Deployment's revision before the last edit: `kubectl rollout undo`."""
+
     async def delete_workload(self, workload: WorkloadReference) -> None:
         """Delete a workload."""
 
@@ -197,8 +200,9 @@ class Scene:
 
     async def held(self) -> dict[str, Held]:
         """Return what carries a record in the lab's namespace."""
-        found = (await self.cluster.observe_held()).held
-        return {str(h.workload.reference): h for h in found if h.namespace == self.lab.namespace}
+        seen = await self.cluster.observe_held()
+        assert seen.unseen == ()
+        return {str(h.workload.reference): h for h in seen.held if h.namespace == self.lab.namespace}
 
     async def job(self, backup: Backup, name: str, what: str, holds: Callable[[JobState], bool]) -> JobState:
         """Wait until a Job is so."""

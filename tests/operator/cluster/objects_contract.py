@@ -34,7 +34,7 @@ class ObjectsContract:
         assert loaded == made
         assert loaded.metadata.uid
         assert loaded.metadata.creation_timestamp
-        assert Key("Backup", scene.lab.namespace, "b") in await scene.cluster.list_keys()
+        assert Key("Backup", scene.lab.namespace, "b") in (await scene.cluster.list_keys()).found
 
     async def test_a_status_comes_back_as_it_was_written(self, scene: Scene) -> None:
         backup = await scene.backup()

@@ -3,7 +3,13 @@
 from typing import Any
 
 import pytest
-from kubernetes.aio.client import ApiClient
+from kubernetes.aio.client import (
+    ApiClient,
+    V1ResourceAttributes,
+    V1SelfSubjectAccessReview,
+    V1SelfSubjectAccessReviewSpec,
+    V1SubjectAccessReviewStatus,
+)
 
 from becalm_operator.api.backup import Backup, Phase
 from becalm_operator.cluster.documents import Document, Documents, Place
@@ -97,6 +103,72 @@ async def test_what_cannot_be_is_said_and_not_raised(phase: Phase, error: Cluste
         seen = await VolumeSnapshots(client, Refusing(error)).look(a_run(phase), {})
 
     assert text in seen.problem
+
+
+class Nothing(Documents):
+    """An API server that has no object of any kind."""
+
+    def __init__(self) -> None:
+        pass
+
+    async def list(self, place: Place, namespace: str, selector: str = "") -> list[Document]:
+        return []
+
+
+Asked = tuple[str | None, str | None, str | None, str | None]
+"""Group, resource, verb and namespace."""
+
+
+class Roles:
+    """Answers whether something is allowed: all but what is refused."""
+
+    def __init__(self, *refused: Asked) -> None:
+        self._refused = refused
+        self.asked: list[Asked] = []
+
+    async def create_self_subject_access_review(
+        self, review: V1SelfSubjectAccessReview, **_: Any
+    ) -> V1SelfSubjectAccessReview:
+        assert isinstance(review.spec, V1SelfSubjectAccessReviewSpec)
+        what = review.spec.resource_attributes
+        assert isinstance(what, V1ResourceAttributes)
+        asked = (what.group, what.resource, what.verb, what.namespace)
+        self.asked.append(asked)
+        status = V1SubjectAccessReviewStatus(allowed=asked not in self._refused)
+        return V1SelfSubjectAccessReview(spec=review.spec, status=status)
+
+
+_ATTACHMENTS = ("storage.k8s.io", "volumeattachments", "list", "")
+_MAKING = ("snapshot.storage.k8s.io", "volumesnapshots", "create", "shop")
+
+
+async def problem_of(roles: Roles, monkeypatch: pytest.MonkeyPatch) -> str:
+    async with ApiClient() as client:
+        snapshots = VolumeSnapshots(client, Nothing())
+        monkeypatch.setattr(snapshots, "_authorization", roles)
+        return (await snapshots.look(a_run(Phase.PREFLIGHT), {})).problem
+
+
+@pytest.mark.parametrize(
+    ("refused", "text"),
+    [
+        ((_ATTACHMENTS,), "(it lacks list volumeattachments)"),
+        ((_MAKING, _ATTACHMENTS), "(it lacks create volumesnapshots, list volumeattachments)"),
+    ],
+)
+async def test_what_is_needed_while_all_is_down_is_asked_before_anything_stops(
+    refused: tuple[Asked, ...], text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert (await problem_of(Roles(*refused), monkeypatch)).endswith(text)
+
+
+async def test_a_volume_belongs_to_no_namespace_and_so_does_the_question(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    roles = Roles()
+
+    assert not await problem_of(roles, monkeypatch)
+    assert {_ATTACHMENTS, _MAKING} <= set(roles.asked)
 
 
 async def test_an_api_server_that_is_away_says_nothing_about_snapshots() -> None:

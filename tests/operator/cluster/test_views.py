@@ -1,5 +1,6 @@
 """What decisions see of the API's objects."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -17,13 +18,14 @@ from kubernetes.aio.client import (
 
 from becalm_operator.api import names
 from becalm_operator.api.record import Holder, Record
+from becalm_operator.api.switches import REPLICAS, SUSPENSION
 from becalm_operator.cluster import views, workload_views
 
 NOON = datetime(2026, 11, 27, 12, tzinfo=UTC)
 
 
-def a_deployment(**changes: Any) -> V1Deployment:
-    document = {
+def a_deployment_document(**changes: Any) -> dict[str, Any]:
+    return {
         "metadata": {
             "name": "web",
             "uid": "u1",
@@ -39,7 +41,10 @@ def a_deployment(**changes: Any) -> V1Deployment:
         },
         "status": {"readyReplicas": 2, "observedGeneration": changes.get("observed", 2)},
     }
-    made = V1Deployment.from_dict(document)
+
+
+def a_deployment(**changes: Any) -> V1Deployment:
+    made = V1Deployment.from_dict(a_deployment_document(**changes))
     assert made is not None
     return made
 
@@ -139,6 +144,29 @@ def test_a_controller_that_owns_a_workload_is_named() -> None:
     assert workload_views.deployment_view(a_deployment(owners=owners)).owner == "rollout.argoproj.io/web"
 
 
+def test_the_sweep_sees_in_a_document_what_a_run_sees_in_the_model() -> None:
+    record = Record(
+        by=Holder(kind="Backup", name="b", uid="u"), at=NOON, replicas=3, deadline=NOON, undo="kubectl"
+    )
+    held = {"replicas": 0, "annotations": {"becalm.dev/quiesced": record.to_annotation()}}
+
+    seen = workload_views.native_view(a_deployment_document(**held), "Deployment", REPLICAS)
+
+    assert seen == replace(workload_views.deployment_view(a_deployment(**held)), ready=0)
+    assert (seen.record, seen.generation) == (record, 2)
+
+
+def test_the_sweep_sees_whether_a_cron_job_is_suspended() -> None:
+    metadata = {"name": "reports", "uid": "u", "resourceVersion": "1"}
+
+    up, down = (
+        workload_views.native_view({"metadata": metadata, "spec": {"suspend": rests}}, "CronJob", SUSPENSION)
+        for rests in (False, True)
+    )
+
+    assert (up.replicas, down.replicas, str(up.reference)) == (1, 0, "cronjob/reports")
+
+
 def a_stateful_set(policy: dict[str, str] | None = None) -> V1StatefulSet:
     made = V1StatefulSet.from_dict(
         {
@@ -207,7 +235,7 @@ def test_the_record_of_a_replica_set_that_is_owned_is_a_copy(owned: bool) -> Non
     seen = workload_views.replica_set_view(replica_set)
 
     assert seen.record == (None if owned else record)
-    assert workload_views.has_record(seen) is not owned
+    assert not seen.unreadable_record
 
 
 def test_a_pod_of_a_bare_replica_set_is_that_replica_sets() -> None:

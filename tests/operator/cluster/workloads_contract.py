@@ -5,8 +5,10 @@ from datetime import timedelta
 import pytest
 
 from becalm_operator.api.backup import (
+    Backup,
     BackupStatus,
     Phase,
+    WorkloadStatus,
 )
 from becalm_operator.errors import ConflictError, NotFoundError
 from becalm_operator.plan.steps import (
@@ -221,6 +223,64 @@ class WorkloadsContract:
         held = (await scene.held())["deployment/web"]
 
         assert held.run is None
+
+    async def _stopped_before(self, scene: Scene, backup: Backup) -> None:
+        """Have a Backup stop and start a Deployment, and somebody edit that: its old revision remembers the record."""
+        await scene.lab.make_deployment("web", replicas=1)
+        await scene.ready(backup, WEB)
+        await scene.stop(backup, WEB)
+        await scene.ready(backup, WEB)
+        await scene.start(backup, WEB, 1)
+        await scene.lab.edit(WEB)
+        await scene.ready(backup, WEB)
+        assert await scene.held() == {}
+
+    async def test_a_record_that_is_put_back_is_known_if_somebody_else_has_stopped_the_workload(
+        self, scene: Scene
+    ) -> None:
+        backup = await scene.backup()
+        await self._stopped_before(scene, backup)
+        await scene.lab.scale(WEB, 0)
+
+        await scene.lab.roll_back(WEB)
+
+        seen = (await scene.held())["deployment/web"].workload
+        assert seen.record is not None
+        assert (seen.record.by.name, seen.replicas, seen.put_back) == ("b", 0, True)
+
+    async def test_a_record_that_is_put_back_counts_if_becalm_has_stopped_the_workload(
+        self, scene: Scene
+    ) -> None:
+        first, second = await scene.backup(), await scene.backup("c")
+        await self._stopped_before(scene, first)
+        await scene.stop(second, WEB)
+
+        await scene.lab.roll_back(WEB)
+
+        seen = (await scene.held())["deployment/web"].workload
+        assert seen.record is not None
+        assert (seen.record.by.name, seen.replicas, seen.put_back) == ("b", 0, False)
+
+    async def test_what_lost_its_record_to_an_old_one_is_held_by_the_run_that_has_stopped_it(
+        self, scene: Scene
+    ) -> None:
+        first, second = await scene.backup(), await scene.backup("c")
+        await self._stopped_before(scene, first)
+        await scene.lab.delete(first)
+        await scene.lab.scale(WEB, 2)
+        uid = (await scene.ready(second, WEB)).uid
+        record = await scene.stop(second, WEB)
+        state = WorkloadStatus(kind="Deployment", name="web", uid=uid, replicas=2, stopped_at=record.at)
+        await scene.cluster.write_status(second, BackupStatus(phase=Phase.CAPTURING, workloads=(state,)))
+
+        await scene.lab.roll_back(WEB)
+
+        held = (await scene.held())["deployment/web"]
+        assert held.run is not None
+        assert held.run.phase is Phase.CAPTURING
+        assert held.workload.record is not None
+        seen = held.workload.record
+        assert (seen.by, seen.replicas, seen.deadline) == (record.by, 2, record.deadline)
 
     async def test_what_is_held_can_be_released(self, scene: Scene) -> None:
         await scene.lab.make_deployment("web", replicas=2)

@@ -9,6 +9,7 @@ import pytest
 import yaml
 from pydantic import BaseModel, Field
 
+from becalm_operator.api import names
 from becalm_operator.api.backup import Backup
 from becalm_operator.api.base import Model
 from becalm_operator.api.conditions import EXPLANATIONS, Reason
@@ -18,6 +19,7 @@ from becalm_operator.api.restore import Restore
 from becalm_operator.api.schedule import BackupSchedule
 from becalm_operator.crdgen.__main__ import files, main
 from becalm_operator.crdgen.definitions import Definition, definitions
+from becalm_operator.crdgen.reference import reference
 from becalm_operator.crdgen.schema import structural
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -86,6 +88,28 @@ def test_a_run_cannot_be_changed_but_a_schedules_template_can() -> None:
 
 def test_every_reason_is_explained() -> None:
     assert set(EXPLANATIONS) == set(Reason)
+
+
+_PRIVATE = {
+    names.CLAIM_ANNOTATION,
+    names.COMMIT_ANNOTATION,
+    names.GATE_ANNOTATION,
+    names.GATE_CALLS_ANNOTATION,
+    names.HOOK_ANNOTATION,
+    names.OWNER_NAME_LABEL,
+}
+"""What becalm tells itself by, and may change."""
+
+
+def test_every_label_and_annotation_is_in_the_reference_but_for_the_private_ones() -> None:
+    every = {
+        value
+        for name, value in vars(names).items()
+        if name.endswith(("_LABEL", "_ANNOTATION")) or name == "FINALIZER"
+    }
+    (shown,) = re.findall(r"## Labels, annotations.*", reference(definitions()), re.DOTALL)
+
+    assert set(re.findall(r"^\| `([^`]+)` \|", shown, re.MULTILINE)) == every - _PRIVATE
 
 
 def _examples() -> Iterator[tuple[str, dict[str, Any]]]:

@@ -1,6 +1,5 @@
 """The port over the cluster in memory."""
 
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -13,7 +12,7 @@ from becalm_operator.api.record import Holder
 from becalm_operator.api.repository import BackupRepository
 from becalm_operator.api.restore import Restore
 from becalm_operator.api.schedule import BackupSchedule
-from becalm_operator.cluster.port import Key, R, Resource
+from becalm_operator.cluster.port import Key, Keys, R, Resource
 from becalm_operator.errors import ConflictError, RefusedError
 from becalm_operator.manifests.jobs import Image
 from becalm_operator.plan.limits import share_of
@@ -35,6 +34,7 @@ from becalm_operator.plan.steps import (
     ScaleDown,
     ScaleUp,
 )
+from becalm_operator.plan.sweep import truly_held
 from becalm_operator.plan.world import (
     Caps,
     Claim,
@@ -74,9 +74,9 @@ class FakeCluster:
         found = self.state.resources.get(Key(kind.kind, namespace, name))
         return found if isinstance(found, kind) else None
 
-    async def list_keys(self) -> Sequence[Key]:
+    async def list_keys(self) -> Keys:
         """Return all objects of ours."""
-        return list(self.state.resources)
+        return Keys(tuple(self.state.resources))
 
     # --- reading
 
@@ -125,7 +125,10 @@ class FakeCluster:
         for stored in self.state.workloads.values():
             if names.RECORD_ANNOTATION in stored.annotations:
                 run = self._holder(stored.namespace, stored.record.by) if stored.record else None
-                held.append(Held(stored.namespace, self._workload(stored), run))
+                one = Held(stored.namespace, self._workload(stored), run)
+                held.append(
+                    one if run and not run.phase.finished else truly_held(one, self._runs(stored.namespace))
+                )
         return Holdings(tuple(held))
 
     def _holder(self, namespace: str, holder: Holder) -> RunStatus | None:
@@ -152,6 +155,7 @@ class FakeCluster:
             generation=stored.generation,
             record=stored.record,
             unreadable_record=names.RECORD_ANNOTATION in stored.annotations and stored.record is None,
+            put_back=stored.put_back,
             owner=stored.owner.lower(),
             deletes_claims=stored.deletes_claims,
             claims=(*mounts, *sorted(own)),
@@ -180,17 +184,16 @@ class FakeCluster:
 
     def _jobs(self, owner_uid: str) -> dict[str, JobState]:
         mine = [job for job in self.state.jobs.values() if job.owner_uid == owner_uid]
-        return {job.name: job_views.job_state(job) for job in mine}
+        refused = self.state.unmade.of(owner_uid, self.state.now)
+        return refused | {job.name: job_views.job_state(job) for job in mine}
 
     def _other_runs(self, run: Backup | Restore) -> list[Backup | Restore]:
+        runs = self._runs(run.metadata.namespace)
+        return [r for r in runs if r.metadata.uid != run.metadata.uid and not r.status.phase.finished]
+
+    def _runs(self, namespace: str) -> list[Backup | Restore]:
         runs = [one for one in self.state.resources.values() if isinstance(one, Backup | Restore)]
-        return [
-            one
-            for one in runs
-            if one.metadata.namespace == run.metadata.namespace
-            and one.metadata.uid != run.metadata.uid
-            and not one.status.phase.finished
-        ]
+        return [one for one in runs if one.metadata.namespace == namespace]
 
     def _shares(self, run: Backup | Restore) -> tuple[Share, ...]:
         runs = [one for one in self.state.resources.values() if isinstance(one, Backup | Restore)]
@@ -205,7 +208,7 @@ class FakeCluster:
         namespace = owner.metadata.namespace
         match action:
             case ApplyJob(job=job):
-                self._make_job(namespace, job)
+                self._ask_for_job(namespace, job)
             case DeleteJob(name=name):
                 self._delete_job(namespace, name)
             case MakeSnapshot() | DeleteSnapshot():
@@ -237,6 +240,7 @@ class FakeCluster:
         workload = self._unchanged(namespace, action)
         workload.replicas = 0
         workload.annotations[names.RECORD_ANNOTATION] = action.record.to_annotation()
+        workload.record_by = workload.count_by = names.FIELD_MANAGER
         self.state.touched(workload, spec=workload.switch.counts_as_change)
         self.stops.append((action.record.by.uid, str(action.workload)))
 
@@ -244,7 +248,8 @@ class FakeCluster:
         if (namespace, str(action.workload)) not in self.state.workloads:
             return
         workload = self._unchanged(namespace, action)
-        workload.replicas = action.replicas
+        if workload.replicas != action.replicas:
+            workload.replicas, workload.count_by = action.replicas, names.FIELD_MANAGER
         workload.annotations.pop(names.RECORD_ANNOTATION, None)
         self.state.touched(workload, spec=workload.switch.counts_as_change)
         self.starts.append(str(action.workload))
@@ -257,15 +262,29 @@ class FakeCluster:
             raise RefusedError(f"{action.workload} has no field {'.'.join(action.switch.path)}")
         return workload
 
+    def _ask_for_job(self, namespace: str, job: V1Job) -> None:
+        assert job.metadata is not None
+        place = namespace, job.metadata.name or ""
+        try:
+            self._make_job(namespace, job)
+        except RefusedError as error:
+            owner_uid = (job.metadata.labels or {})[names.OWNER_UID_LABEL]
+            self.state.unmade.note(place, owner_uid, error, self.state.now)
+        else:
+            self.state.unmade.forget(place)
+
     def _make_job(self, namespace: str, job: V1Job) -> None:
         stored = job_views.stored_job(self.state, namespace, job)
         if namespace in self.state.terminating:
             raise RefusedError(f"namespace {namespace} is being terminated")
+        if stored.script.refused:
+            raise RefusedError(f"making Job {namespace}/{stored.name}: {stored.script.refused}")
         if (namespace, stored.name) not in self.state.jobs:
             self.state.jobs[namespace, stored.name] = stored
             self.state.next_version()
 
     def _delete_job(self, namespace: str, name: str) -> None:
+        self.state.unmade.forget((namespace, name))
         job = self.state.jobs.get((namespace, name))
         if job is not None and job.deleting is None:
             job.deleting = ENDING

@@ -53,6 +53,7 @@ def _advance_workload(state: State, workload: StoredWorkload) -> None:
         return
     before = (workload.observed, workload.ready)
     workload.observed = workload.generation
+    workload.revisions[-1].update(workload.annotations)
     mine = [
         pod
         for pod in state.pods.values()

@@ -137,10 +137,21 @@ class FakeLab:
     async def scale(self, workload: WorkloadReference, replicas: int) -> None:
         stored = self.state.workload(SHOP, workload)
         stored.replicas = stored.wanted = replicas
+        stored.count_by = ""
         self.state.touched(stored, spec=True)
 
     async def edit(self, workload: WorkloadReference) -> None:
-        self.state.touched(self.state.workload(SHOP, workload), spec=True)
+        stored = self.state.workload(SHOP, workload)
+        stored.revisions.append({})
+        self.state.touched(stored, spec=True)
+
+    async def roll_back(self, workload: WorkloadReference) -> None:
+        stored = self.state.workload(SHOP, workload)
+        stored.revisions.append(stored.revisions.pop(-2))
+        before, stored.annotations = stored.annotations, dict(stored.revisions[-1])
+        if stored.annotations != before:
+            stored.record_by = "kubectl"
+        self.state.touched(stored, spec=True)
 
     async def undo(self, workload: WorkloadReference) -> None:
         """Do what the record says how to do by hand."""

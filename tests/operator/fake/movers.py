@@ -44,6 +44,8 @@ WRONG_PASSWORD = Script(
         exit_code=ExitCode.WRONG_PASSWORD, error=Problem("WrongPassword", "the password opens no key")
     ).to_json(),
 )
+NO_OWNERS = Script(report=RestoreReport(files_restored=7, problems={"owner": 3}).to_json())
+"""A restore by somebody who may give files to nobody else."""
 
 
 def snapshot_of(tree: str) -> str:

@@ -38,6 +38,11 @@ class StoredWorkload:
     owner: str = ""
     deletes_claims: bool = False
     annotations: dict[str, str] = field(default_factory=dict)
+    revisions: list[dict[str, str]] = field(default_factory=lambda: [{}])
+    """What the ReplicaSets of a Deployment have of its annotations, the newest last."""
+    record_by: str = ""
+    count_by: str = ""
+    """Who has set these last, as far as the API server knows."""
     resource_version: int = 0
     generation: int = 1
     observed: int = 0
@@ -55,6 +60,14 @@ class StoredWorkload:
     def switch(self) -> Switch:
         """The field that its kind is scaled by."""
         return _SWITCHES.get(self.reference.resource, REPLICAS)
+
+    @property
+    def put_back(self) -> bool:
+        """Whether its record is an old one, and others have brought it to a standstill."""
+        left = self.record.generation if self.record is not None else None
+        if left is None or self.generation <= left or not self.record_by:
+            return False
+        return names.FIELD_MANAGER not in (self.record_by, self.count_by) and self.record_by != self.count_by
 
     @property
     def record(self) -> Record | None:
@@ -123,6 +136,8 @@ class Script:
     """It ends without an exit code and a report."""
     stuck: str = ""
     """Why it cannot start."""
+    refused: str = ""
+    """Why the API server does not let the Job be made."""
     crowded: bool = False
     """It can start, and is not stuck any more, when the workloads are down."""
     memory: int = 2 << 30

@@ -56,5 +56,5 @@ class GitOps:
 
 
 def _scale(state: State, workload: StoredWorkload, replicas: int) -> None:
-    workload.replicas = replicas
+    workload.replicas, workload.count_by = replicas, "somebody"
     state.touched(workload, spec=True)

@@ -15,8 +15,8 @@ from tests.operator.fake.state import State, refuse_bad_labels
 
 CLASSES = (SnapshotClass(SNAPSHOT_CLASS, CSI_DRIVER, default=True), SnapshotClass(REFUSING_CLASS, CSI_DRIVER))
 REFUSAL = "this class makes no snapshots"
-_DETACHING = 2
-"""How many ticks after its last pod a volume is detached."""
+_DETACHING = 9
+"""How many ticks after its last pod a volume is detached: so many that who does not wait for it is too early."""
 
 
 def look(state: State, backup: Backup) -> Snapshots:
@@ -27,6 +27,8 @@ def look(state: State, backup: Backup) -> Snapshots:
     if backup.status.phase is Phase.PREFLIGHT:
         drivers = {claim.name: claim.driver for claim in claims if claim.driver}
         return Snapshots(drivers=drivers, classes=CLASSES, kinds={CSI_STORAGE: StorageKind(CSI_DRIVER)})
+    if state.no_attachments and backup.status.phase is Phase.DRAINING:
+        return Snapshots(problem=state.no_attachments)
     mine = [one for one in state.snapshots.values() if one.owner_uid == backup.metadata.uid]
     attached = {c.name for c in claims if c.attached} if backup.status.phase is Phase.DRAINING else set()
     return Snapshots(taken={one.name: _view(one) for one in mine}, attached=frozenset(attached))

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from becalm_operator.api.backup import Backup, WorkloadReference
 from becalm_operator.api.base import Model, told
 from becalm_operator.cluster.port import Key, R, Resource
+from becalm_operator.cluster.unmade import Unmade
 from becalm_operator.errors import ConflictError, NotFoundError, RefusedError
 from becalm_operator.plan.steps import Event
 from tests.operator.fake.movers import WELL, Store
@@ -43,7 +44,11 @@ class State:
         self.snapshots: dict[Place, StoredSnapshot] = {}
         self.no_snapshots = ""
         """Why there are no VolumeSnapshots in this cluster."""
+        self.no_attachments = ""
+        """Why nobody may see which volumes nodes have."""
         self.events: list[tuple[str, Event]] = []
+        self.unmade = Unmade()
+        """What this process of the operator knows of Jobs that were refused."""
         self.store = Store()
         self.scripts: dict[str, Script] = {}
         """By role, by role/claim, or by a Job's name."""

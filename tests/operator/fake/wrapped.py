@@ -1,7 +1,7 @@
 """Clusters that stand in front of another and make something go wrong at a call."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from becalm_operator.api.backup import Backup
@@ -9,7 +9,7 @@ from becalm_operator.api.base import Model
 from becalm_operator.api.repository import BackupRepository
 from becalm_operator.api.restore import Restore
 from becalm_operator.api.schedule import BackupSchedule
-from becalm_operator.cluster.port import Cluster, Key, R, Resource
+from becalm_operator.cluster.port import Cluster, Keys, R, Resource
 from becalm_operator.errors import ClusterError, ConflictError
 from becalm_operator.plan.steps import Action, Event, ScaleUp
 from becalm_operator.plan.world import Holdings, RepositoryWorld, ScheduleWorld, World
@@ -35,7 +35,7 @@ class Wrapped:
     async def load(self, kind: type[R], namespace: str, name: str) -> R | None:
         return await self.around("load", lambda: self._inner.load(kind, namespace, name))
 
-    async def list_keys(self) -> Sequence[Key]:
+    async def list_keys(self) -> Keys:
         return await self.around("list_keys", self._inner.list_keys)
 
     async def observe_run(self, run: Backup | Restore) -> World:

@@ -3,7 +3,8 @@
 import asyncio
 import copy
 import json
-from collections.abc import AsyncIterator
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -12,6 +13,7 @@ from aiohttp import web
 from becalm_operator.handlers.watches import WATCHED
 
 Document = dict[str, Any]
+_METADATA = "PartialObjectMetadataList"
 _KINDS = {
     "backups": "Backup",
     "restores": "Restore",
@@ -32,10 +34,16 @@ class FakeApiServer:
         self.requests: list[tuple[str, str]] = []
         self.selectors: dict[str, str] = {}
         self.tokens: list[str | None] = []
+        self.sent: Counter[str] = Counter()
+        """How many objects of a kind were sent by lists, with all there is of them."""
         self.status = 200
+        self.status_of: Callable[[str], int] = lambda _: 200
+        """By the path of a request, with its query."""
+        self.refusal = "not now"
+        """What it says with any other status than 200."""
         self._objects: dict[str, Document] = {}
         self._version = 100
-        self._watches: list[tuple[str, asyncio.Queue[Document | bytes | None]]] = []
+        self._watches: list[tuple[str, str, asyncio.Queue[Document | bytes | None]]] = []
         self._history: list[tuple[int, str, Document]] = []
 
     # --- what a test does
@@ -53,8 +61,8 @@ class FakeApiServer:
             self._objects[place] = document
         event = {"type": type_, "object": document}
         self._history.append((self._version, plural, event))
-        for watched, events in self._watches:
-            if watched == plural:
+        for watched, namespace, events in self._watches:
+            if watched == plural and _is_in(namespace, document):
                 events.put_nowait(event)
 
     def object(self, place: str) -> Document:
@@ -62,16 +70,16 @@ class FakeApiServer:
 
     def watched(self) -> set[str]:
         """Return the kinds that are watched just now."""
-        return {plural for plural, _ in self._watches}
+        return {plural for plural, _, _ in self._watches}
 
     def break_watches(self) -> None:
-        for _, events in self._watches:
+        for _, _, events in self._watches:
             events.put_nowait(None)
         self._watches.clear()
 
     def garble(self, told: bytes) -> None:
         """Have all watches tell this, and end."""
-        for _, events in self._watches:
+        for _, _, events in self._watches:
             events.put_nowait(told)
         self.break_watches()
 
@@ -83,8 +91,9 @@ class FakeApiServer:
     async def handle(self, request: web.Request) -> web.StreamResponse:
         self.requests.append((request.method, request.path))
         self.tokens.append(request.headers.get("Authorization"))
-        if self.status != 200:
-            return _status(self.status, "not now")
+        status = max(self.status, self.status_of(request.path_qs))
+        if status != 200:
+            return _status(status, self.refusal)
         parts = request.path.strip("/").split("/")
         if request.path in ("/api", "/apis") or len(parts) == (2 if parts[0] == "api" else 3):
             return web.json_response(_discovery(request.path))
@@ -93,19 +102,40 @@ class FakeApiServer:
         plural = next((part for part in parts if part in _KINDS), "")
         if not plural:
             return _status(404, "the server does not know this kind")
+        namespace = parts[parts.index("namespaces") + 1] if "namespaces" in parts else ""
+        if parts[-1] != plural:
+            return await self._one(request, f"{plural}/{namespace}/{parts[-1]}")
+        return await self._all(request, plural, namespace)
+
+    async def _all(self, request: web.Request, plural: str, namespace: str) -> web.StreamResponse:
         self.selectors[plural] = request.query.get("labelSelector", "")
         if request.query.get("watch"):
-            return await self._watch(request, plural)
-        items = [document for place, document in self._objects.items() if place.startswith(f"{plural}/")]
-        metadata = {"resourceVersion": str(self._version)}
+            return await self._watch(request, plural, namespace)
+        kept = [document for place, document in self._objects.items() if place.startswith(f"{plural}/")]
+        fields = request.query.get("fieldSelector", "")
+        chosen = [one for one in kept if _is_in(namespace, one) and _is_named(fields, one)]
+        items, token = _paged(chosen, request)
+        metadata = {"resourceVersion": str(self._version), "continue": token}
+        if _METADATA in request.headers.get("Accept", ""):
+            alone = [{"kind": "PartialObjectMetadata", "metadata": one["metadata"]} for one in items]
+            return web.json_response({"kind": _METADATA, "metadata": metadata, "items": alone or None})
+        self.sent[plural] += len(items)
         return web.json_response({"kind": f"{_KINDS[plural]}List", "metadata": metadata, "items": items})
 
-    async def _watch(self, request: web.Request, plural: str) -> web.StreamResponse:
+    async def _one(self, request: web.Request, place: str) -> web.StreamResponse:
+        found = self._objects.get(place)
+        if found is None:
+            return _status(404, "not found")
+        if request.method == "PATCH":
+            _merge(found, await request.json())
+        return web.json_response(found)
+
+    async def _watch(self, request: web.Request, plural: str, namespace: str) -> web.StreamResponse:
         events: asyncio.Queue[Document | bytes | None] = asyncio.Queue()
-        watch = (plural, events)
+        watch = (plural, namespace, events)
         since = int(request.query.get("resourceVersion", 0))
         for version, kind, event in self._history:
-            if kind == plural and version > since:
+            if kind == plural and version > since and _is_in(namespace, event["object"]):
                 events.put_nowait(event)
         response = web.StreamResponse()
         response.content_type = "application/json"
@@ -137,6 +167,32 @@ class FakeApiServer:
         body["metadata"]["resourceVersion"] = str(self._version)
         self._objects["lease"] = body
         return web.json_response(body)
+
+
+def _is_in(namespace: str, document: Document) -> bool:
+    return namespace in ("", document["metadata"]["namespace"])
+
+
+def _is_named(fields: str, document: Document) -> bool:
+    return fields in ("", f"metadata.name={document['metadata']['name']}")
+
+
+def _paged(found: list[Document], request: web.Request) -> tuple[list[Document], str]:
+    """Return a page of what was found, and how to ask for the next one if there is one."""
+    begin = int(request.query.get("continue") or 0)
+    end = begin + int(request.query.get("limit") or len(found))
+    return found[begin:end], str(end) if end < len(found) else ""
+
+
+def _merge(document: Document, patch: Document) -> None:
+    """Merge a patch into a document, as the API server does."""
+    for name, value in patch.items():
+        if value is None:
+            document.pop(name, None)
+        elif isinstance(value, dict):
+            _merge(document.setdefault(name, {}), value)
+        else:
+            document[name] = value
 
 
 def _status(code: int, message: str) -> web.Response:

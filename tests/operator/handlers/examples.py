@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 from becalm_operator.api.backup import Backup, BackupStatus, Phase, WorkloadReference, WorkloadStatus
-from becalm_operator.api.names import FINALIZER
+from becalm_operator.api.names import FINALIZER, RECORD_ANNOTATION
 from becalm_operator.api.record import Holder, Record
 from becalm_operator.api.restore import Restore
 from becalm_operator.plan.world import Workload
@@ -67,6 +67,13 @@ def held(
 ) -> Workload:
     found = record(by, minutes=minutes, kind=kind)
     return Workload(reference, f"uid-{reference.name}", "1", replicas=0, record=found)
+
+
+def held_document(name: str = "web", by: str = "nightly") -> dict[str, Any]:
+    """Return a Deployment that is held down, as the API server has it."""
+    annotations = {RECORD_ANNOTATION: record(by).to_annotation()}
+    spec = {"replicas": 0, "selector": {}, "template": {"metadata": {}, "spec": {"containers": []}}}
+    return {"metadata": metadata(name, annotations=annotations), "spec": spec}
 
 
 BOUND: dict[str, Any] = {"finalizers": [FINALIZER]}

@@ -1,6 +1,5 @@
 """A cluster of one namespace that notes every write, and can be told to die at one of them."""
 
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -8,8 +7,8 @@ from becalm_operator.api.backup import Backup
 from becalm_operator.api.base import Model
 from becalm_operator.api.names import FINALIZER
 from becalm_operator.api.record import Record
-from becalm_operator.cluster.port import Key, R, Resource
-from becalm_operator.errors import ConflictError, NotFoundError, OperatorError
+from becalm_operator.cluster.port import Key, Keys, R, Resource
+from becalm_operator.errors import ClusterError, ConflictError, NotFoundError, OperatorError
 from becalm_operator.manifests.jobs import Image
 from becalm_operator.plan.steps import Action, DeleteJob, Event, ScaleDown, ScaleUp
 from becalm_operator.plan.world import (
@@ -46,6 +45,7 @@ class RecordingCluster:
         self.die_at: int | None = None
         self.no_kinds = False
         self.unseen: tuple[OperatorError, ...] = ()
+        self.unlisted: tuple[ClusterError, ...] = ()
 
     # --- what a test does
 
@@ -78,10 +78,10 @@ class RecordingCluster:
         assert found is None or isinstance(found, kind)
         return found
 
-    async def list_keys(self) -> Sequence[Key]:
+    async def list_keys(self) -> Keys:
         if self.no_kinds:
-            raise NotFoundError("the server does not know backups")
-        return list(self.objects)
+            return Keys((), (NotFoundError("the server does not know backups"),))
+        return Keys(tuple(self.objects), self.unlisted)
 
     async def observe_run(self, run: Any) -> World:
         self.observed += 1

@@ -60,6 +60,17 @@ async def test_a_stand_by_is_alive_and_not_ready(unused_tcp_port: int) -> None:
         assert (await asked(unused_tcp_port, "/readyz"))[0] == 200
 
 
+async def test_a_blind_operator_is_alive_and_not_ready(unused_tcp_port: int) -> None:
+    heartbeats = Heartbeats()
+    heartbeats.ready = heartbeats.blind = True
+    async with serving(unused_tcp_port, heartbeats):
+        assert (await asked(unused_tcp_port, "/healthz"))[0] == 200
+        status, told = await asked(unused_tcp_port, "/readyz")
+        assert (status, told) == (503, "every watch is refused: the log says what to do\n")
+        heartbeats.blind = False
+        assert (await asked(unused_tcp_port, "/readyz"))[0] == 200
+
+
 async def test_the_port_is_free_again_afterwards(unused_tcp_port: int) -> None:
     async with serving(unused_tcp_port, Heartbeats()):
         pass

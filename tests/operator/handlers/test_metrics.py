@@ -6,7 +6,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from becalm_operator.api.backup import Backup, Phase
+from becalm_operator.api.backup import Backup, Phase, VolumeStatus
 from becalm_operator.api.conditions import Reason
 from becalm_operator.api.downtime import DowntimeParts, Forecast
 from becalm_operator.api.names import SCHEDULE_LABEL
@@ -130,6 +130,7 @@ def test_a_schedule_shows_its_times_and_its_last_downtime_beside_the_expected() 
     shown = {
         "last_success_timestamp_seconds": NOW.timestamp(),
         "next_run_timestamp_seconds": later.timestamp(),
+        "due_timestamp_seconds": (NOW + timedelta(days=1)).timestamp(),
         "created_timestamp_seconds": worlds.NOW.timestamp(),
         "last_downtime_seconds": 42,
         "expected_downtime_seconds": 12,
@@ -141,6 +142,39 @@ def test_a_schedule_shows_its_times_and_its_last_downtime_beside_the_expected() 
 
     metrics.saw(SCHEDULE, None)
     assert values(metrics, "becalm_schedule_created_timestamp_seconds") == {}
+    assert values(metrics, "becalm_schedule_due_timestamp_seconds") == {}
+
+
+def test_a_schedule_shows_what_is_to_be_looked_at_in_its_newest_good_backup() -> None:
+    def shown() -> list[dict[tuple[str, ...], float]]:
+        names = ("last_run_suspect", "last_retention_failed")
+        return [values(metrics, f"becalm_schedule_{name}") for name in names]
+
+    metrics, yes, no = Metrics(), {("shop", "nightly"): 1.0}, {("shop", "nightly"): 0.0}
+    doubted = VolumeStatus(claim="uploads", suspect="it shrank")
+    unretained = worlds.a_condition("True", Reason.RETENTION_FAILED).model_copy(
+        update={"type": "RetentionFailed"}
+    )
+    metrics.saw(SCHEDULE, a_schedule())
+    assert shown() == [{}, {}]
+
+    metrics.saw(RUN, an_ended_run(volumes=(doubted,), conditions=(unretained,)))
+    assert shown() == [yes, yes]
+
+    metrics.saw(Key("Backup", "shop", "older"), ended_later(an_ended_run(), -1))
+    metrics.saw(Key("Backup", "shop", "failed"), ended_later(an_ended_run(Phase.FAILED), 1))
+    assert shown() == [yes, yes]
+
+    metrics.saw(Key("Backup", "shop", "newer"), ended_later(an_ended_run(), 2))
+    assert shown() == [no, no]
+
+    metrics.saw(SCHEDULE, None)
+    assert shown() == [{}, {}]
+
+
+def ended_later(run: Backup, hours: int) -> Backup:
+    ended = NOW + timedelta(hours=hours)
+    return run.model_copy(update={"status": run.status.model_copy(update={"completion_time": ended})})
 
 
 @pytest.mark.parametrize(("status", "value"), [("True", 1), ("False", 0), ("Unknown", 0)])

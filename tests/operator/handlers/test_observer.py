@@ -9,6 +9,7 @@ from kubernetes.aio.client import ApiClient, Configuration
 from becalm_operator.api import names
 from becalm_operator.cluster.port import Key
 from becalm_operator.handlers import observer as observer_module
+from becalm_operator.handlers import refusals
 from becalm_operator.handlers.liveness import Heartbeats
 from becalm_operator.handlers.observer import Observer
 from becalm_operator.handlers.watches import WATCHED
@@ -122,11 +123,17 @@ async def test_a_token_that_was_replaced_is_used_with_the_next_request(api_serve
         assert set(api_server.tokens) == {"bearer second"}
 
 
-@pytest.mark.parametrize("status", [401, 503])
-async def test_an_api_server_that_refuses_everybody_for_a_while_ends_no_watch(
-    api_server: FakeApiServer, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, status: int
-) -> None:
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(observer_module, "_RETRY_SECONDS", (0.01, 0.02))
+    monkeypatch.setattr(refusals, "_REST_SECONDS", (0.01, 0.05))
+
+
+@pytest.mark.usefixtures("hasty")
+@pytest.mark.parametrize("status", [401, 403, 404, 503])
+async def test_an_api_server_that_refuses_everybody_for_a_while_ends_no_watch(
+    api_server: FakeApiServer, caplog: pytest.LogCaptureFixture, status: int
+) -> None:
     watching = Watching(api_server)
     async with watching.going_on():
         api_server.status = status
@@ -147,11 +154,130 @@ async def test_watches_that_ended_are_started_again(
     monkeypatch.setattr(observer_module, "_RESTART_SECONDS", (0.01, 0.05))
     watching = Watching(api_server)
     async with watching.going_on():
-        api_server.status = 404  # as if the custom resources were deleted
+        api_server.status = 400  # nobody expects this of a watch
         api_server.break_watches()
         await until(lambda: "the watches have ended" in caplog.text)
         api_server.status = 200
         await until(lambda: api_server.watched() == ALL)
+
+
+class Divided:
+    """An API server that answers with a status where it is asked about the namespace gone, and those who watch it."""
+
+    def __init__(self, server: FakeApiServer, status: int, what: str = "/namespaces/gone/") -> None:
+        self.server = server
+        self.watching = Watching(server)
+        server.status_of = lambda path: status if what in path and "/namespaces/gone/" in path else 200
+
+    def tries(self, namespace: str) -> int:
+        """Return how often the watch that was tried least was."""
+        paths = [path for _, path in self.server.requests]
+        return min(paths.count(watched.path(namespace)) for watched in WATCHED)
+
+    async def pass_some_time(self) -> None:
+        """Have all watches of the namespace gone tried again and again, and those of the namespace shop opened anew."""
+        before = self.tries("gone")
+        await until(lambda: self.tries("gone") >= before + 8)
+        before = self.tries("shop")
+        self.server.break_watches()
+        await until(lambda: self.tries("shop") > before)
+
+    @asynccontextmanager
+    async def going_on(self) -> AsyncIterator[None]:
+        async with self.watching.going_on(("shop", "gone")):
+            yield
+
+
+def told_of(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Return each kind that was told to be refused in the namespace gone, as often as it was told."""
+    told = [line.partition(" of namespace gone are not watched: ") for line in caplog.messages]
+    return sorted(kind for kinds, found, _ in told if found for kind in kinds.split(", "))
+
+
+@pytest.mark.usefixtures("hasty")
+@pytest.mark.parametrize("status", [403, 404])
+async def test_a_namespace_that_is_refused_ends_no_watch_of_another(
+    api_server: FakeApiServer, caplog: pytest.LogCaptureFixture, status: int
+) -> None:
+    divided = Divided(api_server, status)
+    async with divided.going_on():
+        for _ in range(3):
+            await divided.pass_some_time()
+        api_server.put("backups", object_of("after"))
+        await until(lambda: Key("Backup", "shop", "after") in divided.watching.woken)
+        divided.watching.time = 1000.0
+        await divided.pass_some_time()
+        assert not divided.watching.heartbeats.overdue()
+        assert not divided.watching.heartbeats.blind
+    assert told_of(caplog) == sorted(ALL)
+
+
+@pytest.mark.slow
+async def test_a_watch_that_is_refused_rests_before_it_is_tried_again(
+    api_server: FakeApiServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(refusals, "_REST_SECONDS", (60.0, 60.0))
+    divided = Divided(api_server, 403)
+    async with divided.going_on():
+        await until(lambda: divided.tries("gone") == 1)
+        await asyncio.sleep(0.5)
+        paths = [path for _, path in api_server.requests if "/namespaces/gone/" in path]
+        assert sorted(paths) == sorted(watched.path("gone") for watched in WATCHED)
+
+
+@pytest.mark.usefixtures("hasty")
+async def test_a_kind_that_may_be_listed_and_not_watched_ends_no_other_watch(
+    api_server: FakeApiServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    divided = Divided(api_server, 403, what="watch=true")
+    async with divided.going_on():
+        await divided.pass_some_time()
+        await divided.pass_some_time()
+    assert told_of(caplog) == sorted(ALL)
+
+
+@pytest.mark.usefixtures("hasty")
+async def test_a_permission_that_comes_back_is_noticed_and_nothing_is_missed(
+    api_server: FakeApiServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", logger=refusals.__name__)
+    divided = Divided(api_server, 403)
+    async with divided.going_on():
+        await divided.pass_some_time()
+        meanwhile = {"metadata": {"namespace": "gone", "name": "meanwhile", "uid": "1"}}
+        api_server.put("backups", meanwhile)
+        api_server.status_of = lambda _: 200
+        await until(lambda: Key("Backup", "gone", "meanwhile") in divided.watching.woken)
+    assert "backups of namespace gone are watched again" in caplog.messages
+
+
+@pytest.mark.usefixtures("hasty")
+async def test_an_operator_of_which_every_watch_is_refused_is_blind_and_alive(
+    api_server: FakeApiServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    watching = Watching(api_server)
+    async with watching.going_on():
+        assert not watching.heartbeats.blind
+        api_server.status_of = lambda path: 403 if path.split("?")[0].rsplit("/", 1)[-1] in ALL else 200
+        api_server.break_watches()
+        await until(lambda: watching.heartbeats.blind)
+        watching.time = 1000.0
+        await until(lambda: not watching.heartbeats.overdue())
+        api_server.status_of = lambda _: 200
+        await until(lambda: not watching.heartbeats.blind)
+
+
+@pytest.mark.slow  # kopf waits five seconds for stragglers
+async def test_watches_that_kopf_has_lost_hold_of_are_started_again_with_the_one_that_failed(
+    api_server: FakeApiServer, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(observer_module, "_RESTART_SECONDS", (0.01, 0.05))
+    monkeypatch.setattr(observer_module, "_END_SECONDS", 6.0)
+    divided = Divided(api_server, 400)
+    async with divided.going_on():
+        before = divided.tries("shop")
+        await until(lambda: "the watches have ended" in caplog.text)
+        await until(lambda: divided.tries("shop") > before)
 
 
 async def test_what_runs_in_the_operators_loop_is_left_alone_when_watching_ends(

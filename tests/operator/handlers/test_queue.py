@@ -166,6 +166,22 @@ def test_a_slow_key_holds_up_no_other() -> None:
     assert recorder.times(B) == [1]
 
 
+def test_what_presses_goes_before_what_waits_already() -> None:
+    recorder = Recorder(lasts=1.0)
+
+    async def scenario() -> None:
+        queue = Queue(recorder, {C}.__contains__, workers=1)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(queue.run())
+            for key in (A, B, C):
+                queue.add(key)
+            await asyncio.sleep(10)
+            await queue.stop(1)
+
+    virtually(scenario())
+    assert [key for _, key in recorder.done] == [C, A, B]
+
+
 def test_failures_back_off_exponentially_and_success_resets() -> None:
     conflict = ConflictError("changed")
     recorder = Recorder(answers={A: [conflict, conflict, conflict, 10.0, conflict]})

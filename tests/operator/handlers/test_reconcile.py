@@ -1,19 +1,21 @@
 import logging
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
-from becalm_operator.api.backup import Phase
+from becalm_operator.api.backup import Phase, VolumeStatus
 from becalm_operator.api.names import FINALIZER
 from becalm_operator.api.repository import BackupRepository
 from becalm_operator.api.schedule import BackupSchedule
 from becalm_operator.cluster.port import Key
-from becalm_operator.errors import ConflictError, RefusedError, UnavailableError
+from becalm_operator.errors import ConflictError, RefusedError, UnavailableError, WebhookAwayError
 from becalm_operator.handlers.reconcile import reconcile
-from becalm_operator.plan.world import Pod
-from tests.operator.handlers.examples import BOUND, WEB, backup, held, metadata, planned, restore, running
+from becalm_operator.manifests.jobs import MOVER
+from becalm_operator.manifests.names import job_name
+from becalm_operator.plan.world import JobState, Pod
+from tests.operator.handlers.examples import BOUND, DB, WEB, backup, held, metadata, planned, restore, running
 from tests.operator.handlers.recording import NOW, CrashError, RecordingCluster
 
 Situation = Callable[[], tuple[RecordingCluster, Key]]
@@ -130,6 +132,62 @@ async def test_an_action_that_fails_leaves_the_status_as_it_was() -> None:
     assert cluster.get(key).status == before
 
 
+def starting(since: datetime = NOW) -> tuple[RecordingCluster, Key]:
+    """Return a Backup that has failed, with two workloads that are down, and are to be started at once."""
+    cluster = RecordingCluster()
+    cluster.workloads = {str(one): held(one) for one in (WEB, DB)}
+    states = [planned(one, stopped_at=since) for one in (WEB, DB)]
+    run = backup(Phase.RESUMING, workloads=states, **BOUND)
+    told = {"reason": "Tainted", "message": "somebody", "volumes": (VolumeStatus(claim="data"),)}
+    return cluster, cluster.put(run.model_copy(update={"status": run.status.model_copy(update=told)}))
+
+
+@pytest.mark.parametrize("refusal", [RefusedError("a policy says no"), WebhookAwayError("nobody answers")])
+async def test_a_start_that_is_refused_keeps_no_other_one_down_and_is_told(
+    refusal: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    cluster, key = starting()
+    for _ in range(2):  # side by side, and the last one that was stopped first
+        cluster.failures["ScaleUp"] = [refusal]
+        again = await reconcile(cluster, key)
+
+    assert again == 5.0
+    down = [name for name, workload in cluster.workloads.items() if workload.replicas == 0]
+    states = {str(state.reference): state for state in cluster.get(key).status.workloads}
+    assert down == [str(DB)]
+    assert states[str(DB)].error == str(refusal)
+    assert states[str(DB)].released_at is None
+    assert states[str(WEB)].released_at == NOW
+    assert caplog.text.count(f"statefulset/db was not started: {refusal}") == 1
+
+
+@pytest.mark.parametrize("error", [ConflictError("changed"), UnavailableError("no answer"), KeyError("bug")])
+async def test_a_start_that_fails_otherwise_keeps_no_other_one_down_and_is_decided_anew(
+    error: Exception,
+) -> None:
+    cluster, key = starting()
+    cluster.failures["ScaleUp"] = [error]
+    before = cluster.get(key).status
+
+    with pytest.raises(type(error)):
+        await reconcile(cluster, key)
+
+    assert [workload.replicas for workload in cluster.workloads.values()].count(0) == 1
+    assert cluster.get(key).status == before
+
+
+async def test_what_else_fails_keeps_nothing_down() -> None:
+    cluster, key = starting(since=NOW - timedelta(hours=1))
+    mover = job_name("nightly", "uid-nightly", MOVER, "data")
+    cluster.jobs = {mover: JobState(mover, NOW, active=True)}
+    cluster.failures["DeleteJob"] = [RefusedError("not allowed")]
+
+    with pytest.raises(RefusedError):
+        await reconcile(cluster, key)
+
+    assert [workload.replicas for workload in cluster.workloads.values()] == [3, 3]
+
+
 async def test_a_conflict_is_passed_on_and_the_next_reconcile_goes_on() -> None:
     cluster, key = stopping()
     cluster.failures["status"] = [ConflictError("changed")]
@@ -200,25 +258,19 @@ async def test_repositories_and_schedules_are_reconciled_too(caplog: pytest.LogC
     assert cluster.get(schedule).status.next_schedule_time is not None
 
 
-class Door(AbstractAsyncContextManager[None]):
-    """Counts who came in."""
-
-    def __init__(self) -> None:
-        self.entered = 0
-
-    async def __aenter__(self) -> None:
-        self.entered += 1
-
-    async def __aexit__(self, *_: object) -> None:
-        return
-
-
-@pytest.mark.parametrize(("phase", "entered"), [(Phase.PENDING, 1), (Phase.PREFLIGHT, 0)])
-async def test_only_runs_that_have_not_begun_pass_one_by_one(phase: Phase, entered: int) -> None:
+@pytest.mark.parametrize(("phase", "asked"), [(Phase.PENDING, True), (Phase.PREFLIGHT, False)])
+async def test_only_runs_that_have_not_begun_wait_for_their_turn(phase: Phase, asked: bool) -> None:
     for run in (backup(phase), restore(phase)):
-        cluster, door = RecordingCluster(), Door()
+        cluster = RecordingCluster()
         key = cluster.put(run)
+        comers: list[Key] = []
 
-        await reconcile(cluster, key, door)
+        def has_come(comer: Key, comers: list[Key] = comers) -> bool:
+            comers.append(comer)
+            return False
 
-        assert door.entered == entered
+        again = await reconcile(cluster, key, has_come)
+
+        assert again is None
+        assert comers == ([key] if asked else [])
+        assert cluster.observed == (0 if asked else 1)

@@ -5,7 +5,7 @@ import pytest
 from becalm_operator.api.backup import Phase
 from becalm_operator.api.names import FINALIZER
 from becalm_operator.cluster.lease import Lease
-from becalm_operator.errors import ConflictError, RefusedError, UnavailableError
+from becalm_operator.errors import ClusterError, ConflictError, RefusedError, UnavailableError
 from becalm_operator.handlers.releasing import NOTICE_SECONDS, release_everything, stop_the_operator
 from becalm_operator.plan.steps import Action
 from becalm_operator.plan.world import JobState, Workload
@@ -88,6 +88,33 @@ def test_what_cannot_be_looked_at_is_told_after_some_tries() -> None:
     assert not done
     assert lines.count("NOT looked at: listing widgets.example.org: forbidden") == 1
     assert [workload.replicas for workload in cluster.workloads.values()] == [3, 3]
+
+
+@pytest.mark.parametrize("problem", [RefusedError("forbidden"), UnavailableError("no answer")])
+def test_runs_that_cannot_be_listed_keep_no_workload_down(problem: ClusterError) -> None:
+    cluster = busy()
+    cluster.unlisted = (problem,)
+    done, lines = released(cluster)
+    assert not done
+    assert lines[0] == f"NOT looked at: {problem}"
+    assert [workload.replicas for workload in cluster.workloads.values()] == [3, 3]
+    assert all(FINALIZER not in run.metadata.finalizers for run in cluster.objects.values())
+
+
+def test_workloads_that_cannot_be_looked_at_are_looked_at_again() -> None:
+    cluster = busy()
+    cluster.failures["observe_held"] = [UnavailableError("no answer")] * 4
+    assert released(cluster)[0]
+    assert [workload.replicas for workload in cluster.workloads.values()] == [3, 3]
+
+
+def test_workloads_that_can_never_be_looked_at_are_told_and_runs_are_freed() -> None:
+    cluster = busy()
+    cluster.failures["observe_held"] = [UnavailableError("no answer")] * 5
+    done, lines = released(cluster)
+    assert not done
+    assert lines[0] == "NOT looked at: no answer"
+    assert all(FINALIZER not in run.metadata.finalizers for run in cluster.objects.values())
 
 
 @pytest.mark.parametrize(

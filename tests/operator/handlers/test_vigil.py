@@ -132,6 +132,13 @@ async def test_a_restore_is_woken_by_the_claim_that_it_writes_to(scene: Scene) -
     await until(lambda: scene.woken == [RESTORE])
 
 
+async def test_it_knows_for_whom_something_is_down(scene: Scene) -> None:
+    for phase in Phase:
+        scene.vigil.saw(RUN, backup(phase, "data"))
+        assert scene.vigil.looks_after(RUN) == (phase in (*HELD, Phase.RESTORING))
+    assert not scene.vigil.looks_after(OTHER)
+
+
 async def test_movers_are_watched_elsewhere(scene: Scene) -> None:
     scene.vigil.saw(RUN, backup(Phase.CAPTURING, "data"))
     await scene.is_watching()

@@ -6,7 +6,7 @@ import pytest
 from kubernetes.aio.client import V1EnvVar
 
 from becalm_operator.api.limits import RepositoryLimits
-from becalm_operator.manifests.access import PASSWORD_FILE, literal, repository_access, secret_names
+from becalm_operator.manifests.access import PASSWORD_FILE, literal, repository_access
 from tests.operator.manifests.examples import CLAIM, S3, a_repository
 
 
@@ -87,9 +87,15 @@ def test_a_claim_is_mounted_where_the_location_says() -> None:
     assert access.flags == ()
 
 
-def test_the_secrets_that_a_mover_needs_are_known() -> None:
-    assert secret_names(a_repository()) == ("main-password", "s3-keys", "ca")
-    assert secret_names(a_repository(CLAIM)) == ("main-password",)
+def test_a_pod_refers_to_the_secrets_that_the_repository_names_and_to_no_others() -> None:
+    def named(storage: dict[str, Any] | None = None) -> set[str | None]:
+        access = repository_access(a_repository(storage))
+        volumes = {volume.secret.secret_name for volume in access.volumes if volume.secret}
+        sources = [variable.value_from for variable in access.environment if variable.value_from]
+        return volumes | {source.secret_key_ref.name for source in sources if source.secret_key_ref}
+
+    assert named() == {"main-password", "s3-keys", "ca"}
+    assert named(CLAIM) == {"main-password"}
 
 
 def test_a_text_with_dollars_is_handed_on_as_it_is() -> None:

@@ -12,7 +12,7 @@ from becalm_operator.api import names
 from becalm_operator.api.backup import BackupStatus, Phase
 from becalm_operator.api.conditions import Reason
 from becalm_operator.manifests.jobs import COMMIT, FORGET, MOVER, Owner
-from becalm_operator.plan import backup, publishing
+from becalm_operator.plan import backup, conditions, publishing
 from becalm_operator.plan.steps import ApplyJob, DeleteJob, Plan, ScaleUp
 from becalm_operator.plan.world import Claim, JobState, Workload
 from tests.operator.plan.worlds import (
@@ -293,6 +293,28 @@ def test_the_time_of_the_snapshots_is_when_the_last_workload_stopped() -> None:
     assert {snapshot.time for snapshot in snapshots} == {"2026-11-27T03:01:30Z"}
 
 
+@pytest.mark.parametrize(
+    ("zone", "day", "times"),
+    [
+        ("Europe/Berlin", 0, "2026-11-27T04:00:00+01:00"),
+        ("America/New_York", 0, "2026-11-26T22:00:00-05:00"),
+        ("Asia/Kathmandu", 0, "2026-11-27T08:45:00+05:45"),
+        ("Europe/Berlin", 200, "2027-06-15T05:00:00+02:00"),
+        ("Europe/London", 0, "2026-11-27T03:00:00Z"),
+        ("Mars/Olympus", 0, "2026-11-27T03:00:00Z"),
+    ],
+)
+def test_times_have_the_offset_that_the_zone_of_the_schedule_has_then(
+    zone: str, day: int, times: str
+) -> None:
+    run = a_backup(Phase.FINISHING, workloads=stopped(later(days=day)), volumes=volumes())
+    world = a_world(jobs=all_captured(), schedule=a_schedule({"timeZone": zone}))
+
+    snapshots = publishing.commit_plan(run, run.status, OWNER, world).snapshots
+
+    assert {snapshot.time for snapshot in snapshots} == {times}
+
+
 def test_a_commit_that_runs_is_waited_for() -> None:
     plan = finish(a_job(COMMIT, active=True))
 
@@ -401,6 +423,10 @@ def test_a_failed_retention_does_not_undo_a_good_backup(job: JobState, world: di
     assert (plan.status.phase, plan.status.reason) == (Phase.SUCCEEDED, "")
     assert "but retention was not applied" in plan.status.message
     assert [event.reason for event in plan.events] == ["RetentionFailed", "Succeeded"]
+    condition = conditions.find(plan.status.conditions, "RetentionFailed")
+    assert condition is not None
+    assert (condition.status, condition.reason) == ("True", "RetentionFailed")
+    assert plan.status.message.endswith(condition.message)
     assert all(volume.snapshot_id for volume in plan.status.volumes)
 
 

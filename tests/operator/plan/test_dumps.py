@@ -20,6 +20,7 @@ from tests.operator.plan.worlds import (
     NOW,
     a_backup,
     a_job,
+    a_schedule,
     a_world,
     all_at_gate,
     all_captured,
@@ -332,8 +333,11 @@ def test_a_snapshot_of_a_dump_has_the_dumps_own_time() -> None:
     )
 
     times = [one.time for one in publishing.commit_plan(run, run.status, OWNER, a_world()).snapshots]
+    berlin = a_world(schedule=a_schedule({"timeZone": "Europe/Berlin"}))
+    zoned = [one.time for one in publishing.commit_plan(run, run.status, OWNER, berlin).snapshots]
 
     assert times == ["2026-11-27T04:00:00Z"] * 2 + ["2026-11-27T03:00:00Z"] * 2
+    assert zoned == ["2026-11-27T05:00:00+01:00"] * 2 + ["2026-11-27T04:00:00+01:00"] * 2
 
 
 def test_each_dump_gets_its_snapshot() -> None:

@@ -154,9 +154,22 @@ def test_nothing_is_forgotten_on_the_strength_of_a_suspect_snapshot() -> None:
 
     assert plan.status.phase is Phase.SUCCEEDED
     assert jobs_made(plan) == []
-    assert plan.status.message.endswith("but retention was not applied: claim uploads: it shrank")
+    assert plan.status.message.endswith(
+        "but retention was not applied: it is suspect: claim uploads: it shrank"
+    )
     assert [event.reason for event in plan.events] == ["RetentionFailed", "Succeeded"]
     assert jobs_made(backup.decide(finishing(""), world)) == [FORGET]
+
+
+@pytest.mark.parametrize("retention", [None, {}])
+def test_the_message_of_a_run_without_retention_names_the_doubt_too(retention: dict[str, Any] | None) -> None:
+    world = a_world(jobs=[committed()], schedule=None if retention is None else a_schedule(retention))
+
+    plan = backup.decide(finishing("it shrank"), world)
+
+    assert plan.status.phase is Phase.SUCCEEDED
+    assert plan.status.message.endswith("added; but it is suspect: claim uploads: it shrank")
+    assert conditions.find(plan.status.conditions, "RetentionFailed") is None
 
 
 def test_suspect_snapshots_carry_a_tag() -> None:
@@ -186,4 +199,24 @@ def test_the_backup_that_others_are_measured_by_stays_in_the_history() -> None:
 
     assert deleted(2, good, better, bad, worse) == ["b1"]
     assert deleted(2, good, better, bad, run(5)) == ["b1", "b2"]
-    assert deleted(0, good, bad) == ["b1", "b3"]
+    assert deleted(0, good, better, bad) == ["b1", "b3"]
+    assert deleted(0, good, better) == ["b1"]
+
+
+def test_of_failed_backups_none_has_to_stay() -> None:
+    failed = before(1000).model_copy(update={"status": BackupStatus(phase=Phase.FAILED, completion_time=NOW)})
+    limited = a_schedule({"failedBackupsHistoryLimit": 0, "suspend": True})
+
+    plan = schedule.decide(limited, ScheduleWorld(NOW, (failed,)))
+
+    assert [action.name for action in plan.actions if isinstance(action, DeleteBackup)] == ["b1"]
+
+
+def test_a_doubt_stands_night_after_night_whatever_the_history_keeps() -> None:
+    kept = [before(1000, "b0")]
+    for night in range(1, 5):
+        suspect = shrinkage(10, *kept, parent="abcdef0123", parent_bytes=10)
+        assert "Backup b0" in suspect
+        kept.append(before(10, f"b{night}", ended=later(days=night), suspect=suspect))
+        gone = deleted(0, *kept)
+        kept = [one for one in kept if one.metadata.name not in gone]

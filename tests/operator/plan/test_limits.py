@@ -134,6 +134,38 @@ def test_a_run_that_stops_nothing_waits_for_no_workload() -> None:
     assert place(a_share("me", 1, 0), a_share("a", 0, 5, started=True), per_namespace=5) == ""
 
 
+# --- what nobody can see
+
+
+def a_blind_world(**caps: int) -> World:
+    return replace(a_shop(**caps), unseen=("gone", "office"))
+
+
+def test_what_cannot_be_seen_may_be_all_that_the_limit_for_the_cluster_allows() -> None:
+    needs = Needs(movers=1, workloads=1)
+
+    assert limits.hidden(needs, a_blind_world(per_cluster=9)) == (
+        "waiting until runs of gone, office can be listed: what they hold down counts against the limit of the "
+        "cluster; restore the operator's role there, or take a namespace that is gone off watchNamespaces"
+    )
+    assert limits.hidden(needs, a_shop(per_cluster=9)) == ""
+
+
+def test_what_cannot_be_seen_concerns_no_run_that_stops_nothing_and_no_other_limit() -> None:
+    assert limits.hidden(Needs(movers=1, workloads=0), a_blind_world(per_cluster=9)) == ""
+    assert limits.hidden(Needs(movers=1, workloads=1), a_blind_world(per_namespace=1)) == ""
+
+
+@pytest.mark.parametrize("unseen", [(), ("gone",)])
+def test_a_run_does_not_begin_while_it_cannot_be_seen_how_much_is_down(unseen: tuple[str, ...]) -> None:
+    world = replace(a_shop(per_cluster=9), unseen=unseen)
+
+    for status in (backup.decide(a_backup(), world).status, restore.decide(a_restore(), world).status):
+        assert status.phase is (Phase.PENDING if unseen else Phase.PREFLIGHT)
+        assert status.message.startswith("waiting until runs of gone can be listed") is bool(unseen)
+        assert status.queued_since is None
+
+
 # --- all together
 
 SHARES = st.lists(

@@ -163,6 +163,7 @@ def test_pods_that_take_longer_than_the_drain_timeout_end_the_run() -> None:
         (held_web(record=a_record(uid="uid-other")), "is held down by Backup b"),
         (held_web(2), "was scaled to 2 by somebody"),
         (web(record=None), "was started by somebody"),
+        (web(0, record=None), "was robbed of its record by somebody"),
     ],
 )
 def test_interference_while_stopping_ends_the_run(workload: Workload, text: str) -> None:
@@ -373,6 +374,38 @@ def test_what_is_not_ours_any_more_is_left_alone(taken: Workload) -> None:
     assert step.done
 
 
+def put_back(replicas: int = 0) -> Workload:
+    """Return a workload on which somebody has put the record of a run that is long over."""
+    return held_db(replicas, record=a_record(7, uid="uid-old", at=later(days=-9)))
+
+
+def test_what_is_down_with_an_older_record_is_started_once_from_what_status_says() -> None:
+    step = resume(a_world(held_web(), put_back()), stopped())
+
+    assert step.actions == (ScaleUp(DB, "uid-db", "7", 1),)
+    assert step.workloads[1].started_at is None
+    again = resume(a_world(held_web(), put_back()), step.workloads)
+    assert again.actions == (ScaleUp(WEB, "uid-web", "7", 3),), "somebody has done it after it was started"
+
+
+def test_what_is_up_with_an_older_record_keeps_its_count() -> None:
+    step = resume(a_world(web(), put_back(2)), stopped())
+
+    assert step.actions == ()
+    assert step.done
+
+
+def test_an_older_record_is_a_taint_and_not_said_to_be_a_stop() -> None:
+    world = a_world(held_web(), put_back())
+
+    failure, draining = taint(world, stopped()), quiesce.interference(RUN, world, stopped())
+
+    assert failure is not None
+    assert draining is not None
+    assert "statefulset/db was robbed of its record by somebody" in failure.message
+    assert "statefulset/db was robbed of its record by somebody" in draining.message
+
+
 def test_a_workload_that_is_gone_counts_as_started() -> None:
     assert resume(a_world(web()), stopped()).done
 
@@ -385,8 +418,10 @@ def test_a_run_is_quiesced_while_any_workload_is_down() -> None:
 
 # --- properties
 
-_RECORDS = st.none() | st.builds(
-    a_record, st.integers(1, 9), uid=st.sampled_from([UID, "uid-other"]), at=st.just(NOW)
+_RECORDS = (
+    st.none()
+    | st.builds(a_record, st.integers(1, 9), uid=st.sampled_from([UID, "uid-other"]), at=st.just(NOW))
+    | st.builds(a_record, st.integers(1, 9), uid=st.just("uid-old"), at=st.just(later(days=-9)))
 )
 
 
@@ -439,7 +474,7 @@ def test_starting_scales_only_what_we_hold_and_only_to_its_record_or_the_count_o
         assert isinstance(action, ScaleUp)
         found = world.workloads[str(action.workload)]
         assert action.uid == found.uid
-        if found.record is None:  # somebody took it off, and left the workload down
+        if found.record is None or found.record.at < NOW:  # somebody took it off, and left the workload down
             (state,) = [one for one in states if one.reference == found.reference]
             assert (found.replicas, action.replicas) == (0, state.replicas)
             assert state.stopped_at is not None

@@ -246,6 +246,17 @@ def test_a_failed_restore_starts_the_workloads_and_says_why(job: JobState, text:
     assert text in plan.status.targets[0].error
 
 
+def test_where_nothing_was_stopped_a_failed_mover_ends_the_others() -> None:
+    both = (*targets(), targets()[0].model_copy(update={"claim": "more", "to": "more"}))
+    running = worlds.a_job(RESTORE, "more", owner=ME, active=True)
+    run = a_restore(Phase.RESTORING, workloads=(), targets=both)
+
+    plan = decide(run, a_world(pods=(), jobs=(worlds.failed(RESTORE, part="uploads", owner=ME), running)))
+
+    fails(plan, Reason.RESTORE_FAILED)
+    assert list(plan.actions) == [DeleteJob(running.name)]
+
+
 def test_a_pod_that_comes_while_files_are_written_fails_the_restore() -> None:
     fails(restoring(restored(), pods=(a_pod("x", "", "uploads"),)), Reason.TAINTED, phase=Phase.RESUMING)
     fails(restoring(restored(), first=held_web(2)), Reason.TAINTED, phase=Phase.RESUMING)
@@ -267,7 +278,7 @@ def resuming(first: Workload, *jobs: JobState, reason: str = "", **more: Any) ->
     run = a_restore(
         Phase.RESUMING,
         workloads=states,
-        targets=targets(done=True, files_restored=7),
+        targets=more.pop("targets", targets(done=True, files_restored=7)),
         reason=reason,
         message="so it was",
     )
@@ -286,6 +297,43 @@ def test_a_good_restore_succeeds_when_all_are_up() -> None:
     assert up.status.workloads == UP
     assert (done.status.phase, done.status.message) == (Phase.SUCCEEDED, "7 files in 1 claims")
     assert (done.status.downtime_seconds, done.finalizer) == (9, False)
+
+
+def problems(**counts: Any) -> RestorePlan:
+    """Return the end of a restore by a mover that has told of problems."""
+    report = RestoreReport(files_restored=7, problems=counts)
+    plan = restoring(worlds.succeeded(RESTORE, report, "uploads", owner=ME))
+    return resuming(web(), workloads=UP, targets=plan.status.targets)
+
+
+def test_what_could_not_be_set_is_told_with_the_success_and_stays_in_status() -> None:
+    plan = problems(owner=3, mode=1)
+
+    assert plan.status.phase is Phase.SUCCEEDED
+    assert plan.status.message == (
+        "7 files in 1 claims; but the mode could not be set on one file, the owner could not be set on 3 files"
+    )
+    assert [(one.what, one.files) for one in plan.status.targets[0].not_set] == [("mode", 1), ("owner", 3)]
+    assert [(event.reason, event.type) for event in plan.events] == [
+        ("MetadataNotSet", "Warning"),
+        ("Succeeded", "Normal"),
+    ]
+    assert plan.events[0].message == plan.status.message
+
+
+def test_where_all_could_be_set_nothing_is_told() -> None:
+    plan = problems()
+
+    assert plan.status.message == "7 files in 1 claims"
+    assert [event.reason for event in plan.events] == ["Succeeded"]
+
+
+@pytest.mark.parametrize("count", ["many", None, 0, -1, True, 1.5])
+def test_a_count_that_is_none_is_passed_over(count: Any) -> None:
+    plan = problems(owner=count, mode=2)
+
+    assert [one.what for one in plan.status.targets[0].not_set] == ["mode"]
+    assert RestoreStatus.model_validate(plan.status.model_dump()) == plan.status
 
 
 def test_a_failed_restore_starts_the_workloads_too() -> None:

@@ -17,14 +17,15 @@ from becalm_operator.api.record import Holder
 from becalm_operator.plan import quiesce, run
 from becalm_operator.plan.outcome import Failure
 from becalm_operator.plan.quiesce import Run
-from becalm_operator.plan.steps import Plan
-from becalm_operator.plan.world import OtherRun, Workload
+from becalm_operator.plan.steps import DeleteJob, Plan, ScaleUp
+from becalm_operator.plan.world import JobState, OtherRun, Workload
 from tests.operator.plan.worlds import (
     NOW,
     UID,
     a_metadata,
     a_world,
     an_other,
+    at_gate,
     db,
     held_db,
     held_web,
@@ -194,6 +195,39 @@ def test_why_a_run_fails_is_shown_while_its_workloads_start() -> None:
     )
 
     assert resuming(failing, held_web(), held_db()) == "somebody"
+
+
+# --- movers that are in the way of what is owed
+
+
+def failed_before_any_stop(seconds: float, *movers: JobState) -> Plan[BackupStatus] | None:
+    status = BackupStatus(
+        phase=Phase.RESUMING, phase_time=NOW, reason="HookFailed", message="locked", workloads=planned()
+    )
+    return run.resuming(status, RUN, a_world(now=later(seconds=seconds)), movers)
+
+
+def test_where_nothing_is_down_movers_are_ended_first() -> None:
+    plan = failed_before_any_stop(59, at_gate("uploads"))
+
+    assert plan is not None
+    assert list(plan.actions) == [DeleteJob(at_gate("uploads").name)]
+    assert failed_before_any_stop(0) is None
+
+
+def test_where_nothing_is_down_a_mover_on_a_dead_node_is_not_waited_for() -> None:
+    assert failed_before_any_stop(60, at_gate("uploads")) is None
+
+
+@pytest.mark.parametrize(("minutes", "starts"), [(29, False), (30, True)])
+def test_what_is_down_waits_for_movers_until_its_deadline(*, minutes: int, starts: bool) -> None:
+    status = BackupStatus(phase=Phase.RESUMING, phase_time=NOW, reason="Tainted", workloads=stopped())
+    world = a_world(held_web(), held_db(), now=later(minutes=minutes))
+
+    plan = run.resuming(status, RUN, world, [at_gate("uploads")])
+
+    assert plan is not None
+    assert any(isinstance(action, ScaleUp) for action in plan.actions) is starts
 
 
 # --- waiting for others

@@ -11,7 +11,7 @@ from becalm_operator.api import names
 from becalm_operator.api.backup import Backup, Phase
 from becalm_operator.api.schedule import BackupSchedule, BackupScheduleStatus
 from becalm_operator.plan import conditions, schedule
-from becalm_operator.plan.schedule import InvalidScheduleError, clock_of
+from becalm_operator.plan.schedule import InvalidScheduleError, clock_of, owed_since
 from becalm_operator.plan.steps import DeleteBackup, MakeBackup, Plan
 from becalm_operator.plan.world import ScheduleWorld
 from tests.operator.plan.worlds import NOW, a_backup, a_schedule, later
@@ -95,6 +95,80 @@ def test_a_new_schedule_does_not_make_up_for_the_past() -> None:
     assert made(decide(a_schedule(meta={"creationTimestamp": later(seconds=1)}), now=later(hours=1))) == []
 
 
+NOON = later(hours=9)
+CHANGES: list[dict[str, Any]] = [
+    {"schedule": "0 8 * * *"},
+    {"timeZone": "Europe/Berlin"},
+    {"jitter": "2h"},
+]
+
+
+def seen(what: BackupSchedule, now: datetime = NOW) -> BackupSchedule:
+    """Return a schedule as the operator has left it."""
+    return what.model_copy(update={"status": decide(what, now=now).status})
+
+
+def edited(what: BackupSchedule, **spec: Any) -> BackupSchedule:
+    """Return a schedule that a person has changed since."""
+    return what.model_copy(update={"spec": nightly(spec).spec})
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=lambda change: next(iter(change)))
+def test_what_a_changed_schedule_would_have_run_earlier_is_not_made_up_for(change: dict[str, Any]) -> None:
+    before = seen(nightly(lastScheduleTime=NOW - timedelta(days=1)), NOW - timedelta(hours=1))
+
+    after = edited(before, **change)
+
+    assert made(decide(after, now=NOON)) == []
+    tomorrow = decide(seen(after, NOON), now=NOON + timedelta(days=1))
+    assert len(made(tomorrow)) == 1, "what it misses from then on is made up for"
+
+
+def test_what_a_suspended_schedule_has_missed_is_not_made_up_for() -> None:
+    resting = seen(edited(nightly(), suspend=True), NOW - timedelta(hours=1))
+
+    resumed = edited(resting)
+
+    assert made(decide(resumed, now=NOON)) == []
+    assert len(made(decide(seen(resumed, NOON), now=later(days=1)))) == 1
+
+
+def test_what_made_no_sense_for_a_while_makes_up_for_nothing() -> None:
+    wrong = seen(edited(nightly(), schedule="nonsense"), NOW - timedelta(hours=1))
+
+    assert made(decide(edited(wrong), now=NOON)) == []
+
+
+def test_what_is_not_made_up_for_is_not_owed() -> None:
+    resting = seen(edited(nightly(lastSuccessfulTime=NOW - timedelta(days=9)), suspend=True))
+
+    resumed = seen(edited(resting), NOON)
+
+    assert owed_since(resumed) == later(days=1)
+
+
+def test_a_change_of_something_else_loses_no_run() -> None:
+    before = seen(nightly(), NOW - timedelta(hours=1))
+
+    after = edited(before, successfulBackupsHistoryLimit=7, schedule="@daily", timeZone="Etc/UTC")
+    same = edited(before, successfulBackupsHistoryLimit=7, schedule="0  3 * * *")
+
+    assert made(decide(same, now=NOON)) == [DUE]
+    assert made(decide(after, now=NOON)) == []
+
+
+def test_a_change_that_was_seen_before_the_time_loses_no_run() -> None:
+    before = seen(nightly({"schedule": "0 1 * * *"}), later(hours=-2))
+
+    after = seen(edited(before, schedule="0 3 * * *"), later(hours=-1))
+
+    assert made(decide(after, now=NOON)) == [DUE]
+
+
+def test_a_schedule_that_an_older_operator_has_left_loses_no_run() -> None:
+    assert made(decide(nightly(lastScheduleTime=NOW - timedelta(days=1)), now=NOON)) == [DUE]
+
+
 def test_of_many_missed_times_only_the_newest_is_run() -> None:
     plan = decide(nightly(), now=later(days=3, hours=1))
 
@@ -155,6 +229,26 @@ def test_a_time_that_never_comes_is_no_error() -> None:
     plan = decide(nightly({"schedule": "0 0 30 2 *"}))
 
     assert made(plan) == []
+
+
+@pytest.mark.parametrize(
+    ("expression", "owed"),
+    [
+        ("0 * * * *", timedelta(hours=1)),
+        ("0 3 * * *", timedelta(days=1)),
+        ("0 3 * * 5", timedelta(weeks=1)),
+        ("0 0 30 2 *", timedelta()),
+        ("once a day", timedelta()),
+    ],
+)
+def test_a_schedule_owes_a_backup_from_its_first_time_after_the_last_success(
+    expression: str, owed: timedelta
+) -> None:
+    made_then = a_schedule({"schedule": expression})
+    succeeded_then = a_schedule({"schedule": expression}, meta=BEFORE, last_successful_time=NOW)
+
+    assert NOW.isoweekday() == 5
+    assert owed_since(made_then) == owed_since(succeeded_then) == NOW + owed
 
 
 def test_a_deleted_schedule_is_left_alone() -> None:
@@ -269,6 +363,28 @@ def test_however_often_it_is_looked_at_no_time_gives_two_backups(
         assert made(decide(what, now=now)) == []
 
     assert len(names_made) == len(set(names_made))
+
+
+EDITS: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
+    {"schedule": EXPRESSIONS}, optional={"jitter": JITTERS, "timeZone": ZONES, "suspend": st.booleans()}
+)
+
+
+@given(st.lists(st.tuples(EDITS, st.integers(0, 100_000)), min_size=1, max_size=8))
+def test_no_time_is_run_that_had_passed_when_a_schedule_became_what_it_is(
+    edits: list[tuple[dict[str, Any], int]],
+) -> None:
+    what, now, since, clock = nightly(), NOW, NOW - timedelta(days=1), ""
+    for edit, wait in edits:
+        now += timedelta(seconds=wait)
+        what = edited(what, **edit)
+        goes_by = "none" if what.spec.suspend else str(clock_of(what))
+        since = since if not clock or goes_by == clock else now
+        clock = goes_by
+        plan = decide(what, now=now)
+        what = what.model_copy(update={"status": plan.status})
+
+        assert not made(plan) or (plan.status.last_schedule_time or since) > since
 
 
 @given(EXPRESSIONS, MOMENTS)

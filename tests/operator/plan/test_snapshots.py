@@ -170,6 +170,27 @@ def test_a_volume_that_is_not_detached_in_time_fails_the_run() -> None:
     assert "volumes of uploads were not detached" in fails(plan, Reason.DRAIN_TIMEOUT)
 
 
+def test_no_snapshot_is_made_while_nobody_may_see_what_nodes_have() -> None:
+    plan = drain(Snapshots(problem="it must not list VolumeAttachments"))
+
+    assert plan.status.phase is Phase.DRAINING
+    assert plan.status.message == (
+        "waiting until it can be seen whether volumes are detached: it must not list VolumeAttachments"
+    )
+
+
+def test_a_refusal_that_lasts_fails_the_run() -> None:
+    plan = drain(Snapshots(problem="it must not list VolumeAttachments"), now=later(minutes=6))
+
+    assert fails(plan, Reason.SNAPSHOTS_UNAVAILABLE) == "it must not list VolumeAttachments"
+
+
+def test_pods_are_told_of_before_a_refusal() -> None:
+    plan = drain(Snapshots(problem="gone"), pods=(a_pod("web-1", "deployment/web", "uploads"),))
+
+    assert plan.status.message == "waiting for the end of web-1 on node-1"
+
+
 def test_all_snapshots_are_made_at_once() -> None:
     plan = capture(Snapshots())
 
@@ -384,3 +405,6 @@ def test_whatever_is_seen_there_is_a_next_step_and_no_end_leaves_anything(
         assert plan.finalizer is True
     if any(isinstance(action, MakeSnapshot) for action in plan.actions):
         assert phase is Phase.CAPTURING
+    if phase is Phase.DRAINING and plan.status.phase is Phase.CAPTURING:
+        assert not world.snapshots.problem
+        assert not world.snapshots.attached

@@ -17,6 +17,7 @@ from becalm_operator.api.repository import BackupRepository, BackupRepositorySpe
 from becalm_operator.api.restore import Restore, RestoreQuiesce, RestoreSource, RestoreSpec, RestoreTarget
 from becalm_operator.api.snapshots import Capture
 from becalm_operator.cluster.port import Cluster, Key
+from becalm_operator.cluster.unmade import Unmade
 from becalm_operator.errors import ClusterError
 from becalm_operator.handlers.reconcile import reconcile
 from becalm_operator.handlers.sweep import Sweep
@@ -175,6 +176,7 @@ class Operator:
     def __post_init__(self) -> None:
         self.born = self.state.now
         self.state.hooks.restart()
+        self.state.unmade = Unmade()
         self._sweep = Sweep(self.cluster, lambda: self.state.now)
 
     async def work(self) -> None:

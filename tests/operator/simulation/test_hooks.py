@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 
 import pytest
 from hypothesis import given, settings
@@ -44,7 +45,15 @@ _WEB = BackupWorkload.model_validate(
 )
 _ALL = ["before.lock", "before.prepare", "before.flush.0", "after.warm.0", "after.unlock", "after.tell"]
 HOOK_SCRIPTS = st.sampled_from(
-    [movers.WELL, Script(ticks=15), movers.HANGS, movers.EVICTED, movers.CANNOT_START, movers.NO_REPORT]
+    [
+        movers.WELL,
+        Script(ticks=15),
+        movers.HANGS,
+        movers.FROZEN,
+        movers.EVICTED,
+        movers.CANNOT_START,
+        movers.NO_REPORT,
+    ]
 )
 _FAILS = Script(exit_code=3, report="no such table\x1b[2J")
 
@@ -116,6 +125,33 @@ def test_a_failing_before_hook_of_a_workload_leaves_it_up() -> None:
     assert run.status.reason == "HookFailed"
 
 
+def test_movers_on_a_dead_node_keep_no_application_locked() -> None:
+    shop, run = asyncio.run(ended({"mover": movers.FROZEN, "hook/before.flush.0": _FAILS}))
+
+    assert shop.cluster.stops == []
+    assert set(begun(shop)) == set(_ALL)
+    assert (run.status.phase, run.status.reason) == (Phase.FAILED, "HookFailed")
+    unlocked = next(hook.started_at for hook in run.status.hooks if hook.name == "unlock")
+    assert run.status.resumed_at is not None
+    assert unlocked - run.status.resumed_at <= timedelta(seconds=65)
+
+
+def test_after_hooks_of_the_run_wait_until_its_movers_have_let_go() -> None:
+    async def play() -> Shop:
+        shop = await Shop.open()
+        await a_backup(shop)
+        shop.script("hook/before.flush.0", _FAILS)
+        operator = Operator(shop.state, shop.cluster)
+        while "after.unlock" not in begun(shop):
+            await operator.work()
+            tick(shop.state)
+        return shop
+
+    shop = asyncio.run(play())
+
+    assert not [job for job in shop.state.jobs.values() if job.role == "mover" and job.has_pod]
+
+
 @pytest.mark.parametrize(
     "script", [_FAILS, movers.HANGS, movers.CANNOT_START], ids=["fails", "hangs", "stuck"]
 )
@@ -154,6 +190,11 @@ SCENARIOS = [
     scenario("hooks", Phase.SUCCEEDED),
     scenario("a failing before-hook", Phase.FAILED, {"hook/before.lock": _FAILS}),
     scenario("failing movers", Phase.FAILED, {"mover": movers.EVICTED}),
+    scenario(
+        "frozen movers, and a failing before-hook",
+        Phase.FAILED,
+        {"mover": movers.FROZEN, "hook/before.flush.0": _FAILS},
+    ),
     scenario("a deleted backup", Phase.FAILED, begin=a_deleted_backup),
 ]
 

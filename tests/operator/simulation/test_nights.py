@@ -12,6 +12,7 @@ from becalm_operator.cluster.port import Key
 from becalm_operator.errors import RefusedError
 from tests.operator.fake.controllers import tick
 from tests.operator.fake.lab import SHOP
+from tests.operator.fake.movers import NO_OWNERS
 from tests.operator.fake.objects import Script
 from tests.operator.fake.wrapped import Call, T, Wrapped
 from tests.operator.simulation.invariants import check_always, check_end
@@ -200,6 +201,52 @@ def test_a_rolling_update_under_way_is_stopped_and_goes_on_afterwards() -> None:
     assert run is not None
     assert run.status.phase is Phase.SUCCEEDED
     assert shop.state.workload(SHOP, WEB).ready == 3
+
+
+@pytest.mark.parametrize(("ticks", "reason"), [(10, ""), (60, "SnapshotsUnavailable")])
+def test_a_role_that_is_taken_away_while_all_is_down_lets_no_snapshot_be_made_too_early(
+    ticks: int, reason: str
+) -> None:
+    async def play() -> Shop:
+        shop = await Shop.open()
+        await shop.snap()
+        operator = Operator(shop.state, shop.cluster)
+        shop.state.no_attachments = "the operator must not list VolumeAttachments"
+        while (run := shop.run()) and run.status.phase is not Phase.DRAINING:
+            await operator.work()
+            tick(shop.state)
+        for _ in range(ticks):
+            await operator.work()
+            check_always(shop)
+            tick(shop.state)
+        shop.state.no_attachments = ""
+        await _ended(shop, operator)
+        return shop
+
+    shop = asyncio.run(play())
+
+    run = shop.run()
+    assert run is not None
+    assert run.status.reason == reason, run.status.message
+    assert run.status.phase is (Phase.FAILED if reason else Phase.SUCCEEDED)
+    check_end(shop)
+
+
+def test_a_restore_that_could_not_set_owners_says_so() -> None:
+    async def play() -> Shop:
+        shop = await Shop.open()
+        shop.script("restore", NO_OWNERS)
+        await shop.restore()
+        await _ended(shop, Operator(shop.state, shop.cluster), RESTORED)
+        return shop
+
+    shop = asyncio.run(play())
+
+    run = shop.run(RESTORED)
+    assert run is not None
+    assert run.status.phase is Phase.SUCCEEDED
+    assert run.status.message == "14 files in 2 claims; but the owner could not be set on 6 files"
+    assert "MetadataNotSet" in {event.reason for _, event in shop.state.events}
 
 
 class _Webhook(Wrapped):

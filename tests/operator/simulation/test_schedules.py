@@ -8,6 +8,7 @@ import pytest
 from becalm_operator.api.backup import Backup, BackupSpec, Phase
 from becalm_operator.api.base import LocalReference, Metadata
 from becalm_operator.api.schedule import BackupSchedule, BackupScheduleSpec, BackupTemplate, Retention
+from becalm_operator.cluster.port import Key
 from tests.operator.fake.lab import SHOP
 from tests.operator.fake.objects import Script
 from tests.operator.fake.wrapped import Counting, Dying, OperatorDiedError
@@ -93,6 +94,32 @@ def test_a_death_after_any_write_lets_no_lock_of_a_killed_commit_keep_retention_
     harm = asyncio.run(play_everywhere(FIRST_COMMIT_KILLED))
 
     assert not harm, harm
+
+
+def test_a_schedule_that_is_resumed_or_changed_stops_nothing_at_once() -> None:
+    async def play() -> tuple[Shop, list[int]]:
+        shop = await open_shop()
+        key = Key("BackupSchedule", SHOP, "minutely")
+        operator, stops = Operator(shop.state, shop.cluster), []
+        # the shop opens at three: the first time has passed when it is resumed, the other when it is named
+        for fields in (
+            {"suspend": True, "schedule": "2 3 * * *"},
+            {"suspend": False},
+            {"schedule": "7 3 * * *"},
+        ):
+            found = shop.state.resources[key]
+            assert isinstance(found, BackupSchedule)
+            shop.state.resources[key] = found.model_copy(
+                update={"spec": found.spec.model_copy(update=fields)}
+            )
+            shop.state.next_version()
+            await work(shop, operator, 300)
+            stops.append(len(shop.cluster.stops))
+        return shop, stops
+
+    _, stops = asyncio.run(play())
+
+    assert stops == [0, 0, 0]
 
 
 def test_a_lock_that_a_killed_commit_has_left_does_not_keep_retention_out() -> None:

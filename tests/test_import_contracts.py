@@ -1,0 +1,34 @@
+"""The walls between modules leave none out: import-linter looks at those alone that a contract lists."""
+
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+ENGINE = ROOT / "engine" / "becalm_engine"
+CONTRACTS = {
+    contract["name"]: contract
+    for contract in tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+}
+
+
+def modules(package: Path) -> set[str]:
+    """Return the dotted names of what lies in a package."""
+    found = [
+        path.stem for path in package.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()
+    ]
+    prefix = ".".join(package.relative_to(ENGINE.parent).parts)
+    return {f"{prefix}.{name}" for name in found} - {f"{prefix}.__init__"}
+
+
+def test_the_operator_is_walled_from_all_of_the_engine_but_its_contract() -> None:
+    walled = CONTRACTS["the operator knows the engine only by its contract"]["forbidden_modules"]
+
+    assert set(walled) == modules(ENGINE) - {"becalm_engine.contract"}
+
+
+def test_boto3_is_walled_from_everything_but_the_parts_of_s3() -> None:
+    walled = CONTRACTS["boto3 stays in storage.s3 and its parts, FastCDC in chunking"]["source_modules"]
+    storage = {name for name in modules(ENGINE / "storage") if ".s3" not in name}
+    others = modules(ENGINE) - {"becalm_engine.storage", "becalm_engine.chunking"}
+
+    assert set(walled) == storage | others
