@@ -146,6 +146,9 @@ class RealLab:
         note = {"metadata": {"annotations": {"edited": str(next(self._touches))}}}
         self._kubectl("patch", str(workload), "--type=merge", "-p", json.dumps({"spec": {"template": note}}))
 
+    async def roll_back(self, workload: WorkloadReference) -> None:
+        self._kubectl("rollout", "undo", str(workload))
+
     async def delete_workload(self, workload: WorkloadReference) -> None:
         self._kubectl("delete", str(workload), "--wait=false")
 

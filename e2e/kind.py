@@ -9,7 +9,7 @@ from pathlib import Path
 from e2e import snapshots
 from e2e.paths import Places
 from e2e.processes import Processes, until
-from e2e.s3 import S3Server
+from e2e.s3 import S3Server, is_s3
 from e2e.shell import run, say, succeeds
 
 _NAME = "becalm-e2e"
@@ -48,8 +48,11 @@ class KindCluster:
         ranges = [
             entry["Gateway"] for entry in networks[0]["IPAM"]["Config"] if "." in entry.get("Gateway", "")
         ]
-        processes = Processes(self.places.state / "processes", self.places.logs)
-        return S3Server(self.places, processes, ranges[0])
+        return S3Server(self.places, self._processes, ranges[0])
+
+    @property
+    def _processes(self) -> Processes:
+        return Processes(self.places.state / "processes", self.places.logs)
 
     @property
     def kubeconfig(self) -> Path:
@@ -74,7 +77,8 @@ class KindCluster:
     def down(self) -> None:
         """Delete the cluster and what the S3 server holds."""
         if self._exists():
-            self.s3.stop()
+            for name in filter(is_s3, self._processes.names()):
+                self._processes.end(name)
             shutil.rmtree(self.s3.folder, ignore_errors=True)
             run(self._kind("delete", "cluster"))
 

@@ -4,7 +4,7 @@ import json
 import secrets
 import shutil
 import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import boto3
@@ -14,6 +14,7 @@ from e2e.paths import Places
 from e2e.processes import Processes
 
 _PORT = 7070
+_NAME = "s3"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +24,25 @@ class S3Server:
     places: Places
     processes: Processes
     address: str
+    number: int = 0
+    """Which one of those that share the buckets."""
+
+    def beside(self, number: int) -> "S3Server":
+        """Return another one for the same buckets: it can be away while this one is there."""
+        return replace(self, number=number)
+
+    @property
+    def _name(self) -> str:
+        return f"{_NAME}-{self.number}" if self.number else _NAME
+
+    @property
+    def _port(self) -> int:
+        return _PORT + self.number
 
     @property
     def endpoint(self) -> str:
         """Its URL."""
-        return f"http://{self.address}:{_PORT}"
+        return f"http://{self.address}:{self._port}"
 
     @property
     def folder(self) -> Path:
@@ -50,7 +65,7 @@ class S3Server:
 
     def start(self) -> None:
         """Start it, unless it runs."""
-        if self.processes.runs("s3"):
+        if self.processes.runs(self._name):
             return
         self.folder.mkdir(parents=True, exist_ok=True)
         found = self.credentials()
@@ -58,21 +73,21 @@ class S3Server:
             "ROOT_ACCESS_KEY": found["AWS_ACCESS_KEY_ID"],
             "ROOT_SECRET_KEY": found["AWS_SECRET_ACCESS_KEY"],
         }
-        listen = ["--keep-alive", "--port", f"{self.address}:{_PORT}"]  # as every server that people run
+        listen = ["--keep-alive", "--port", f"{self.address}:{self._port}"]  # as every server that people run
         command = [self.places.binary("versitygw"), *listen, "posix", str(self.folder)]
-        self.processes.start("s3", command, environment)
-        self.processes.wait("s3", self._answers, seconds=20)
+        self.processes.start(self._name, command, environment)
+        self.processes.wait(self._name, self._answers, seconds=20)
 
     def _answers(self) -> bool:
         try:
-            socket.create_connection((self.address, _PORT), timeout=1).close()
+            socket.create_connection((self.address, self._port), timeout=1).close()
         except OSError:
             return False
         return True
 
     def stop(self) -> None:
         """End it: to everybody else it looks like a store that is away."""
-        self.processes.end("s3")
+        self.processes.end(self._name)
 
     def client(self) -> S3Client:
         """Return a client that is logged in."""
@@ -93,3 +108,8 @@ class S3Server:
     def remove_bucket(self, name: str) -> None:
         """Take a bucket away with all that is in it."""
         shutil.rmtree(self.folder / name, ignore_errors=True)
+
+
+def is_s3(process: str) -> bool:
+    """Say whether a process, by its name, is an S3 server."""
+    return process.partition("-")[0] == _NAME

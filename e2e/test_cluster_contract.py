@@ -12,8 +12,10 @@ from kubernetes.aio import config
 from kubernetes.aio.client import ApiClient, Configuration
 from tests.operator.cluster.contract import ClusterContract
 from tests.operator.cluster.definitions import WIDGETS_NAME, scaled_objects, widgets
+from tests.operator.cluster.documents_contract import DocumentsContract
 
 from becalm_operator.cluster.api_server import ApiServer
+from becalm_operator.cluster.documents import Documents
 from becalm_operator.settings import Settings
 from e2e.conftest import Numbers
 from e2e.contract_lab import RealLab
@@ -69,20 +71,39 @@ def _sockets() -> set[str]:
     return {one.name for one in opened if one.name.startswith("socket:")}
 
 
-class TestApiServer(ClusterContract):
+@pytest.fixture
+def lab(resting: Lab, numbers: Numbers) -> Iterator[RealLab]:
+    kubectl = resting.kubectl.within(f"contract-{next(numbers)}")
+    kubectl("create", "namespace", kubectl.namespace)
+    yield RealLab(kubectl)
+    kubectl("delete", "namespace", kubectl.namespace, "--wait=false")
+
+
+@pytest.fixture
+async def client(resting: Lab) -> AsyncIterator[ApiClient]:
+    configuration = Configuration()
+    await config.load_kube_config(  # type: ignore[no-untyped-call]  # the client has no types here
+        str(resting.cluster.kubeconfig), client_configuration=configuration, persist_config=False
+    )
+    before = _sockets()
+    async with ApiClient(configuration) as client:
+        yield client
+    await _end_of_connections(before)
+
+
+class TestLists(DocumentsContract):
     @pytest.fixture
-    def lab(self, resting: Lab, numbers: Numbers) -> Iterator[RealLab]:
-        kubectl = resting.kubectl.within(f"contract-{next(numbers)}")
-        kubectl("create", "namespace", kubectl.namespace)
-        yield RealLab(kubectl)
-        kubectl("delete", "namespace", kubectl.namespace, "--wait=false")
+    def documents(self, client: ApiClient) -> Documents:
+        return Documents(client)
 
     @pytest.fixture
-    async def cluster(self, resting: Lab, lab: RealLab) -> AsyncIterator[ApiServer]:
-        configuration = Configuration()
-        await config.load_kube_config(  # type: ignore[no-untyped-call]  # the client has no types here
-            str(resting.cluster.kubeconfig), client_configuration=configuration, persist_config=False
-        )
+    def shelf(self, lab: RealLab) -> RealLab:
+        return lab
+
+
+class TestApiServer(ClusterContract):
+    @pytest.fixture
+    def cluster(self, client: ApiClient, lab: RealLab) -> ApiServer:
         settings = Settings(
             namespace="becalm",
             image=IMAGE,
@@ -92,7 +113,4 @@ class TestApiServer(ClusterContract):
             most_down_per_cluster=100,
             hooks_enabled=True,
         )
-        before = _sockets()
-        async with ApiClient(configuration) as client:
-            yield ApiServer(client, settings, lambda: datetime.now(UTC))
-        await _end_of_connections(before)
+        return ApiServer(client, settings, lambda: datetime.now(UTC))

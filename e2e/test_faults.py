@@ -12,6 +12,7 @@ from e2e.faults.shapes import shapes
 from e2e.lab import Lab
 
 pytestmark = pytest.mark.cluster
+_ONE_BY_ONE = (MoverKilled, BackupDeleted, StoreCut)
 
 
 @pytest.fixture(scope="module")
@@ -29,11 +30,11 @@ def _assert_kept(cells: list[Cell]) -> None:
 def test_runs_that_are_struck_one_by_one_keep_every_promise(play: Play) -> None:
     # a snapshot is made by no mover: the one that reads its copy comes later
     movers = [(MoverKilled(), Phase.CAPTURING), (MoverKilled(), Phase.UPLOADING)]
-    cells = play.apart([*movers, (BackupDeleted(), Phase.DRAINING)])
+    cells = play.apart([*movers, (BackupDeleted(), Phase.DRAINING), (StoreCut(), Phase.CAPTURING)])
 
     assert [cell.line for cell in cells if cell.broken] == []
     struck = {(cell.place.fault, cell.place.shape) for cell in cells if cell.struck_in}
-    assert struck == {(fault.title, one.name) for fault in (MoverKilled, BackupDeleted) for one in shapes()}
+    assert struck == {(fault.title, one.name) for fault in _ONE_BY_ONE for one in shapes()}
 
 
 @pytest.mark.alone
@@ -44,12 +45,11 @@ def test_runs_that_are_struck_one_by_one_keep_every_promise(play: Play) -> None:
         (OperatorKilled(), Phase.CAPTURING),
         (OperatorKilled(), Phase.RESUMING),
         (ApiServerRestarted(), Phase.DRAINING),
-        (StoreCut(), Phase.CAPTURING),
     ],
     ids=lambda part: part if isinstance(part, Phase) else type(part).__name__,
 )
 def test_what_strikes_everything_at_once_breaks_no_promise(play: Play, fault: Fault, phase: Phase) -> None:
-    cells = play.together(fault, phase)
+    cells = play.in_turn(fault, [phase])
 
     assert len(cells) == len(shapes())
     _assert_kept(cells)

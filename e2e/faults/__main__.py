@@ -62,8 +62,8 @@ def _played(play: Play, chosen: Sequence[Fault], phases: Sequence[Phase]) -> lis
         [(fault, phase) for fault in chosen for phase in asked if not fault.everywhere and _is_one(fault)]
     )
     for fault in chosen:
-        for phase in asked if fault.everywhere else []:
-            cells += play.together(fault, phase)
+        if fault.everywhere:
+            cells += play.in_turn(fault, asked)
     return cells
 
 

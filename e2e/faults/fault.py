@@ -16,7 +16,7 @@ from e2e.processes import until
 from e2e.shop import Shop
 
 _SHORT_DOWNTIME = timedelta(seconds=60)
-_AWAY = timedelta(seconds=42)
+_AWAY = timedelta(seconds=32)
 _LEAST_SECONDS = 15
 _PATIENCE_SECONDS = 240
 GOOD: frozenset[Phase | None] = frozenset({Phase.SUCCEEDED})
@@ -48,6 +48,8 @@ class Fault:
 
     title: ClassVar[str]
     everywhere: ClassVar[bool] = False
+    deafens: ClassVar[bool] = False
+    """Whether nothing can be judged while it strikes."""
     quiesce: ClassVar[Document] = {}
     """How the run is to stop its workloads."""
     expected: ClassVar[frozenset[Phase | None]] = EITHER
@@ -115,21 +117,22 @@ class MoverKilled(Fault):
 
 
 class StoreCut(Fault):
-    """Nothing answers where the S3 server was, until all is up again."""
+    """Nothing answers where the run's S3 server was, until all is up again."""
 
     title = "the store is away until the workloads are up"
-    everywhere = True
     quiesce: ClassVar[Document] = {"maxDowntime": f"{_SHORT_DOWNTIME.seconds}s"}
 
     def strike(self, scene: Scene) -> bool:
-        scene.lab.s3.stop()
+        for target in scene.targets:
+            target.shop.s3.stop()
         return True
 
     def heal(self, scene: Scene) -> None:
         try:
             _until_up(scene)
         finally:
-            scene.lab.s3.start()
+            for target in scene.targets:
+                target.shop.s3.start()
 
 
 class ApiServerRestarted(Fault):
@@ -137,6 +140,7 @@ class ApiServerRestarted(Fault):
 
     title = "the API server restarts"
     everywhere = True
+    deafens = True
     expected = GOOD
 
     def strike(self, scene: Scene) -> bool:
@@ -202,9 +206,9 @@ def faults() -> list[Fault]:
         MoverKilled(),
         BackupDeleted(),
         QuotaFull(),
+        StoreCut(),
         OperatorKilled(),
         ApiServerRestarted(),
-        StoreCut(),
         OperatorAway(),
     ]
 

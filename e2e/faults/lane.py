@@ -31,6 +31,15 @@ _MOVER = {"resources": {"requests": {"cpu": "10m"}}}
 """So that a quota can tell movers from workloads."""
 
 
+@dataclass(frozen=True, slots=True)
+class Over:
+    """A run that is over, and what is to be seen at once."""
+
+    backup: Document | None
+    not_up: tuple[str, ...]
+    down_seconds: float
+
+
 @dataclass(slots=True)
 class Lane:
     """One shape in one namespace."""
@@ -45,7 +54,7 @@ class Lane:
 
     def __post_init__(self) -> None:
         kubectl = self.lab.kubectl.within(f"fault-{self.number}")
-        self.shop = Shop(kubectl, self.lab.s3, self.shape.opened)
+        self.shop = Shop(kubectl, self.lab.s3.beside(self.number), self.shape.opened)
 
     @property
     def namespace(self) -> str:
@@ -53,7 +62,8 @@ class Lane:
         return self.shop.kubectl.namespace
 
     def open(self) -> None:
-        """Make the namespace with all that is in it, in place of what was left of one."""
+        """Make the namespace with all that is in it, in place of what was left of one, and a store of its own."""
+        self.shop.s3.start()
         self.shop.open_anew()
         storage = s3_storage(self.shop.s3, self.shop.bucket)
         self.shop.kubectl.apply(repository("main", storage, mover=_MOVER))
@@ -87,11 +97,15 @@ class Lane:
         self.shop.kubectl("delete", "backup", target.name, "--timeout=170s", seconds=180)
         self._known |= {one["id"] for one in checks.restic_snapshots(self.shop, check=False)}
 
-    def end(self, target: Target) -> Facts:
-        """Wait until the run is over, look at everything, and remove it."""
+    def over(self, target: Target) -> Over:
+        """Wait until the run is over and all is up; from then on no fault can strike it."""
         ended = self._await_end(target)
         not_up = self._not_up()
-        down_seconds = self.watch.down_seconds(self.namespace) - self._down_before
+        return Over(ended, not_up, self.watch.down_seconds(self.namespace) - self._down_before)
+
+    def judge(self, target: Target, over: Over) -> Facts:
+        """Look at everything, and remove the run."""
+        ended = over.backup
         working = self._await_none(target, ["jobs"], working=True)
         self.shop.kubectl("delete", "backup", target.name, "--ignore-not-found", "--timeout=60s", seconds=70)
         found = {one["id"]: one for one in checks.restic_snapshots(self.shop, check=False)}
@@ -105,11 +119,11 @@ class Lane:
             found=frozenset(new),
             volumes=len(self.shape.stopped),
             unlike=self._unlike(new),
-            not_up=not_up,
+            not_up=over.not_up,
             finalizers=tuple((ended or {"metadata": {}})["metadata"].get("finalizers", [])),
             working=working,
             orphans=self._await_none(target, _BELONGINGS),
-            down_seconds=down_seconds,
+            down_seconds=over.down_seconds,
         )
 
     def close(self) -> str:
@@ -121,6 +135,7 @@ class Lane:
             return str(error)
         finally:
             self.shop.close(wait=False)
+            self.shop.s3.stop()
         return ""
 
     def _await_end(self, target: Target) -> Document | None:

@@ -30,6 +30,11 @@ class Cell:
     broken: tuple[str, ...] = ()
 
     @property
+    def came_late(self) -> bool:
+        """Whether the run was over when it was struck."""
+        return self.struck_in is not None and self.struck_in.finished
+
+    @property
     def text(self) -> str:
         """What stands in the table."""
         if self.struck_in is None:

@@ -2,14 +2,15 @@
 
 import queue
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 
 from becalm_operator.api.backup import Phase
 from e2e.faults import verdict
 from e2e.faults.fault import Fault, Nothing, Scene, Target
-from e2e.faults.lane import Lane
+from e2e.faults.lane import Lane, Over
 from e2e.faults.matrix import Cell, Place, phases_to_strike
 from e2e.faults.shapes import shapes
 from e2e.faults.watch import Seen, Watch
@@ -20,6 +21,17 @@ from e2e.paths import SetUpError
 _MOST_SHOWN = 400
 _TRIES = 4
 Case = tuple[Fault, Phase]
+_Judge = Callable[[], Cell]
+"""What looks at a run that is over."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """A case that is being judged."""
+
+    lane: Lane
+    phase: Phase
+    cell: Future[Cell]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,15 +46,20 @@ class Play:
     """How an undisturbed run went, by shape."""
 
     @property
-    def _one_of_each(self) -> list[Lane]:
-        by_shape: dict[str, Lane] = {}
+    def _crews(self) -> list[list[Lane]]:
+        """The lanes in groups of one of each shape."""
+        by_shape: dict[str, list[Lane]] = {}
         for lane in self.lanes:
-            by_shape.setdefault(lane.shape.name, lane)
-        return list(by_shape.values())
+            by_shape.setdefault(lane.shape.name, []).append(lane)
+        return [list(crew) for crew in zip(*by_shape.values(), strict=True)]
+
+    @property
+    def _one_of_each(self) -> list[Lane]:
+        return self._crews[0]
 
     def undisturbed(self) -> tuple[list[Phase], list[Cell]]:
         """Let runs pass that nothing befalls. Returns the phases that they came to, and how they ended."""
-        cells = self.together(Nothing(), Phase.PENDING)
+        cells = self.in_turn(Nothing(), [Phase.PENDING])
         for lane in self._one_of_each:
             seen = self.watch.run(lane.namespace, _name(Nothing(), Phase.PENDING))
             assert seen is not None
@@ -67,36 +84,59 @@ class Play:
         with ThreadPoolExecutor(len(self.lanes)) as pool:
             return [cell for cells in pool.map(work, self.lanes) for cell in cells]
 
-    def together(self, fault: Fault, phase: Phase) -> list[Cell]:
-        """Play a case with one run of each shape at once; with those alone that were over before the others came."""
-        lanes = [lane for lane in self._one_of_each if lane.shape.comes_to(phase)]
-        cells = self._play(lanes, fault, phase)
-        cells += [_never(lane, fault, phase) for lane in self._one_of_each if lane not in lanes]
-        missed = [at for at, cell in enumerate(cells) if cell.struck_in and cell.struck_in.finished]
-        for at in missed:
-            cells[at] = self._alone(lanes[at], fault, phase)
+    def in_turn(self, fault: Fault, phases: Sequence[Phase]) -> list[Cell]:
+        """Let a fault strike one run of each shape at once, in one phase after the other.
+
+        While these are judged, the next begin in other lanes, if there are any. Those that were over before the
+        others came to the phase are played alone at the end.
+        """
+        crews, judging, cells = self._crews, list[list[_Judged]](), list[Cell]()
+        with ThreadPoolExecutor(len(self.lanes)) as pool:
+            for number, phase in enumerate(phases):
+                _await(judging if fault.deafens else judging[: max(0, number + 1 - len(crews))])
+                crew = crews[number % len(crews)]
+                lanes = [lane for lane in crew if lane.shape.comes_to(phase)]
+                judges = zip(lanes, self._until_over(lanes, fault, phase), strict=True)
+                judging.append([_Judged(lane, phase, pool.submit(self._told, one)) for lane, one in judges])
+                cells += [_never(lane, fault, phase) for lane in crew if lane not in lanes]
         for cell in cells:
             self.tell(cell)
-        return cells
+        return cells + [self._again(fault, one) for ones in judging for one in ones]
+
+    def _told(self, judge: _Judge) -> Cell:
+        cell = judge()
+        if not cell.came_late:
+            self.tell(cell)
+        return cell
+
+    def _again(self, fault: Fault, judged: _Judged) -> Cell:
+        """Play alone what was over before it was struck."""
+        cell = judged.cell.result()
+        if cell.came_late:
+            cell = self._alone(judged.lane, fault, judged.phase)
+            self.tell(cell)
+        return cell
 
     def _alone(self, lane: Lane, fault: Fault, phase: Phase) -> Cell:
         """Play a case with one run; again if the fault came too late, for what it strikes may last no second."""
         if not lane.shape.comes_to(phase):
             return _never(lane, fault, phase)
         for _ in range(_TRIES):
-            (cell,) = self._play([lane], fault, phase)
+            (judge,) = self._until_over([lane], fault, phase)
+            cell = judge()
             if cell.struck_in is not None:
                 break
         return cell
 
-    def _play(self, lanes: Sequence[Lane], fault: Fault, phase: Phase) -> list[Cell]:
+    def _until_over(self, lanes: Sequence[Lane], fault: Fault, phase: Phase) -> list[_Judge]:
+        """Strike runs, and wait until all are over. Returns what judges each."""
         try:
             targets, stood = self._strike(lanes, fault, phase)
         except (NeverHappenedError, SetUpError) as error:
-            return [self._failed(lane, fault, phase, error) for lane in lanes]
+            return [partial(self._failed, lane, fault, phase, error) for lane in lanes]
         with ThreadPoolExecutor(len(lanes)) as pool:
-            ended = pool.map(self._end, lanes, targets, stood, [fault] * len(lanes), [phase] * len(lanes))
-            return list(ended)
+            over = partial(self._over, fault, phase)
+            return list(pool.map(over, lanes, targets, stood))
 
     def _strike(
         self, lanes: Sequence[Lane], fault: Fault, phase: Phase
@@ -124,17 +164,20 @@ class Play:
         longest = max(took.get(other.shape.name, 0.0) for other in lanes)
         return longest - took.get(lane.shape.name, 0.0)
 
-    def _end(self, lane: Lane, target: Target, stood: Phase | None, fault: Fault, phase: Phase) -> Cell:
-        place = Place(fault.title, lane.shape.name, phase)
+    def _over(self, fault: Fault, phase: Phase, lane: Lane, target: Target, stood: Phase | None) -> _Judge:
+        """Wait until a run is over. Returns what judges it."""
         try:
-            if stood is None:
-                lane.discard(target)
-                return Cell(place, None, "", 0)
-            facts = lane.end(target)
+            over = lane.over(target) if stood else None
         except (NeverHappenedError, SetUpError) as error:
-            return self._failed(lane, fault, phase, error)
-        broken = tuple(verdict.broken_promises(facts, fault.expected))
-        return Cell(place, stood, verdict.outcome(facts), facts.down_seconds, broken)
+            return partial(self._failed, lane, fault, phase, error)
+
+        def judge() -> Cell:
+            try:
+                return _verdict(lane, target, Place(fault.title, lane.shape.name, phase), fault, stood, over)
+            except (NeverHappenedError, SetUpError) as error:
+                return self._failed(lane, fault, phase, error)
+
+        return judge
 
     def _failed(self, lane: Lane, fault: Fault, phase: Phase, error: Exception) -> Cell:
         place = Place(fault.title, lane.shape.name, phase)
@@ -161,6 +204,21 @@ def playing(lab: Lab, *, lanes_of_each: int, tell: Callable[[Cell], None] = lamb
                 wrong = [said for said in pool.map(Lane.close, lanes) if said]
         if wrong:
             raise SetUpError("\n".join(wrong))
+
+
+def _verdict(
+    lane: Lane, target: Target, place: Place, fault: Fault, stood: Phase | None, over: Over | None
+) -> Cell:
+    if over is None:
+        lane.discard(target)
+        return Cell(place, None, "", 0)
+    facts = lane.judge(target, over)
+    broken = tuple(verdict.broken_promises(facts, fault.expected))
+    return Cell(place, stood, verdict.outcome(facts), facts.down_seconds, broken)
+
+
+def _await(judging: Sequence[Sequence[_Judged]]) -> None:
+    wait(one.cell for ones in judging for one in ones)
 
 
 def _never(lane: Lane, fault: Fault, phase: Phase) -> Cell:
