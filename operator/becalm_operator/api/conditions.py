@@ -122,7 +122,7 @@ EXPLANATIONS: dict[Reason, str] = {
     Reason.WORKLOAD_CHANGED: "A stopped workload was scaled, deleted or made anew by somebody else.",
     Reason.SNAPSHOT_FAILED: "A VolumeSnapshot could not be made, or was deleted before it was read.",
     Reason.MOVER_FAILED: "A mover ended with an error.",
-    Reason.MOVER_NOT_STARTED: "A Job could not start: its image, volume or node; or a quota or a policy refused it.",
+    Reason.MOVER_NOT_STARTED: "A Job could not start: its image, volume or node; or a quota or policy refused it.",
     Reason.FILES_UNREADABLE: "Some files could not be read, so the backup would not be whole.",
     Reason.EMPTY_VOLUME: "A volume holds no files, and guards.onEmptyVolume is Fail.",
     Reason.DUMP_FAILED: "A dump did not end with exit status 0, or not in time. Nothing was stopped, nothing kept.",

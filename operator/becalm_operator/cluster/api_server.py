@@ -8,9 +8,8 @@ from typing import Any
 from kubernetes.aio.client import ApiClient, CoreV1Api, V1PersistentVolumeClaim, V1Pod
 
 from becalm_operator.api import names
-from becalm_operator.api.backup import Backup, RunStatus, WorkloadReference
+from becalm_operator.api.backup import Backup, WorkloadReference
 from becalm_operator.api.base import Model, time_text
-from becalm_operator.api.record import Holder
 from becalm_operator.api.repository import BackupRepository
 from becalm_operator.api.restore import Restore
 from becalm_operator.api.schedule import BackupSchedule
@@ -18,6 +17,7 @@ from becalm_operator.cluster import views, workload_views
 from becalm_operator.cluster.announcements import Announcements, workload_reference
 from becalm_operator.cluster.documents import Documents
 from becalm_operator.cluster.gates import Gates
+from becalm_operator.cluster.holdings import HeldWorkloads
 from becalm_operator.cluster.hooks import Hooks
 from becalm_operator.cluster.jobs import Jobs
 from becalm_operator.cluster.objects import Objects
@@ -47,11 +47,9 @@ from becalm_operator.plan.steps import (
     ScaleDown,
     ScaleUp,
 )
-from becalm_operator.plan.sweep import truly_held
 from becalm_operator.plan.world import (
     Caps,
     Claim,
-    Held,
     Holdings,
     OtherRun,
     RepositoryWorld,
@@ -83,6 +81,7 @@ class ApiServer:
         self._announcements = Announcements(client, settings.identity)
         self._image = Image(settings.image, settings.pull_policy)
         self._namespaces = settings.watched_namespaces or ("",)
+        self._held = HeldWorkloads(self._workloads, self._objects, self._namespaces)
         self._caps = Caps(settings.most_down_per_namespace, settings.most_down_per_cluster)
         self._dumps_enabled = settings.dumps_enabled
         self._clock = clock
@@ -173,43 +172,7 @@ class ApiServer:
 
     async def observe_held(self) -> Holdings:
         """Return every workload that carries a record, with the run that wrote it."""
-        held: list[Held] = []
-        unseen: dict[str, ClusterError] = {}
-        for place in self._namespaces:
-            found, problems = await self._workloads.with_record(place)
-            for namespace, workload in found:
-                try:
-                    held.append(await self._held(namespace, workload))
-                except ClusterError as error:
-                    # the record's deadline decides, and nobody else waits for it
-                    problems.append(error)
-                    held.append(Held(namespace, workload, RunStatus()))
-            unseen |= {str(problem): problem for problem in problems}
-        return Holdings(tuple(held), tuple(unseen.values()))
-
-    async def _held(self, namespace: str, workload: Workload) -> Held:
-        """Return a workload with the run that holds it. Others are asked for only if that of its record does not."""
-        record = workload.record
-        held = Held(namespace, workload, await self._holder(namespace, record.by) if record else None)
-        if record is None or (held.run is not None and not held.run.phase.finished):
-            return held
-        try:
-            runs = await self._runs(namespace)
-        except RefusedError:  # roles made by hand; what is not known speaks for starting
-            return held
-        return truly_held(held, runs)
-
-    async def _holder(self, namespace: str, holder: Holder) -> RunStatus | None:
-        run: Backup | Restore | None
-        try:
-            if holder.kind == Restore.kind:
-                run = await self._objects.load(Restore, namespace, holder.name)
-            else:
-                run = await self._objects.load(Backup, namespace, holder.name)
-        except RefusedError:
-            # a run that this version cannot read counts as under way: the record's deadline decides
-            return RunStatus()
-        return run.status if run is not None and run.metadata.uid == holder.uid else None
+        return await self._held.look()
 
     async def _pods(self, namespace: str) -> Sequence[V1Pod]:
         with translated(f"listing pods of {namespace}"):
@@ -229,14 +192,8 @@ class ApiServer:
         return {claim.name: claim for claim in claims}
 
     async def _other_runs(self, run: Backup | Restore) -> list[Backup | Restore]:
-        runs = await self._runs(run.metadata.namespace)
+        runs = await self._objects.runs(run.metadata.namespace)
         return [one for one in runs if one.metadata.uid != run.metadata.uid]
-
-    async def _runs(self, namespace: str) -> list[Backup | Restore]:
-        backups, restores = await asyncio.gather(
-            self._objects.list(Backup, namespace), self._objects.list(Restore, namespace)
-        )
-        return [*backups, *restores]
 
     async def _shares_elsewhere(self, run: Backup | Restore) -> tuple[tuple[Share, ...], tuple[str, ...]]:
         """Return what runs of other namespaces take and where nobody may know, if a run might begin by that."""
@@ -246,8 +203,7 @@ class ApiServer:
         unseen: list[str] = []
         for place in self._namespaces:
             try:
-                runs += await self._objects.list(Backup, place)
-                runs += await self._objects.list(Restore, place)
+                runs += await self._objects.runs(place)
             except RefusedError:
                 unseen.append(place or "all namespaces")
         others = [one for one in runs if one.metadata.namespace != run.metadata.namespace]

@@ -1,5 +1,6 @@
 """Reading and writing our own objects."""
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -7,7 +8,9 @@ from kubernetes.aio.client import ApiClient, CustomObjectsApi
 from pydantic import ValidationError
 
 from becalm_operator.api import names
+from becalm_operator.api.backup import Backup
 from becalm_operator.api.base import Model, told
+from becalm_operator.api.restore import Restore
 from becalm_operator.cluster.port import R, Resource
 from becalm_operator.cluster.translate import REQUEST_SECONDS, translated
 from becalm_operator.errors import ConflictError, NotFoundError, RefusedError
@@ -67,6 +70,11 @@ class Objects:
             except RefusedError:
                 continue
         return parsed
+
+    async def runs(self, namespace: str) -> Sequence[Backup | Restore]:
+        """Return all runs of a namespace that this version can read; an empty namespace means all."""
+        backups, restores = await asyncio.gather(self.list(Backup, namespace), self.list(Restore, namespace))
+        return [*backups, *restores]
 
     async def make(self, kind: type[Resource], namespace: str, document: dict[str, Any]) -> None:
         """Make an object, unless one of its name exists."""
