@@ -53,6 +53,7 @@ class Observer:
         self._refusals = Refusals(namespaces, heartbeats)
         self._wake = wake
         self._is_news = is_news
+        self._stopping = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
 
@@ -85,6 +86,7 @@ class Observer:
             raise
 
     def _ask_to_stop(self) -> None:
+        self._stopping.set()  # a thread that has just been started has no loop yet
         loop, stop = self._loop, self._stop
         if loop is not None and stop is not None:
             with contextlib.suppress(RuntimeError):  # the loop is closed already
@@ -102,6 +104,8 @@ class Observer:
 
     async def _kopf(self, owner: asyncio.AbstractEventLoop) -> None:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
+        if self._stopping.is_set():
+            return
         # when one watch fails, kopf raises its error, and lets those of the others fall where only the loop sees them
         self._loop.set_exception_handler(lambda _, context: _log.debug("kopf: %s", context["message"]))
         interests = Interests(self._is_news)

@@ -29,6 +29,7 @@ FROZEN = Script(hangs=True, frozen=True)
 EVICTED = Script(evicted=True)
 NO_REPORT = Script(report="")
 CANNOT_START = Script(stuck="ErrImageNeverPull: the image is not on the node")
+REFUSED = Script(refused="exceeded quota: shop, used: count/jobs.batch=9, limited: 9")
 UNREADABLE = Script(
     exit_code=ExitCode.INCOMPLETE,
     report=CaptureReport(

@@ -1,4 +1,5 @@
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -44,6 +45,7 @@ class Watching:
                 task.cancel()
                 with suppress(asyncio.CancelledError):
                     await task
+                await until(lambda: "kopf" not in {thread.name for thread in threading.enumerate()})
 
 
 async def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
@@ -145,6 +147,16 @@ async def test_an_api_server_that_refuses_everybody_for_a_while_ends_no_watch(
         api_server.status = 200
         await until(lambda: api_server.watched() == ALL)
     assert "the watches have ended" not in caplog.text
+
+
+async def test_one_that_is_to_stop_before_its_thread_has_begun_stops(api_server: FakeApiServer) -> None:
+    async with ApiClient(Configuration(host=api_server.url)) as client:
+        watching = Observer(client, (), Heartbeats(lambda: 0.0), lambda _: None)
+        watching._ask_to_stop()
+
+        assert await watching._watch() is None
+
+    assert api_server.requests == []
 
 
 @pytest.mark.slow  # kopf waits five seconds for stragglers

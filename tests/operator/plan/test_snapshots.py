@@ -400,7 +400,10 @@ def test_whatever_is_seen_there_is_a_next_step_and_no_end_leaves_anything(
     assert BackupStatus.model_validate(plan.status.model_dump()) == plan.status
     assert plan.status.phase.finished or plan.again_seconds is not None
     if plan.status.phase.finished:
-        assert cleared(plan) == set(world.snapshots.taken) | (ALL_OF_IT & set(world.jobs))
+        # a commit that was never seen may be there all the same
+        assert cleared(plan) - {committed().name} == set(world.snapshots.taken) | (
+            ALL_OF_IT & set(world.jobs)
+        )
     elif plan.status.phase is not Phase.PREPARING:
         assert plan.finalizer is True
     if any(isinstance(action, MakeSnapshot) for action in plan.actions):

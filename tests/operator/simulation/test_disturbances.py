@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from becalm_operator.api.backup import Phase
 from becalm_operator.cluster.port import Key
-from becalm_operator.errors import ConflictError, UnavailableError
+from becalm_operator.errors import ConflictError, RefusedError, UnavailableError
 from becalm_operator.handlers.sweep import Sweep
 from becalm_operator.manifests.jobs import ACCESS, COMMIT, MOVER, RESTORE
 from tests.operator.fake import movers
@@ -38,6 +38,7 @@ _SCRIPTS = st.sampled_from(
         movers.EVICTED,
         movers.NO_REPORT,
         movers.CANNOT_START,
+        movers.REFUSED,
         movers.UNREADABLE,
         movers.EMPTY_VOLUME,
         movers.WRONG_PASSWORD,
@@ -51,7 +52,9 @@ _CRASHES = st.builds(
 _FAULTS = st.builds(
     Faults,
     st.lists(
-        st.tuples(st.sampled_from([ConflictError, UnavailableError]), st.booleans()), min_size=1, max_size=8
+        st.tuples(st.sampled_from([ConflictError, RefusedError, UnavailableError]), st.booleans()),
+        min_size=1,
+        max_size=8,
     ).map(tuple),
 )
 _DEEDS: st.SearchStrategy[Disturbance] = st.sampled_from(
