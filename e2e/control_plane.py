@@ -1,12 +1,9 @@
 """etcd, API server, controllers, scheduler, proxy and kubelet as plain processes: their flags and files."""
 
 import base64
-import http.client
 import json
 import os
 import secrets
-import ssl
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,11 +12,10 @@ from e2e.certificates import Authority, make_token_key
 from e2e.containers import Containers
 from e2e.paths import Places, SetUpError
 from e2e.processes import Processes
-from e2e.shell import run
+from e2e.shell import run, succeeds
 
 NODE = "node1"
-_API = f"https://{network.ADDRESS}:{network.API_PORT}"
-_ANSWER_SECONDS = 10
+_API = f"https://{network.ADDRESS}:6443"
 _ETCD = "http://127.0.0.1:2379"
 _USERS = {
     "admin": ("admin", '"system:masters"'),
@@ -95,7 +91,7 @@ class ControlPlane:
                 f"--etcd-servers={_ETCD}",
                 f"--bind-address={network.ADDRESS}",
                 f"--advertise-address={network.ADDRESS}",
-                f"--secure-port={network.API_PORT}",
+                "--secure-port=6443",
                 f"--tls-cert-file={state}/api.crt",
                 f"--tls-private-key-file={state}/api.key",
                 f"--client-ca-file={state}/ca.crt",
@@ -115,21 +111,8 @@ class ControlPlane:
         self.processes.wait("kube-apiserver", self.answers, seconds=120)
 
     def answers(self) -> bool:
-        """Say whether the API server is ready, also while it is closed to others."""
-        try:
-            trust = ssl.create_default_context(cafile=self._state / "ca.crt")
-            call = http.client.HTTPSConnection(
-                network.ADDRESS,
-                network.API_PORT,
-                context=trust,
-                source_address=(network.INSIDE, 0),
-                timeout=_ANSWER_SECONDS,
-            )
-            with closing(call):
-                call.request("GET", "/readyz")
-                return call.getresponse().status == http.HTTPStatus.OK
-        except (OSError, http.client.HTTPException):
-            return False
+        """Say whether the API server is ready."""
+        return succeeds(self.kubectl("get", "--raw", "/readyz"), seconds=10)
 
     def kubectl(self, *arguments: str) -> list[str]:
         """Return a kubectl command for this cluster."""

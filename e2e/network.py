@@ -1,7 +1,5 @@
 """The bridge that a cluster of plain processes lives on. Nothing leaves it."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 from e2e.shell import run, succeeds
@@ -12,9 +10,6 @@ ADDRESS = "10.244.0.1"
 POD_RANGE = "10.244.0.0/24"
 SERVICE_RANGE = "10.96.0.0/16"
 API_SERVICE = "10.96.0.1"
-API_PORT = 6443
-INSIDE = "127.0.0.2"
-"""From here the API server is reached also while it is closed to everybody else."""
 _HARDWARE_ADDRESS = "0a:58:0a:f4:00:01"
 """A bridge that is given none takes one of its ports', and another one when that pod goes. Then the others speak to
 nobody for half a minute, until they ask anew whose address the bridge's is."""
@@ -38,8 +33,6 @@ class Rule:
             run(["iptables", "-w", "-D", self.chain, *self.rest])
 
 
-_TO_THE_API = ("-d", ADDRESS, "-p", "tcp", "--dport", str(API_PORT))
-_CLOSED = Rule("INPUT", ("!", "-s", INSIDE, *_TO_THE_API, "-j", "REJECT", "--reject-with", "tcp-reset"))
 _KEPT_IN = Rule("FORWARD", ("-i", BRIDGE, "!", "-o", BRIDGE, "-j", "REJECT"))
 
 
@@ -56,16 +49,5 @@ def up() -> None:
 def down() -> None:
     """Take the bridge away, and the rule that kept its traffic in."""
     _KEPT_IN.remove()
-    _CLOSED.remove()
     if succeeds(["ip", "link", "show", BRIDGE]):
         run(["ip", "link", "del", BRIDGE])
-
-
-@contextmanager
-def api_closed() -> Iterator[None]:
-    """Have whoever calls the API server find nobody there, as a load balancer does until it is ready."""
-    _CLOSED.add()
-    try:
-        yield
-    finally:
-        _CLOSED.remove()

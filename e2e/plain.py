@@ -12,7 +12,7 @@ from e2e.containers import Containers
 from e2e.control_plane import NODE, ControlPlane
 from e2e.image import Builder
 from e2e.paths import Places, SetUpError
-from e2e.processes import Processes
+from e2e.processes import Processes, until
 from e2e.s3 import S3Server, is_s3
 from e2e.shell import say, succeeds
 
@@ -165,10 +165,7 @@ class PlainCluster:
         self._containers.kill(container)
 
     def restart_api_server(self) -> None:
-        """Kill the API server and start it again; nobody reaches the new one before it is ready.
-
-        For until then it does not know who may do what, and a kubelet that is refused tries again a minute later.
-        """
-        with network.api_closed():
-            self._processes.end("kube-apiserver", signal.SIGKILL)
-            self._control_plane.start_api_server()
+        """Kill the API server and start it again. The longer it is away, the later do its clients try again."""
+        self._processes.end("kube-apiserver", signal.SIGKILL)
+        until(lambda: not self._control_plane.answers(), seconds=10)
+        self._control_plane.start_api_server()
