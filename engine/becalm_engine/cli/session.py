@@ -220,10 +220,9 @@ def read_text(path: str, what: str) -> str:
         UsageError: It cannot be read.
     """
     try:
-        return Path(path).read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise UsageError(f"cannot read {what} file {path}: {reason}") from error
+        return read_bytes(path, what).decode()
+    except UnicodeDecodeError as error:
+        raise UsageError(f"cannot read {what} file {path}: it is not UTF-8") from error
 
 
 def read_bytes(path: str, what: str) -> bytes:

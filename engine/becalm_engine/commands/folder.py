@@ -6,7 +6,7 @@ is decoded then. Only what differs is looked at more closely.
 
 import os
 import stat
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from becalm_engine.commands.files import Content, FileStore, settled
@@ -313,29 +313,30 @@ class FolderStore:
         if before.startswith(head) and before.startswith(_CONTENT, len(head)):
             known = before[len(head) + len(_CONTENT) : -len("]}")]
             settled_since = is_settled(found.st_mtime_ns, found.st_ctime_ns, rules)
-            if settled_since and self._holds_listed(known) and (known or not found.st_size):
+            if settled_since and self._holds_listed(known, found.st_size):
                 return before
         node = _node(before)
         try:
             now = node_of(name, found, path_below(visit.handle, name), with_atime=self._rules.with_atime)
         except OSError:
             return None  # reading it will say why
-        if node is None or not is_unchanged(now, node, rules) or not self._holds_all(node.content):
+        if node is None or not is_unchanged(now, node, rules) or not self._holds_all(node.content, now.size):
             return None
-        if now.size and not node.content:
-            return None  # a node that cannot be true
         now.content = node.content
         return encode_node(now)
 
-    def _holds_listed(self, listed: str) -> bool:
-        """Say whether the repository has the blobs of a list in JSON."""
+    def _holds_listed(self, listed: str, size_bytes: int) -> bool:
+        """Say whether the repository has the blobs of a list in JSON, the content of a file of that length."""
         try:
             blobs = [parse_id(one[1:-1]) for one in listed.split(",")] if listed else []
-            return self._holds_all(blobs)
+            return self._holds_all(blobs, size_bytes)
         except DamagedError:
             return False
 
-    def _holds_all(self, blobs: Iterable[bytes]) -> bool:
+    def _holds_all(self, blobs: Sequence[bytes], size_bytes: int) -> bool:
+        """Say whether the repository has these blobs, and they may be the content of a file of that length."""
+        if size_bytes and not blobs:
+            return False
         holds = self._repository.index.holds
         for blob in blobs:  # noqa: SIM110  twice as fast as a generator, and done for every file
             if not holds(BlobKind.DATA, BlobID(blob)):

@@ -3,14 +3,13 @@
 from collections.abc import Iterator, Sequence
 
 from becalm_engine.commands.progress import Progress
-from becalm_engine.errors import DamagedError, StorageError
+from becalm_engine.errors import DamagedError
 from becalm_engine.format.compression import Compression
 from becalm_engine.format.pack import BlobKind, PackedBlob
-from becalm_engine.ids import PackID
-from becalm_engine.repository.reader import PackRange, load_blob, open_blob, ranges_of
+from becalm_engine.ids import Buffer, PackID
+from becalm_engine.repository.reader import PackRange, load_blob, open_blob, ranges_of, read_range
 from becalm_engine.repository.repository import Repository
 from becalm_engine.repository.writer import Writer
-from becalm_engine.storage.base import FileKind
 
 
 def compresses(repository: Repository, kind: BlobKind, *, data: bool) -> bool:
@@ -43,16 +42,9 @@ def copy_blobs(
         progress.bytes_done += part.length
 
 
-def _opened(repository: Repository, part: PackRange) -> Iterator[tuple[PackedBlob, bytes | None, bytes]]:
+def _opened(repository: Repository, part: PackRange) -> Iterator[tuple[PackedBlob, Buffer | None, bytes]]:
     """Yield blobs of a range, sealed and opened; what comes from another pack has no sealed form."""
-    try:
-        stored = repository.storage.load_range(
-            FileKind.PACK, part.pack.hex(), offset=part.offset, length=part.length
-        )
-    except StorageError as error:
-        if error.retryable:
-            raise
-        stored = b""
+    stored = read_range(repository, part)
     for packed in part.blobs:
         at = packed.offset - part.offset
         sealed = stored[at : at + packed.stored_bytes]

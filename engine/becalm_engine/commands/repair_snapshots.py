@@ -15,11 +15,10 @@ from becalm_engine.format.pack import BlobKind
 from becalm_engine.format.tree import DIR, FILE, Node, decode_tree, encode_node, encode_tree
 from becalm_engine.ids import BlobID, FileID, blob_id, parse_id
 from becalm_engine.repository import index_files, snapshots
-from becalm_engine.repository.reader import load_tree, open_blob
+from becalm_engine.repository.reader import load_stored, load_tree, open_blob
 from becalm_engine.repository.repository import Repository
 from becalm_engine.repository.snapshots import StoredSnapshot
 from becalm_engine.repository.writer import Writer
-from becalm_engine.storage.base import FileKind
 
 _TAG = "repaired"
 _EMPTY = encode_tree(())
@@ -179,12 +178,10 @@ class _TreeRepair:
 
     def _seen_again(self, tree: BlobID) -> list[Node] | None:
         """Look at every copy of a tree by itself: one that cannot be read may be whole, whatever the others are."""
-        for pack, blob in self._repository.index.find_all(tree):
+        for location in self._repository.index.find_all(tree):
             try:
-                stored = self._repository.storage.load_range(
-                    FileKind.PACK, pack.hex(), offset=blob.offset, length=blob.stored_bytes
-                )
-                return decode_tree(open_blob(self._repository, blob, stored))
+                stored = load_stored(self._repository, location)
+                return decode_tree(open_blob(self._repository, location.blob, stored))
             except (DamagedError, ObjectMissingError):
                 continue
         return None

@@ -44,6 +44,12 @@ def _stored(repository: Repository, location: Location) -> bytes:
     if blob.kind is BlobKind.TREE:
         end = repository.index.facts_of(pack).end
         return repository.windows.load(pack, offset=blob.offset, length=blob.stored_bytes, end=end)
+    return load_stored(repository, location)
+
+
+def load_stored(repository: Repository, location: Location) -> bytes:
+    """Return a blob as it is stored, read by itself."""
+    pack, blob = location.pack, location.blob
     return repository.storage.load_range(
         FileKind.PACK, pack.hex(), offset=blob.offset, length=blob.stored_bytes
     )

@@ -145,7 +145,7 @@ class Writer:
         self.check()
         self._pack(blob, kind, content, sample=False)
 
-    def put_sealed(self, packed: PackedBlob, sealed: bytes) -> None:
+    def put_sealed(self, packed: PackedBlob, sealed: Buffer) -> None:
         """Store a blob as it lies in another pack, also if the repository has it."""
         self.check()
         with self._changing:

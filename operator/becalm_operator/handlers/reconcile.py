@@ -15,7 +15,7 @@ was done and decides the rest:
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from becalm_operator.api.backup import Backup
 from becalm_operator.api.names import FINALIZER
@@ -26,7 +26,9 @@ from becalm_operator.cluster.port import Cluster, Key, R, Resource
 from becalm_operator.errors import ClusterError, RefusedError, WebhookAwayError
 from becalm_operator.plan import backup, quiesce, repository, restore, schedule
 from becalm_operator.plan.steps import Action, Event, Plan, ScaleUp
+from becalm_operator.plan.world import World
 
+RunT = TypeVar("RunT", Backup, Restore)
 Turn = Callable[[Key], bool]
 Saw = Callable[[Key, Resource | None], None]
 
@@ -58,9 +60,9 @@ async def reconcile(
     """
     match key.kind:
         case Backup.kind:
-            return await _backup(cluster, key, turn, saw)
+            return await _run(cluster, key, turn, saw, Backup, backup.decide)
         case Restore.kind:
-            return await _restore(cluster, key, turn, saw)
+            return await _run(cluster, key, turn, saw, Restore, restore.decide)
         case BackupRepository.kind:
             return await _repository(cluster, key, saw)
         case BackupSchedule.kind:
@@ -68,24 +70,21 @@ async def reconcile(
     raise ValueError(f"{key} is nothing of ours")
 
 
-async def _backup(cluster: Cluster, key: Key, turn: Turn, saw: Saw) -> float | None:
-    found = await cluster.load(Backup, key.namespace, key.name)
+async def _run(
+    cluster: Cluster,
+    key: Key,
+    turn: Turn,
+    saw: Saw,
+    kind: type[RunT],
+    decide: Callable[[RunT, World], Plan[Any]],
+) -> float | None:
+    found = await cluster.load(kind, key.namespace, key.name)
     saw(key, found)
     if found is None or _is_over(found):
         return None
     if found.status.phase.waiting and not turn(key):
         return None
-    return await _follow(cluster, found, saw, backup.decide(found, await cluster.observe_run(found)))
-
-
-async def _restore(cluster: Cluster, key: Key, turn: Turn, saw: Saw) -> float | None:
-    found = await cluster.load(Restore, key.namespace, key.name)
-    saw(key, found)
-    if found is None or _is_over(found):
-        return None
-    if found.status.phase.waiting and not turn(key):
-        return None
-    return await _follow(cluster, found, saw, restore.decide(found, await cluster.observe_run(found)))
+    return await _follow(cluster, found, saw, decide(found, await cluster.observe_run(found)))
 
 
 async def _repository(cluster: Cluster, key: Key, saw: Saw) -> float | None:

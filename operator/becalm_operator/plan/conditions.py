@@ -12,6 +12,7 @@ from becalm_operator.api.schedule import BackupScheduleStatus
 from becalm_operator.plan import wording
 from becalm_operator.plan.outcome import Failure
 
+RunT = TypeVar("RunT", bound=RunStatus)
 ReadyT = TypeVar("ReadyT", BackupRepositoryStatus, BackupScheduleStatus)
 
 
@@ -53,6 +54,20 @@ def ready(status: ReadyT, metadata: Metadata, told: Failure, *, holds: bool | No
         now=now,
     )
     return status.model_copy(update={"conditions": found, "observed_generation": metadata.generation})
+
+
+def noted(status: RunT, metadata: Metadata, kind: str, told: Failure, now: datetime) -> RunT:
+    """Return the status of a run with a condition that says what is to be known of it, though it goes on or is good."""
+    found = merged(
+        status.conditions,
+        kind,
+        holds=True,
+        reason=told.reason,
+        message=told.message,
+        generation=metadata.generation,
+        now=now,
+    )
+    return status.model_copy(update={"conditions": found})
 
 
 def find(conditions: Iterable[Condition], kind: str) -> Condition | None:

@@ -76,17 +76,9 @@ def marked(status: BackupStatus, backup: Backup, now: datetime) -> tuple[BackupS
     said = doubt(status.volumes)
     if not said:
         return status, ()
-    found = conditions.merged(
-        status.conditions,
-        "Suspect",
-        holds=True,
-        reason=Reason.VOLUME_SHRANK,
-        message=said,
-        generation=backup.metadata.generation,
-        now=now,
-    )
+    told = Failure(Reason.VOLUME_SHRANK, said)
     event = Event(Reason.VOLUME_SHRANK.value, said, "Warning")
-    return status.model_copy(update={"conditions": found}), (event,)
+    return conditions.noted(status, backup.metadata, "Suspect", told, now), (event,)
 
 
 def is_suspect(backup: Backup) -> bool:

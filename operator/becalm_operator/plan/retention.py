@@ -8,7 +8,7 @@ from becalm_operator.manifests import jobs
 from becalm_operator.manifests.jobs import FORGET, Owner
 from becalm_operator.manifests.names import job_name
 from becalm_operator.plan import conditions, guards, publishing
-from becalm_operator.plan.outcome import cannot_start, failure_of
+from becalm_operator.plan.outcome import Failure, cannot_start, failure_of
 from becalm_operator.plan.run import WAITING, changed, ended
 from becalm_operator.plan.steps import Action, ApplyJob, DeleteJob, Event, Plan
 from becalm_operator.plan.world import World
@@ -55,18 +55,10 @@ def _without(
     backup: Backup, status: BackupStatus, why: str, world: World, actions: tuple[Action, ...] = ()
 ) -> BackupPlan:
     message = f"{publishing.written(status)}; but retention was not applied: {why}"
-    found = conditions.merged(
-        status.conditions,
-        "RetentionFailed",
-        holds=True,
-        reason=Reason.RETENTION_FAILED,
-        message=why,
-        generation=backup.metadata.generation,
-        now=world.now,
-    )
-    told = changed(status, conditions=found)
+    told = Failure(Reason.RETENTION_FAILED, why)
+    noted = conditions.noted(status, backup.metadata, "RetentionFailed", told, world.now)
     event = Event(Reason.RETENTION_FAILED.value, message, "Warning")
-    return Plan(ended(told, Phase.SUCCEEDED, world.now, message), actions, (event,))
+    return Plan(ended(noted, Phase.SUCCEEDED, world.now, message), actions, (event,))
 
 
 def _job_name(owner: Owner) -> str:
