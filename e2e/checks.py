@@ -14,7 +14,7 @@ _FINALIZER = "becalm.dev/release-workloads"
 def nothing_is_held(shop: Shop) -> None:
     """All workloads have their counts, no record is left, and no finalizer of a finished run."""
     for workload in shop.workloads:
-        shop.await_ready(workload, seconds=90)
+        shop.await_ready(workload)
         found = shop.kubectl.get(workload.kind, workload.name)
         assert found is not None
         assert _RECORD not in found["metadata"].get("annotations", {})
@@ -44,7 +44,6 @@ def await_down(shop: Shop, workload: Workload) -> Document:
         f"{workload.name} is down",
         lambda: shop.kubectl.get(workload.kind, workload.name),
         lambda seen: _RECORD in seen["metadata"].get("annotations", {}),
-        seconds=60,
     )
     return record(shop, workload)
 

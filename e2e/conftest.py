@@ -1,5 +1,5 @@
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 
 import pytest
 
@@ -55,12 +55,24 @@ def numbers(worker_id: str) -> Numbers:
 
 
 MakeShop = Callable[..., Shop]
+_OPENED: pytest.StashKey[list[Shop]] = pytest.StashKey()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Add to a failure what the cluster says of the shops of its test: they are gone when it is read."""
+    report = yield
+    if call.when == "call" and report.failed:
+        report.sections += [(shop.kubectl.namespace, shop.told()) for shop in item.stash.get(_OPENED, [])]
+    return report
 
 
 @pytest.fixture
-def make_shop(lab: Lab, numbers: Numbers) -> Iterator[MakeShop]:
+def make_shop(lab: Lab, numbers: Numbers, request: pytest.FixtureRequest) -> Iterator[MakeShop]:
     """Opens shops in namespaces of their own; they are closed after the test."""
-    opened: list[Shop] = []
+    opened = request.node.stash.setdefault(_OPENED, [])
 
     def make(*workloads: Workload) -> Shop:
         kubectl = lab.kubectl.within(f"shop-{next(numbers)}")

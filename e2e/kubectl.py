@@ -13,6 +13,9 @@ from e2e.objects import Document, Objects
 from e2e.paths import SetUpError
 from e2e.shell import run
 
+PATIENT_SECONDS = 180.0
+"""How long is waited for what comes in a few seconds on an idle machine: a wait ends as soon as it has come."""
+
 
 class NeverHappenedError(AssertionError):
     """What was waited for did not come in time. The message shows what was seen last."""
@@ -59,7 +62,12 @@ class Kubectl:
         return status
 
     def until(
-        self, what: str, read: Callable[[], Any], holds: Callable[[Any], bool], *, seconds: float
+        self,
+        what: str,
+        read: Callable[[], Any],
+        holds: Callable[[Any], bool],
+        *,
+        seconds: float = PATIENT_SECONDS,
     ) -> Any:
         """Read again and again until it holds; return what was read.
 
@@ -72,7 +80,7 @@ class Kubectl:
             if holds(seen):
                 return seen
             if time.monotonic() > deadline:
-                shown = json.dumps(seen, indent=1, default=str)[-3000:]
+                shown = json.dumps(told(seen), default=str)[-3000:]
                 raise NeverHappenedError(f"{what}: not within {seconds:.0f} s. Last seen: {shown}")
             time.sleep(0.1)
 
@@ -102,6 +110,14 @@ class Helm:
         flags = [f"--set={key}={value}" for key, value in values.items()]
         place = ["--namespace", namespace, "--create-namespace"]
         self("upgrade", "--install", release, str(chart), *place, *flags, "--wait", "--timeout=120s")
+
+
+def told(seen: Any) -> Any:
+    """Return what was read without the long list of who wrote which field."""
+    if not isinstance(seen, dict) or "metadata" not in seen:
+        return seen
+    metadata = {name: value for name, value in seen["metadata"].items() if name != "managedFields"}
+    return {**seen, "metadata": metadata}
 
 
 def pods_of(kubectl: Kubectl, selector: str) -> Sequence[str]:

@@ -61,7 +61,6 @@ class Lab:
             "the operator's pod is ready",
             lambda: self.kubectl.list("pods", labels=_SELECTOR),
             lambda pods: any(_is_ready(pod) for pod in pods),
-            seconds=120,
         )
         ready: Document = next(pod for pod in found if _is_ready(pod))
         return ready

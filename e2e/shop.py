@@ -1,15 +1,21 @@
 """The shop: a front end and a database, each writing to a claim of its own. Tests and the demo share it."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from e2e.image import IMAGE
-from e2e.kubectl import Kubectl
+from e2e.kubectl import PATIENT_SECONDS, Kubectl
 from e2e.objects import Document
+from e2e.paths import SetUpError
 from e2e.s3 import S3Server
 
 API = "becalm.dev/v1alpha1"
 PASSWORD = "correct horse battery staple"
+_SHOWN = "backuprepositories,backups,restores,deployments,statefulsets,replicasets,jobs,pods"
+_RUNS = ("backups.becalm.dev", "restores.becalm.dev")
+_EVENTS = 40
+"""So many of the last ones are shown."""
 _MADE_ONCE = """
 if [ ! -e /data/catalogue ]; then
   mkdir -p /data/new/deep/down
@@ -199,7 +205,7 @@ class Shop:
             self.close()
         self.open()
 
-    def await_ready(self, workload: Workload, seconds: float = 120) -> None:
+    def await_ready(self, workload: Workload, seconds: float = PATIENT_SECONDS) -> None:
         """Wait until all replicas of a workload are ready."""
         self.kubectl.until(
             f"{workload.name} is ready",
@@ -217,7 +223,7 @@ class Shop:
         self.kubectl.apply(repository("main", s3_storage(self.s3, self.bucket)))
         self.await_repository("True")
 
-    def await_repository(self, status: str, reason: str = "", seconds: float = 60) -> Document:
+    def await_repository(self, status: str, reason: str = "", seconds: float = PATIENT_SECONDS) -> Document:
         """Wait until the repository's Ready condition is so; return the condition."""
         condition: Document = self.kubectl.until(
             f"repository main: Ready {status} {reason}",
@@ -227,7 +233,7 @@ class Shop:
         )
         return condition
 
-    def await_end(self, kind: str, name: str, seconds: float = 180) -> Document:
+    def await_end(self, kind: str, name: str, seconds: float = PATIENT_SECONDS) -> Document:
         """Wait until a Backup or Restore has ended; return its status."""
         status: Document = self.kubectl.until(
             f"{kind} {name} ends",
@@ -251,7 +257,6 @@ class Shop:
             f"{workload.name} has a running pod",
             lambda: self.kubectl.list("pods", labels=workload.selector),
             lambda pods: any(_is_up(pod) for pod in pods),
-            seconds=60,
         )
         names: list[str] = [pod["metadata"]["name"] for pod in found if _is_up(pod)]
         return names[0]
@@ -262,6 +267,16 @@ class Shop:
         spoilt = "echo junk > /data/catalogue/item-2; echo junk > /data/junk"
         self.kubectl.exec(self.pod(workload), "sh", "-c", f"{lost}; {spoilt}")
 
+    def told(self) -> str:
+        """Return what the cluster says of it now, for people who look for a fault."""
+        try:
+            state = self.kubectl("get", _SHOWN, "--output=wide")
+            runs = [one.get("status") for kind in _RUNS for one in self.kubectl.list(kind)]
+            events = self.kubectl("get", "events", "--sort-by=.metadata.creationTimestamp")
+        except SetUpError as error:
+            return str(error)
+        return "\n".join([state, *map(json.dumps, runs), *events.splitlines()[-_EVENTS:]])
+
     def close(self, *, wait: bool = True) -> None:
         """Remove it all. Without waiting the cluster goes on removing the namespace by itself."""
         self.kubectl(
@@ -270,7 +285,6 @@ class Shop:
             self.kubectl.namespace,
             "--ignore-not-found",
             f"--wait={str(wait).lower()}",
-            seconds=120,
         )
         self.s3.remove_bucket(self.bucket)
 

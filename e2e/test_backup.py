@@ -50,9 +50,7 @@ def test_what_was_stopped_before_stays_stopped(make_shop: MakeShop) -> None:
     shop.open_repository()
     idle = Workload("StatefulSet", "db", 0)
     shop.kubectl("scale", "statefulset/db", "--replicas=0")
-    shop.kubectl.until(
-        "db is gone", lambda: shop.kubectl.list("pods", labels="app=db"), lambda p: not p, seconds=60
-    )
+    shop.kubectl.until("db is gone", lambda: shop.kubectl.list("pods", labels="app=db"), lambda p: not p)
 
     shop.kubectl.apply(backup("half", shop.workloads))
     status = shop.await_end("backup", "half")
@@ -85,7 +83,6 @@ def test_a_mover_that_fails_leaves_the_workloads_up(shop: Shop) -> None:
         "the run captures",
         lambda: shop.kubectl.status("backup", "doomed"),
         lambda seen: seen.get("phase") in ("Draining", "Capturing"),
-        seconds=60,
     )
     shop.s3.remove_bucket(shop.bucket)
     status = shop.await_end("backup", "doomed")

@@ -18,7 +18,6 @@ def mover_at_gate(shop: Shop) -> Document:
         "the workload goes down",
         lambda: shop.kubectl.status("backup", "ahead"),
         lambda seen: seen.get("phase") == "Draining",
-        seconds=90,
     )
     (pod,) = shop.kubectl.list("pods", labels="becalm.dev/role=mover")
     found: Document = pod

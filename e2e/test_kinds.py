@@ -56,7 +56,6 @@ def _run(shop: Shop, name: str) -> None:
         "its pod runs",
         lambda: shop.kubectl.list("pods", labels=f"job-name={name}-now"),
         lambda pods: any(pod["status"]["phase"] == "Running" for pod in pods),
-        seconds=60,
     )
 
 
@@ -65,7 +64,6 @@ def _await_members(shop: Shop, members: int) -> None:
         f"press is to have {members} members",
         lambda: shop.kubectl.get("widget", "press"),
         lambda found: found is not None and found["spec"]["size"]["members"] == members,
-        seconds=120,
     )
 
 
@@ -119,7 +117,7 @@ def test_a_running_job_is_refused_if_so_asked(make_shop: MakeShop) -> None:
     document["spec"]["workloads"].insert(0, {"kind": "CronJob", "name": "reports"})
 
     shop.kubectl.apply(document)
-    status = shop.await_end("backup", "hasty", seconds=60)
+    status = shop.await_end("backup", "hasty")
 
     assert (status["phase"], status["reason"]) == ("Failed", "ClaimInUse"), status
     assert not any(one.get("stoppedAt") for one in status.get("workloads", []))
@@ -191,7 +189,7 @@ def test_an_autoscaler_leaves_it_at_zero_and_has_its_own_count_again(make_shop: 
         }
     )
     three = Workload("Deployment", "web", 3)
-    shop.await_ready(three, seconds=90)
+    shop.await_ready(three)
 
     shop.kubectl.apply(backup("scaled", shop.workloads))
     status = shop.await_end("backup", "scaled")

@@ -19,7 +19,6 @@ def _allow(shop: Shop, movers: int) -> None:
         "the repository has been looked at again",
         lambda: shop.kubectl.condition("backuprepository", "main", "Ready"),
         lambda seen: seen.get("status") == "True" and seen.get("observedGeneration") == 2,
-        seconds=60,
     )
 
 
@@ -40,9 +39,7 @@ def test_the_second_waits_for_its_turn_and_both_are_told_of(shop: Shop, lab: Lab
     _allow(shop, 1)
 
     shop.kubectl.apply(backup("one", [web]), backup("two", [db]))
-    told = shop.kubectl.until(
-        "one of them waits", lambda: _waiting(shop), lambda seen: len(seen) == 1, seconds=30
-    )
+    told = shop.kubectl.until("one of them waits", lambda: _waiting(shop), lambda seen: len(seen) == 1)
     one, two = shop.await_end("backup", "one"), shop.await_end("backup", "two")
 
     assert told == ["1st in the queue of repository main: 1 of 1 movers are in use"]

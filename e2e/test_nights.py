@@ -84,7 +84,6 @@ def test_a_pod_that_comes_and_goes_while_the_volume_is_read_fails_the_run(make_s
         "volumes are read",
         lambda: shop.kubectl.status("backup", "visited"),
         lambda seen: seen.get("phase") == "Capturing",
-        seconds=60,
     )
 
     shop.kubectl.apply(_visitor(WEB.claim))
@@ -190,7 +189,6 @@ def test_a_quota_that_forbids_the_mover_is_told_and_stops_nothing(make_shop: Mak
         "the quota counts",
         lambda: shop.kubectl.status("resourcequota", "full"),
         lambda seen: seen.get("used", {}).get("pods") == "1",
-        seconds=30,
     )
 
     shop.kubectl.apply(backup("cramped", shop.workloads))
@@ -198,7 +196,6 @@ def test_a_quota_that_forbids_the_mover_is_told_and_stops_nothing(make_shop: Mak
         "the run tells of the quota",
         lambda: shop.kubectl.status("backup", "cramped"),
         lambda seen: "exceeded quota" in seen.get("message", ""),
-        seconds=60,
     )
 
     assert status["phase"] == "Preflight"

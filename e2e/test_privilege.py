@@ -45,9 +45,7 @@ def test_a_user_that_nobody_names_is_asked_for_before_anything_stops(shop: Shop)
     # without pods there is its template alone
     unnamed = {"spec": {"template": {"spec": {"securityContext": {"runAsUser": None}}}}}
     shop.kubectl("scale", "statefulset/db", "--replicas=0")
-    shop.kubectl.until(
-        "db is gone", lambda: shop.kubectl.list("pods", labels="app=db"), lambda p: not p, seconds=60
-    )
+    shop.kubectl.until("db is gone", lambda: shop.kubectl.list("pods", labels="app=db"), lambda p: not p)
     shop.kubectl("patch", "statefulset/db", "--type=merge", "--patch", json.dumps(unnamed))
 
     shop.kubectl.apply(backup("vain", shop.workloads))

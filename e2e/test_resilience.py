@@ -15,7 +15,7 @@ def test_a_backup_deleted_while_its_workloads_are_down_starts_them(make_shop: Ma
     )
     shop.open_repository()
     shop.kubectl.apply(backup("unwanted", shop.workloads))
-    shop.kubectl.until("a workload is down", lambda: checks.is_down(shop), bool, seconds=60)
+    shop.kubectl.until("a workload is down", lambda: checks.is_down(shop), bool)
 
     shop.kubectl("delete", "backup", "unwanted", "--wait=true", seconds=90)
 
@@ -27,11 +27,11 @@ def test_a_wrong_password_is_told_within_seconds_and_stops_nothing(shop: Shop) -
     shop.kubectl.apply(secret("password", {"password": "not this one"}))
     shop.kubectl.apply(backup("locked-out", shop.workloads))
 
-    status = shop.await_end("backup", "locked-out", seconds=30)
+    status = shop.await_end("backup", "locked-out")
 
     assert (status["phase"], status["reason"]) == ("Failed", "WrongPassword")
     assert not any(one.get("stoppedAt") for one in status.get("workloads", []))
-    shop.await_repository("False", "WrongPassword", seconds=30)
+    shop.await_repository("False", "WrongPassword")
     checks.nothing_is_held(shop)
 
 
@@ -43,11 +43,11 @@ def test_a_repository_that_vanished_is_an_alarm_and_not_made_anew(shop: Shop, le
         shop.s3.make_bucket(shop.bucket)
 
     shop.kubectl.apply(backup("late", shop.workloads))
-    status = shop.await_end("backup", "late", seconds=30)
+    status = shop.await_end("backup", "late")
 
     assert (status["phase"], status["reason"]) == ("Failed", "RepositoryMissing")
     assert not any(one.get("stoppedAt") for one in status.get("workloads", []))
-    condition = shop.await_repository("False", "RepositoryMissing", seconds=30)
+    condition = shop.await_repository("False", "RepositoryMissing")
     assert "not made anew" in condition["message"]
     assert shop.kubectl.status("backuprepository", "main")["repositoryID"] == pinned
     assert not (shop.s3.folder / shop.bucket / "shop").exists()
@@ -59,4 +59,4 @@ def test_a_missing_secret_is_told_within_seconds(make_shop: MakeShop) -> None:
     shop.kubectl("delete", "secret", "password")
     shop.kubectl.apply(repository("main", s3_storage(shop.s3, shop.bucket)))
 
-    shop.await_repository("False", "SecretNotFound", seconds=30)
+    shop.await_repository("False", "SecretNotFound")

@@ -45,7 +45,6 @@ def test_a_schedule_makes_backups_and_applies_its_retention(make_shop: MakeShop)
         "the schedule has made a Backup that succeeded",
         lambda: shop.kubectl.status("backupschedule", "often"),
         lambda seen: "lastSuccessfulTime" in seen,
-        seconds=120,
     )
     _suspend(shop, "true")
 
@@ -54,7 +53,6 @@ def test_a_schedule_makes_backups_and_applies_its_retention(make_shop: MakeShop)
         "the schedule is suspended and at rest",
         lambda: shop.kubectl.status("backupschedule", "often"),
         lambda seen: not seen.get("active") and seen["conditions"][0]["reason"] == "Suspended",
-        seconds=90,
     )
     (kept,) = checks.restic_snapshots(shop)
     assert kept["id"] != earlier

@@ -42,7 +42,7 @@ def _belongings(shop: Shop) -> list[str]:
 
 def _nothing_is_left(shop: Shop) -> None:
     checks.nothing_is_held(shop)
-    shop.kubectl.until("all is cleared away", lambda: _belongings(shop), lambda left: not left, seconds=60)
+    shop.kubectl.until("all is cleared away", lambda: _belongings(shop), lambda left: not left)
 
 
 def test_the_data_is_that_of_the_standstill_though_it_is_read_after_the_start(
@@ -55,7 +55,6 @@ def test_the_data_is_that_of_the_standstill_though_it_is_read_after_the_start(
         "copies are read",
         lambda: shop.kubectl.status("backup", "first"),
         lambda seen: seen.get("phase") in ("Uploading", "Failed"),
-        seconds=90,
     )
     shop.await_ready(web, seconds=1)
     shop.kubectl.exec(shop.pod(web), "touch", "/data/later")

@@ -15,7 +15,7 @@ def test_uninstalling_starts_what_is_held_down_and_keeps_what_was_made(lab: Lab,
     shop = make_shop(Workload("Deployment", "web", stop_seconds=25))
     shop.open_repository()
     shop.kubectl.apply(backup("cut-short", shop.workloads))
-    shop.kubectl.until("the workload is down", lambda: checks.is_down(shop), bool, seconds=60)
+    shop.kubectl.until("the workload is down", lambda: checks.is_down(shop), bool)
 
     try:
         lab.helm("uninstall", RELEASE, "--namespace", NAMESPACE, "--wait", "--timeout=180s")

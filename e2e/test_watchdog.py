@@ -33,7 +33,7 @@ def _held_by_a_long_stop(make_shop: MakeShop, name: str) -> Shop:
     shop.open_repository()
     limits = {"drainTimeout": "10m", "maxDowntime": f"{_MAX_DOWNTIME_SECONDS}s"}
     shop.kubectl.apply(backup(name, shop.workloads, quiesce=limits))
-    shop.kubectl.until("the workload is down", lambda: checks.is_down(shop), bool, seconds=60)
+    shop.kubectl.until("the workload is down", lambda: checks.is_down(shop), bool)
     return shop
 
 
@@ -45,7 +45,6 @@ def _run_watchdog(lab: Lab, name: str) -> Document:
         f"watchdog {name} has ended",
         lambda: lab.kubectl.status("job", name),
         lambda seen: any(c["type"] in ("Complete", "Failed") for c in seen.get("conditions", [])),
-        seconds=90,
     )
     lab.kubectl("delete", "job", name)
     return status
@@ -54,9 +53,7 @@ def _run_watchdog(lab: Lab, name: str) -> Document:
 def _await_deadline(shop: Shop) -> None:
     record = checks.record(shop, shop.workloads[0])
     deadline = datetime.fromisoformat(record["deadline"])
-    shop.kubectl.until(
-        "the deadline is past", lambda: datetime.now(UTC), lambda now: now > deadline, seconds=60
-    )
+    shop.kubectl.until("the deadline is past", lambda: datetime.now(UTC), lambda now: now > deadline)
 
 
 @pytest.mark.alone
@@ -72,7 +69,7 @@ def test_with_no_operator_the_watchdog_starts_what_is_down_beyond_its_deadline(
 
     assert _run_watchdog(lab, "watchdog-late").get("succeeded") == 1
 
-    shop.await_ready(shop.workloads[0], seconds=90)
+    shop.await_ready(shop.workloads[0])
     assert not checks.is_down(shop)
     run = shop.kubectl.get("backup", "forsaken")
     assert run is not None
