@@ -24,11 +24,3 @@ def test_the_operator_is_walled_from_all_of_the_engine_but_its_contract() -> Non
     walled = CONTRACTS["the operator knows the engine only by its contract"]["forbidden_modules"]
 
     assert set(walled) == modules(ENGINE) - {"becalm_engine.contract"}
-
-
-def test_boto3_is_walled_from_everything_but_the_parts_of_s3() -> None:
-    walled = CONTRACTS["boto3 stays in storage.s3 and its parts, FastCDC in chunking"]["source_modules"]
-    storage = {name for name in modules(ENGINE / "storage") if ".s3" not in name}
-    others = modules(ENGINE) - {"becalm_engine.storage", "becalm_engine.chunking"}
-
-    assert set(walled) == storage | others

@@ -135,7 +135,10 @@ class CommitReport(Report):
 
 @dataclass(frozen=True, slots=True)
 class RestoreReport(Report):
-    """A snapshot was restored: files, links and directories. `problems` counts what could not be set, by kind."""
+    """A snapshot was restored: files, links and directories. `problems` counts what could not be set, by kind.
+
+    An error `Metadata` means that the content is all there.
+    """
 
     kind: ClassVar[str] = "restore"
     files_restored: int = 0

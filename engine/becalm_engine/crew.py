@@ -12,6 +12,7 @@ import signal
 import threading
 import time
 import traceback
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from multiprocessing.connection import Connection, Pipe, wait
@@ -20,6 +21,7 @@ from types import TracebackType
 from typing import Any, Generic, NoReturn, Protocol, Self, TypeVar
 
 from becalm_engine.errors import EngineError, InternalError, StoppedError, WorkerLostError
+from becalm_engine.signals import SignalEvent
 
 Task_contra = TypeVar("Task_contra", contravariant=True)
 Result_co = TypeVar("Result_co", covariant=True)
@@ -27,6 +29,8 @@ Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 _TASKS_AHEAD = 2
+_SMALL_BYTES = 32 * 1024
+"""Tasks that wait in a pipe must fit into it: it holds some 200 KiB."""
 _LOOK_SECONDS = 0.2
 _THREADS = Path("/proc/self/task")
 _LEAVING_SECONDS = 0.002
@@ -79,23 +83,34 @@ class Crew(Generic[Task, Result]):
         self._told = told
         self._check = check
         self._copies: list[_Copy] = []
+        self._early: deque[tuple[int, Result]] = deque()
         with quiet:
             _let_threads_go()
-            for _ in range(count):
+            self._muster(count, make)
+
+    def _muster(self, count: int, make: MakeMember[Task, Result]) -> None:
+        """Fork the members; where the system gives no more processes, fewer will do."""
+        for _ in range(count):
+            try:
                 self._copies.append(self._forked(make))
+            except OSError:
+                if not self._copies:
+                    raise
+                return
 
     def _forked(self, make: MakeMember[Task, Result]) -> _Copy:
         ours, theirs = Pipe()
-        # a signal must not reach a copy that does not know yet what to do with it
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
-        pid = os.fork()
-        if not pid:
-            for other in self._copies:  # a copy that keeps these would never see its leader go
-                other.link.close()
-            ours.close()
-            _serve(theirs, make)
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        theirs.close()
+        with contextlib.closing(theirs):
+            try:
+                pid = _fork_unsignalled()
+            except OSError:
+                ours.close()
+                raise
+            if not pid:
+                for other in self._copies:  # a copy that keeps these would never see its leader go
+                    other.link.close()
+                ours.close()
+                _serve(theirs, make)
         return _Copy(pid, ours)
 
     def __enter__(self) -> Self:
@@ -123,13 +138,22 @@ class Crew(Generic[Task, Result]):
     @property
     def is_busy(self) -> bool:
         """Whether results are to be expected."""
-        return any(copy.tasks for copy in self._copies)
+        return bool(self._early) or any(copy.tasks for copy in self._copies)
 
     def submit(self, number: int, task: Task) -> None:
-        """Give a task to the member that has the fewest."""
+        """Give a task to the member that has the fewest.
+
+        A large one is given to a member that waits for it: one that is at work reads nothing, and if it has a large
+        result to give, both would wait for each other for ever.
+        """
         copy = min(self._copies, key=lambda one: one.tasks)
+        message = pickle.dumps((number, task))
+        while copy.tasks and len(message) > _SMALL_BYTES:
+            kind, done, value = self._received([copy])
+            if kind == "result":
+                self._early.append((done, value))
         copy.tasks += 1
-        self._send(copy, (number, task))
+        self._send(copy, message)
 
     def next(self) -> tuple[int, Result]:
         """Wait for a result; return the number of its task, and the result.
@@ -138,15 +162,16 @@ class Crew(Generic[Task, Result]):
             WorkerLostError: A member has gone.
             EngineError: What a member failed with.
         """
-        while True:
+        while not self._early:
             kind, number, value = self._received(self._copies)
             if kind == "result":
-                return number, value
+                self._early.append((number, value))
+        return self._early.popleft()
 
     def last(self) -> Iterator[Any]:
         """Tell all members that there are no more tasks, and yield what each has left to tell."""
         for copy in self._copies:
-            self._send(copy, None)
+            self._send(copy, pickle.dumps(None))
         for copy in self._copies:
             while (message := self._received([copy]))[0] != "last":
                 pass
@@ -161,9 +186,9 @@ class Crew(Generic[Task, Result]):
         while self.is_busy:
             yield self.next()
 
-    def _send(self, copy: _Copy, message: tuple[int, Task] | None) -> None:
+    def _send(self, copy: _Copy, message: bytes) -> None:
         try:
-            copy.link.send(message)
+            copy.link.send_bytes(message)
         except OSError:
             raise self._lost(copy) from None
 
@@ -197,6 +222,18 @@ class Crew(Generic[Task, Result]):
                 copy.link.recv()
 
 
+def _fork_unsignalled() -> int:
+    """Fork; in the copy signals stay blocked until it knows what to do with them."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    pid = None
+    try:
+        pid = os.fork()
+    finally:
+        if pid != 0:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    return pid
+
+
 def _let_threads_go() -> None:
     """Wait until threads that have ended are gone, not for Python only.
 
@@ -212,13 +249,13 @@ def _let_threads_go() -> None:
 
 def _serve(link: Connection, make: MakeMember[Task, Result]) -> NoReturn:
     """Be a member: the rest of this process. It must not go on with what its leader was about to do."""
-    stop = threading.Event()
+    stop = SignalEvent()
     for number in _SIGNALS:
         signal.signal(number, lambda *_: stop.set())
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
     status = 0
     try:
-        _work(link, make, stop)
+        _work(_Leader(link, stop), make, stop)
     except (EOFError, BrokenPipeError, ConnectionResetError):
         status = 1  # the leader has gone
     except BaseException as error:  # noqa: BLE001  whatever it is, the leader must hear of it
@@ -229,16 +266,38 @@ def _serve(link: Connection, make: MakeMember[Task, Result]) -> NoReturn:
         os._exit(status)
 
 
-def _work(link: Connection, make: MakeMember[Task, Result], stop: threading.Event) -> None:
-    with make(stop, lambda value: link.send(("told", 0, value))) as member:
-        while (given := link.recv()) is not None:
+class _Leader:
+    """The leader as a member sees it. If it has gone, the work is to stop: nobody will use it any more."""
+
+    def __init__(self, link: Connection, stop: threading.Event) -> None:
+        self._link = link
+        self._stop = stop
+
+    def send(self, kind: str, number: int, value: object) -> None:
+        try:
+            self._link.send((kind, number, value))
+        except OSError:
+            self._stop.set()
+            raise
+
+    def receive(self) -> Any:
+        try:
+            return self._link.recv()
+        except (EOFError, OSError):
+            self._stop.set()
+            raise
+
+
+def _work(leader: _Leader, make: MakeMember[Task, Result], stop: threading.Event) -> None:
+    with make(stop, lambda value: leader.send("told", 0, value)) as member:
+        while (given := leader.receive()) is not None:
             number, task = given
-            link.send(("result", number, member.work(task)))
+            leader.send("result", number, member.work(task))
             if stop.is_set():
                 break
         if stop.is_set():
             raise StoppedError("interrupted")
-        link.send(("last", 0, member.last()))
+        leader.send("last", 0, member.last())
 
 
 def _portable(error: BaseException) -> EngineError:

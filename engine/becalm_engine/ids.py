@@ -27,6 +27,11 @@ def stored_id(stored: Buffer) -> bytes:
     return hashlib.sha256(stored).digest()
 
 
+def digest(content: Buffer) -> bytes:
+    """Return 16 bytes that tell contents apart in memory, where they need not be a blob's name."""
+    return hashlib.blake2b(content, digest_size=16).digest()
+
+
 def is_name(text: str) -> bool:
     """Say whether `text` can be the name of a stored file: 64 lower-case hex digits."""
     return len(text) == HEX_CHARS and all(c in "0123456789abcdef" for c in text)

@@ -150,6 +150,105 @@ def test_members_end_when_their_leader_is_killed(tmp_path: Path) -> None:
     wait(lambda: not any(lives(pid) for pid in members))
 
 
+def ended_in_time(pid: int) -> bool:
+    """Wait for a process of ours, and end it if that takes too long; say whether it ended by itself."""
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        if os.waitpid(pid, os.WNOHANG)[0]:
+            return True
+        time.sleep(0.01)
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    return False
+
+
+def test_large_tasks_and_large_results_do_not_wait_for_each_other(tmp_path: Path) -> None:
+    """A pipe holds neither, and both ends would write into theirs for ever."""
+
+    @contextlib.contextmanager
+    def echoing(stop: threading.Event, tell: Callable[[Any], None]) -> Iterator[Any]:
+        member = Doubler(stop, tell)
+        member.work = lambda task: task  # type: ignore[method-assign,assignment,return-value]
+        yield member
+
+    leader = os.fork()
+    if not leader:
+        with Crew[bytes, bytes](2, echoing) as crew:
+            sizes = {number: len(result) for number, result in crew.map([bytes(1_000_000)] * 7)}
+        (tmp_path / "sizes").write_text(str(sorted(sizes.items())))
+        os._exit(0)
+
+    assert ended_in_time(leader)
+    assert (tmp_path / "sizes").read_text() == str([(number, 1_000_000) for number in range(7)])
+
+
+def test_a_member_whose_leader_is_killed_stops_what_it_does(tmp_path: Path) -> None:
+    """It must not go on storing, and publish what nobody waits for."""
+
+    @contextlib.contextmanager
+    def telling(stop: threading.Event, tell: Callable[[Any], None]) -> Iterator[Any]:
+        member = Doubler(stop, tell)
+
+        def tell_on(_: int) -> int:
+            while True:
+                (tmp_path / "working").touch()
+                tell("still here")
+                time.sleep(0.01)
+
+        member.work = tell_on  # type: ignore[method-assign,assignment]
+        try:
+            yield member
+        finally:
+            (tmp_path / f"stopped-{stop.is_set()}").touch()
+
+    leader = os.fork()
+    if not leader:
+        with Crew(1, telling) as crew:
+            crew.submit(1, 1)
+            while True:
+                crew.next()
+    wait((tmp_path / "working").exists)
+
+    os.kill(leader, signal.SIGKILL)
+    os.waitpid(leader, 0)
+
+    wait(lambda: bool(list(tmp_path.glob("stopped-*"))))
+    assert [path.name for path in tmp_path.glob("stopped-*")] == ["stopped-True"]
+
+
+@pytest.mark.parametrize(("allowed", "members"), [(1, 1), (2, 2), (3, 3)])
+def test_where_the_system_gives_no_more_processes_fewer_will_do(
+    allowed: int, members: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limit_forks(monkeypatch, allowed)
+
+    with Crew(3, doubler) as crew:
+        assert dict(crew.map(range(10))) == {number: 2 * number for number in range(10)}
+        assert len(list(crew.last())) == members
+
+
+def test_where_it_gives_none_signals_are_heard_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    limit_forks(monkeypatch, 0)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+
+    with pytest.raises(BlockingIOError):
+        Crew(3, doubler)
+
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == before
+
+
+def limit_forks(monkeypatch: pytest.MonkeyPatch, allowed: int) -> None:
+    """Have the system refuse to fork after so many times."""
+    fork, left = os.fork, iter(range(allowed))
+
+    def limited() -> int:
+        if next(left, None) is None:
+            raise BlockingIOError(11, "Resource temporarily unavailable")
+        return fork()
+
+    monkeypatch.setattr(os, "fork", limited)
+
+
 def children() -> set[int]:
     """Return the processes that this one has begun and not waited for."""
     found = set()

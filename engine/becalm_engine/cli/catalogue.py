@@ -50,7 +50,7 @@ COMMANDS = {
     "restore": Command("restoring.restore", RestoreReport),
     "check": Command("checking.check"),
     "forget": Command("forgetting.forget", ForgetReport),
-    "cat": Command("run.cat", AccessReport),
+    "cat": Command("cat.cat", AccessReport),
     "unlock": Command("run.unlock"),
     "version": Command("run.version", opens=False),
     "prune": Command("maintain.prune", PruneReport),

@@ -8,7 +8,7 @@ from becalm_engine.commands import capacity
 from becalm_engine.commands import check as check_command
 from becalm_engine.commands.progress import Progress
 from becalm_engine.commands.sources import parse_size
-from becalm_engine.contract import ExitCode, Report
+from becalm_engine.contract import ExitCode, Problem, Report
 from becalm_engine.errors import UsageError
 from becalm_engine.policy.subset import Subset, parse_subset
 
@@ -30,7 +30,8 @@ def check(session: Session, output: Output, progress: Progress) -> Report:
             processes=capacity.processes(),
         )
     show.findings(output, findings)
-    return Report(exit_code=ExitCode.ERROR if findings.errors else ExitCode.OK)
+    error = Problem("Damaged", "repository contains errors") if findings.errors else None
+    return Report(exit_code=ExitCode.ERROR if error else ExitCode.OK, error=error)
 
 
 def _subset(session: Session) -> Subset | None:

@@ -50,8 +50,25 @@ def run_command(arguments: Sequence[str], environment: Mapping[str, str]) -> int
     progress = Progress()
     with _heeding_signals(progress):
         report = _attempted(parsed, environment, output, progress)
+    _say_how_it_ended(report, output)
     _leave(report, parsed.report, output)
     return report.exit_code
+
+
+_ENDINGS = {
+    ExitCode.ERROR: "Fatal: there were errors",
+    ExitCode.INCOMPLETE: "Warning: at least one source file could not be read",
+}
+"""What is said of a run that went on after errors, which it has told one by one."""
+
+
+def _say_how_it_ended(report: Report, output: Output) -> None:
+    """Print restic's last word about a run that has failed; whoever follows JSON waits for it."""
+    if report.exit_code == ExitCode.OK:
+        return
+    code = ExitCode(report.exit_code)
+    message = f"Fatal: {report.error.message}" if report.error else _ENDINGS[code]
+    output.message({"message_type": "exit_error", "code": int(code), "message": message}, to_error=True)
 
 
 _STREAMS = (("stdin", "r"), ("stdout", "w"), ("stderr", "w"))
@@ -96,10 +113,6 @@ def _attempted(
 def _failed(kind: type[Report], error: EngineError, output: Output) -> Report:
     message = str(error) or type(error).__name__
     output.warn(f"Fatal: {message}")
-    output.message(
-        {"message_type": "exit_error", "code": int(error.exit_code), "message": f"Fatal: {message}"},
-        to_error=True,
-    )
     name = type(error).__name__.removesuffix("Error")
     return kind(exit_code=error.exit_code, error=Problem(name, message, error.retryable))
 

@@ -1,10 +1,11 @@
 """The commands that look after a repository: prune, repair, list, recover."""
 
 from collections.abc import Collection
-from pathlib import Path
 
 from becalm_engine.cli import show_prune
+from becalm_engine.cli.broken import passed_over
 from becalm_engine.cli.output import Output
+from becalm_engine.cli.pack_copy import save_copy
 from becalm_engine.cli.session import Session
 from becalm_engine.cli.version import program_version
 from becalm_engine.cli.watching import watched
@@ -16,12 +17,13 @@ from becalm_engine.commands import repair_snapshots as snapshots_command
 from becalm_engine.commands.progress import Progress
 from becalm_engine.commands.sources import parse_size
 from becalm_engine.contract import PruneReport, Report
-from becalm_engine.errors import UsageError
+from becalm_engine.errors import DamagedError, UsageError
 from becalm_engine.format.compression import Compression
 from becalm_engine.policy import prune as policy
 from becalm_engine.policy.prune import Limits
 from becalm_engine.repository import snapshots
 from becalm_engine.repository.repository import Repository
+from becalm_engine.repository.snapshots import DamagedSnapshot, StoredSnapshot
 from becalm_engine.storage.base import FileKind
 
 _TREE_PACK_BYTES = 8 * 1024 * 1024
@@ -121,7 +123,7 @@ def _repair_index(session: Session, output: Output, progress: Progress) -> Repor
 def _repair_packs(session: Session, output: Output, progress: Progress) -> Report:
     def keep_copy(name: str, data: bytes) -> None:
         output.say(f"saving a copy of pack {name} to the current folder")
-        Path(f"pack-{name}").write_bytes(data)
+        save_copy(name, data)
 
     with session.locked_repository(exclusive=True) as repository:
         done = packs_command.repair_packs(
@@ -137,9 +139,7 @@ def _repair_packs(session: Session, output: Output, progress: Progress) -> Repor
 def _repair_snapshots(session: Session, output: Output, progress: Progress) -> Report:
     arguments = session.arguments
     with session.locked_repository(exclusive=True, only_reads=arguments.dry_run) as repository:
-        chosen = snapshots.list_snapshots(repository, session.filter())
-        if arguments.id:
-            chosen = [snapshots.find_snapshot(repository, text, session.filter()) for text in arguments.id]
+        chosen = _chosen(session, output, repository)
         repository.load_index()
         done = snapshots_command.repair_snapshots(
             repository,
@@ -164,6 +164,20 @@ def _repair_snapshots(session: Session, output: Output, progress: Progress) -> R
         }
     )
     return Report()
+
+
+def _chosen(session: Session, output: Output, repository: Repository) -> list[StoredSnapshot]:
+    """Return the snapshots to repair; where the file of one is damaged itself, nothing is left to repair."""
+    tell, wanted, found = passed_over(output, "repair"), session.filter(), []
+    if not session.arguments.id:
+        return snapshots.list_snapshots(repository, wanted, tell)
+    for text in session.arguments.id:
+        one = snapshots.find_or_damaged(repository, text, wanted, tell)
+        if isinstance(one, DamagedSnapshot):
+            tell(one.name, DamagedError(one.reason))
+        else:
+            found.append(one)
+    return found
 
 
 _REPAIRS = {"index": _repair_index, "packs": _repair_packs, "snapshots": _repair_snapshots}

@@ -1,12 +1,13 @@
 """What is printed: text or JSON, and below it on a terminal how far the run is."""
 
-import json
 import sys
 import threading
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TextIO
+
+from becalm_engine.format.shown import json_text
 
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 
@@ -42,9 +43,9 @@ class Output:
             self._print(text, self.err)
 
     def message(self, document: Mapping[str, Any] | Sequence[Any], *, to_error: bool = False) -> None:
-        """Print one JSON line, if JSON is wanted."""
+        """Print one JSON line, if JSON is wanted. Nothing in it can steer a terminal."""
         if self.json:
-            self._print(json.dumps(document, ensure_ascii=False), self.err if to_error else self.out)
+            self._print(json_text(document), self.err if to_error else self.out)
 
     def show_status(self, lines: Sequence[str]) -> None:
         """Draw lines on a terminal, in place of those that were drawn before."""

@@ -257,6 +257,8 @@ def _restore(add: _Add) -> None:
                         help="give files to users and groups by their names, not by their numbers")  # fmt: skip
     parser.add_argument("--overwrite", default=Overwrite.ALWAYS, choices=[rule.value for rule in Overwrite],
                         help="what to do with files that are there (default: always)")  # fmt: skip
+    parser.add_argument("--allow-unset-metadata", action="store_true",
+                        help="end well though owners, modes, times or attributes could not be set")  # fmt: skip
     parser.add_argument("--delete", action="store_true", help="delete files that the snapshot does not have")
     parser.add_argument("--sparse", action="store_true", help="leave zeros in new files as holes")
     parser.add_argument("--verify", action="store_true", help="read everything back and compare")

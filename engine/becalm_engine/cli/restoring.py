@@ -1,6 +1,11 @@
 """`becalm restore`: its flags to options, and what is printed about it, in restic's words."""
 
+import argparse
+import contextlib
+import os
+import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,11 +50,22 @@ def restore(session: Session, output: Output, progress: Progress) -> Report:
         restorer = Restorer(repository, wanted, progress=progress, report=teller.error, listen=listen)
         output.say(f"restoring {nodes.snapshot_line(stored)} to {arguments.target}")
         started = time.monotonic()
-        root = target.open_target(arguments.target)
-        with target.closing(root), watched(session, output, progress, _status_of(restorer)):
+        with _target(arguments) as root, watched(session, output, progress, _status_of(restorer)):
             restorer.restore(tree, root, node)
     _say_restored(output, restorer.outcome, progress, time.monotonic() - started)
-    return restore_report(restorer.outcome)
+    return restore_report(restorer.outcome, tolerant=arguments.allow_unset_metadata)
+
+
+@contextlib.contextmanager
+def _target(arguments: argparse.Namespace) -> Iterator[int]:
+    """Open the target. A dry run makes none: an empty folder stands for one that is missing."""
+    with contextlib.ExitStack() as held:
+        path = arguments.target
+        if arguments.dry_run and not Path(path).exists():
+            path = held.enter_context(tempfile.TemporaryDirectory(prefix="becalm-"))
+        root = target.open_target(path)
+        held.enter_context(target.closing(root))
+        yield root
 
 
 def _options(session: Session) -> RestoreOptions:
@@ -100,19 +116,21 @@ class _Teller:
 
     def error(self, path: str, reason: str) -> None:
         self.output.warn(f"error: {shown_text(path)}: {reason}")
-        self.output.message(
-            {"message_type": "error", "error": {"message": reason}, "during": "restore", "item": path},
-            to_error=True,
-        )
+        self.output.message(_error(path, reason), to_error=True)
+
+
+def _error(path: str, reason: str) -> dict[str, Any]:
+    return {"message_type": "error", "error": {"message": reason}, "during": "restore", "item": path}
 
 
 def _say_restored(output: Output, outcome: Outcome, progress: Progress, seconds: float) -> None:
     """Print what a restore did, and in one line a kind what it could not do."""
     output.say(_summary_line(outcome, progress, seconds))
     for kind, count in outcome.problems.counts.items():
-        output.warn(
-            f"Warning: {kind} could not be set on {count} files, e.g. {outcome.problems.examples[kind]}"
-        )
+        path, reason = outcome.problems.examples[kind]
+        text = f"{kind} could not be set on {count} files"
+        output.warn(f"Warning: {text}, e.g. {shown_text(path)}: {reason}")
+        output.message(_error(path, f"{text}, here: {reason}"), to_error=True)
     if outcome.failed:
         output.warn(f"Fatal: there were {len(outcome.failed)} errors; the target is not complete")
     output.message(_summary(outcome, progress, seconds))
@@ -172,21 +190,31 @@ def _counts(outcome: Outcome, progress: Progress, bytes_restored: int) -> dict[s
     return {name: count for name, count in counts.items() if count}
 
 
-def restore_report(outcome: Outcome) -> RestoreReport:
-    """Return the report of a restore; files that failed make it fail."""
+def restore_report(outcome: Outcome, *, tolerant: bool = False) -> RestoreReport:
+    """Return the report of a restore; files that failed make it fail, and what could not be set unless tolerant."""
     problems = dict(outcome.problems.counts)
-    error = None
     if outcome.failed:
         problems["files not restored"] = len(outcome.failed)
-        error = Problem(
-            "Target", f"{len(outcome.failed)} files could not be restored, first {outcome.failed[0]}"
-        )
+    error = _failure(outcome, tolerant=tolerant)
     return RestoreReport(
-        exit_code=ExitCode.ERROR if outcome.failed else ExitCode.OK,
+        exit_code=ExitCode.ERROR if error else ExitCode.OK,
         error=error,
         files_restored=outcome.files_restored,
         files_unchanged=outcome.files_unchanged,
         files_deleted=outcome.files_deleted,
         bytes_restored=outcome.bytes_restored,
         problems=problems,
+    )
+
+
+def _failure(outcome: Outcome, *, tolerant: bool) -> Problem | None:
+    if outcome.failed:
+        return Problem(
+            "Target", f"{len(outcome.failed)} files could not be restored, first {outcome.failed[0]}"
+        )
+    kinds = outcome.problems.failures(privileged=os.geteuid() == 0)
+    if tolerant or not kinds:
+        return None
+    return Problem(
+        "Metadata", f"the content is restored, but {' and '.join(kinds)} could not be set on all files"
     )

@@ -3,6 +3,7 @@
 import sys
 
 from becalm_engine.cli import show
+from becalm_engine.cli.broken import passed_over
 from becalm_engine.cli.output import Output
 from becalm_engine.cli.session import Session, read_text
 from becalm_engine.cli.version import program_version
@@ -11,18 +12,14 @@ from becalm_engine.commands import commit as commit_command
 from becalm_engine.commands import forget as forget_command
 from becalm_engine.commands.progress import Progress
 from becalm_engine.contract import (
-    AccessReport,
     CommitPlan,
     CommitReport,
     InitReport,
     Report,
 )
 from becalm_engine.errors import UsageError
-from becalm_engine.format import key_file
-from becalm_engine.ids import BlobID, parse_id
-from becalm_engine.repository import lock, reader, snapshots
-from becalm_engine.repository.repository import Repository, initialise
-from becalm_engine.storage.base import FileKind
+from becalm_engine.repository import lock, snapshots
+from becalm_engine.repository.repository import initialise
 
 
 def init(session: Session, output: Output, progress: Progress) -> Report:
@@ -46,7 +43,11 @@ def commit(session: Session, output: Output, progress: Progress) -> Report:
     with session.locked_repository() as repository:
         repository.load_index()
         written = commit_command.commit(
-            repository, plan, progress=progress, program_version=program_version()
+            repository,
+            plan,
+            progress=progress,
+            program_version=program_version(),
+            broken=passed_over(output, "commit"),
         )
     for name in written:
         output.say(f"snapshot {name[:8]} saved")
@@ -61,46 +62,12 @@ def list_snapshots(session: Session, output: Output, progress: Progress) -> Repo
         if arguments.id:
             found = [snapshots.find_snapshot(repository, text, session.filter()) for text in arguments.id]
         else:
-            found = snapshots.list_snapshots(repository, session.filter())
+            found = snapshots.list_snapshots(repository, session.filter(), passed_over(output, "snapshots"))
     groups = forget_command.grouped(found, arguments.group_by)
     show.snapshots(
         output, groups, compact=arguments.compact, latest=arguments.latest, grouped=bool(arguments.group_by)
     )
     return Report()
-
-
-def cat(session: Session, output: Output, progress: Progress) -> Report:
-    """Print an internal object. The master key is never among them."""
-    kind, name = session.arguments.kind, session.arguments.id
-    repository = session.repository()
-    if kind == "config":
-        output.out.write(show.config_text(repository.config))
-        return AccessReport(repository_id=repository.config.id, version=repository.config.version)
-    if not name:
-        raise UsageError(f"cat {kind} needs an id")
-    content = _internal_object(repository, kind, name)
-    output.out.flush()
-    sys.stdout.buffer.write(content)
-    sys.stdout.buffer.flush()
-    return Report()
-
-
-def _internal_object(repository: Repository, kind: str, name: str) -> bytes:
-    if kind in ("tree", "blob"):
-        repository.load_index()
-        return reader.load_blob(repository, BlobID(parse_id(name)))
-    files = {
-        "snapshot": FileKind.SNAPSHOT,
-        "index": FileKind.INDEX,
-        "key": FileKind.KEY,
-        "lock": FileKind.LOCK,
-    }
-    names = [f.name for f in repository.storage.list(files[kind]) if f.name.startswith(name)]
-    if len(names) != 1:
-        raise UsageError(f"{len(names)} files of kind {kind} begin with {name!r}")
-    if kind == "key":
-        return key_file.encode(key_file.decode(repository.storage.load(FileKind.KEY, names[0])))
-    return repository.load_document(files[kind], names[0])
 
 
 def unlock(session: Session, output: Output, progress: Progress) -> Report:

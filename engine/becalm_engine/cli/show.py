@@ -98,7 +98,7 @@ def findings(output: Output, found: Findings) -> None:
         {
             "message_type": "summary",
             "num_errors": len(found.errors),
-            "broken_packs": found.broken_packs,
+            "broken_packs": found.broken_packs or None,
             "suggest_repair_index": _wants_index(found),
             "suggest_prune": bool(found.unlisted_packs),
             "damaged_snapshots": found.damaged_snapshots,

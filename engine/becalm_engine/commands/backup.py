@@ -4,7 +4,7 @@ import contextlib
 import os
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import timezone
@@ -19,7 +19,7 @@ from becalm_engine.commands.folder import FolderRules, FolderStore, Tally
 from becalm_engine.commands.progress import Progress
 from becalm_engine.commands.sources import Exclusion, Folder
 from becalm_engine.contract import CaptureReport, summary_of
-from becalm_engine.errors import UsageError
+from becalm_engine.errors import EngineError, UsageError
 from becalm_engine.format import gotime
 from becalm_engine.format.snapshot import Snapshot
 from becalm_engine.format.tree import DIR, FILE, Node, encode_node
@@ -30,7 +30,7 @@ from becalm_engine.repository import snapshots
 from becalm_engine.repository.claims import Claims
 from becalm_engine.repository.keys import username
 from becalm_engine.repository.repository import Repository
-from becalm_engine.repository.snapshots import StoredSnapshot
+from becalm_engine.repository.snapshots import DamagedSnapshot, StoredSnapshot
 from becalm_engine.repository.writer import DEFAULT_PACK_BYTES, Added, Writer
 
 _LARGEST_BYTES = 1 << 63
@@ -76,16 +76,18 @@ class Basis:
     """What a capture starts from: the snapshot that it is the next of, and the tree that contents are taken from.
 
     That tree is the snapshot's own, unless a pass ahead has made another one and has `added` what is in it.
+    `broken` snapshots, and why they cannot be read: any of them might have been the parent.
     """
 
     parent: StoredSnapshot | None
     tree: BlobID | None
     added: Added = field(default_factory=Added)
+    broken: tuple[tuple[str, str], ...] = ()
 
     @classmethod
-    def of(cls, parent: StoredSnapshot | None) -> "Basis":
+    def of(cls, parent: StoredSnapshot | None, broken: Iterable[tuple[str, str]] = ()) -> "Basis":
         """Start from a snapshot alone."""
-        return cls(parent, parent.snapshot.tree if parent else None)
+        return cls(parent, parent.snapshot.tree if parent else None, broken=tuple(broken))
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +100,8 @@ class Captured:
     paths: tuple[str, ...]
     time_nanos: int
     report: CaptureReport
+    broken: tuple[tuple[str, str], ...] = ()
+    """As of the basis."""
 
     @property
     def seconds(self) -> float:
@@ -127,10 +131,14 @@ def capture(
     hostname = _hostname(options)
     present, missing = ((), ()) if read else source_tree.present_and_missing(options.sources)
     paths = ("/" + options.stdin_filename.lstrip("/"),) if read else source_tree.stored_paths(present)
-    basis = basis or Basis.of(_parent(repository, options, paths))
+    basis = basis or _basis(repository, options, paths)
     root = None if read else source_tree.arrange(present)
     for source in missing:
         report(source, "scan", "it does not exist")
+    for name, reason in basis.broken:
+        report(
+            f"snapshots/{name}", "scan", f"{reason}; it is no parent then, and more is read for want of one"
+        )
     with Writer(repository, pack_bytes=options.pack_bytes) as writer:
         run = _Run(repository, writer, options, progress, report, listen)
         if root is not None:
@@ -148,6 +156,7 @@ def capture(
         paths=paths,
         time_nanos=started if options.time_nanos is None else options.time_nanos,
         report=_report(run, writer.added, tree, basis, started, missing),
+        broken=basis.broken,
     )
 
 
@@ -236,22 +245,39 @@ def find_basis(repository: Repository, options: BackupOptions) -> Basis:
         SourceMissingError: None of the sources exists.
     """
     present, _ = source_tree.present_and_missing(options.sources)
-    return Basis.of(_parent(repository, options, source_tree.stored_paths(present)))
+    return _basis(repository, options, source_tree.stored_paths(present))
 
 
 def _hostname(options: BackupOptions) -> str:
     return options.hostname or socket.gethostname()
 
 
-def _parent(repository: Repository, options: BackupOptions, paths: tuple[str, ...]) -> StoredSnapshot | None:
+def _basis(repository: Repository, options: BackupOptions, paths: tuple[str, ...]) -> Basis:
+    """Find the parent, among the snapshots that can be read: a parent spares time, and nothing else."""
     if options.force:
-        return None
-    if options.parent:
-        return snapshots.find_snapshot(repository, options.parent)
-    every = ((stored.name, stored.snapshot) for stored in snapshots.list_snapshots(repository))
+        return Basis.of(None)
+    broken: list[tuple[str, str]] = []
+
+    def note(name: str, error: EngineError) -> None:
+        broken.append((name, str(error)))
+
+    tell = snapshots.only_damaged(note)
+    if not options.parent:
+        every = snapshots.list_snapshots(repository, broken=tell)
+        return Basis.of(_chosen(every, options, paths), sorted(broken))
+    named = snapshots.find_or_damaged(repository, options.parent, broken=tell)
+    if isinstance(named, DamagedSnapshot):
+        return Basis.of(None, [(named.name, named.reason)])
+    return Basis.of(named, sorted(broken))
+
+
+def _chosen(
+    every: Iterable[StoredSnapshot], options: BackupOptions, paths: tuple[str, ...]
+) -> StoredSnapshot | None:
+    pairs = ((stored.name, stored.snapshot) for stored in every)
     now = time.time_ns() if options.time_nanos is None else options.time_nanos
     group = options.grouping.key(_hostname(options), paths, options.tags)
-    chosen = choose_parent(every, group=group, grouping=options.grouping, now_nanos=now)
+    chosen = choose_parent(pairs, group=group, grouping=options.grouping, now_nanos=now)
     return StoredSnapshot(*chosen) if chosen else None
 
 

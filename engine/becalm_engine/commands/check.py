@@ -6,7 +6,7 @@ from becalm_engine.commands.check_packs import check_listed, read_packs
 from becalm_engine.commands.check_trees import TreeCheck
 from becalm_engine.commands.findings import Findings
 from becalm_engine.commands.progress import Progress
-from becalm_engine.errors import EngineError
+from becalm_engine.errors import DamagedError, EngineError
 from becalm_engine.format.pack import BlobKind
 from becalm_engine.policy.subset import EVERYTHING, Subset
 from becalm_engine.repository import snapshots
@@ -59,10 +59,12 @@ def _told(findings: Findings, kind: FileKind) -> Broken:
     """Return what notes a document that cannot be read."""
 
     def note(name: str, error: EngineError) -> None:
-        findings.errors.append(str(error))
-        if kind is FileKind.SNAPSHOT:
-            findings.damaged_snapshots.append(name)
-        else:
+        if kind is not FileKind.SNAPSHOT:
+            findings.errors.append(str(error))
             findings.broken_index = True
+            return
+        way_out = f"; {snapshots.way_out_of(name)}" if isinstance(error, DamagedError) else ""
+        findings.errors.append(f"{error}{way_out}")
+        findings.damaged_snapshots.append(name)
 
     return note

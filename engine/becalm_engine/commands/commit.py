@@ -14,17 +14,23 @@ from becalm_engine.ids import BlobID, FileID, parse_id
 from becalm_engine.repository import snapshots
 from becalm_engine.repository.keys import username
 from becalm_engine.repository.reader import load_tree
-from becalm_engine.repository.repository import Repository
+from becalm_engine.repository.repository import Broken, Repository
 from becalm_engine.repository.snapshots import StoredSnapshot
 
 
 def commit(
-    repository: Repository, plan: CommitPlan, *, progress: Progress, program_version: str
+    repository: Repository,
+    plan: CommitPlan,
+    *,
+    progress: Progress,
+    program_version: str,
+    broken: Broken = lambda *_: None,
 ) -> list[str]:
     """Write the planned snapshots, after finding every blob of every tree; return their ids in the plan's order.
 
     The index must have been loaded after the captures ended. Committing again writes nothing twice: a
-    snapshot with the same tree, time, host and paths counts as written.
+    snapshot with the same tree, time, host and paths counts as written. One that is damaged is told to
+    `broken`, and keeps nothing from being written.
 
     Raises:
         DamagedError: A blob is missing, for instance after somebody pruned in between. Nothing was written.
@@ -33,7 +39,8 @@ def commit(
         raise UsageError("the commit plan names no snapshot")
     planned = [_snapshot(entry, program_version) for entry in plan.snapshots]
     refuse_incomplete(repository, (snapshot.tree for snapshot in planned), progress)
-    written = {_key(stored.snapshot): stored for stored in snapshots.list_snapshots(repository)}
+    every = snapshots.list_snapshots(repository, broken=snapshots.only_damaged(broken))
+    written = {_key(stored.snapshot): stored for stored in every}
     result = []
     added: list[StoredSnapshot] = []
     try:

@@ -25,6 +25,8 @@ from becalm_engine.repository.writer import Writer
 _BATCH_BYTES = 1 << 30
 _BATCH_SECONDS = 60.0
 """Snapshots are stored in batches, so that small ones share packs; a batch is what an interruption may cost."""
+_MOST_WANTED = 200_000
+"""So many blobs are looked for before they are copied: each takes some 350 bytes, and snapshots have millions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +85,7 @@ class Copier:
 
     def _copy_tree(self, root: BlobID, writer: Writer) -> None:
         """Copy every blob below a tree that the target lacks; each tree is looked at once for all snapshots."""
-        wanted: dict[BlobID, PackedBlob] = {}
-        packs: dict[PackID, list[PackedBlob]] = {}
+        wanted = _Wanted()
         waiting = [root]
         while waiting:
             self._progress.check()
@@ -95,11 +96,16 @@ class Copier:
             for node in self._copied_tree(tree, writer):
                 if node.type == DIR and node.subtree is not None:
                     waiting.append(node.subtree)
-                for blob in node.content:
-                    if blob not in wanted and not self._target.index.holds(BlobKind.DATA, blob):
-                        pack, wanted[blob] = self._find(blob)
-                        packs.setdefault(pack, []).append(wanted[blob])
-        self._copy_data([one for pack, blobs in packs.items() for one in ranges_of(pack, blobs)], writer)
+                self._want(node.content, wanted, writer)
+                if len(wanted.blobs) >= _MOST_WANTED:
+                    self._copy_data(wanted.ranges(), writer)
+                    wanted = _Wanted()
+        self._copy_data(wanted.ranges(), writer)
+
+    def _want(self, blobs: Iterable[BlobID], wanted: "_Wanted", writer: Writer) -> None:
+        for blob in blobs:
+            if blob not in wanted.blobs and not writer.has(BlobKind.DATA, blob):
+                wanted.add(*self._find(blob))
 
     def _copied_tree(self, tree: BlobID, writer: Writer) -> list[Node]:
         content = load_blob(self._source, tree)
@@ -127,6 +133,22 @@ class Copier:
         with ThreadPoolExecutor(connections, thread_name_prefix="copy") as pool:
             for _ in pool.map(copy_range, ranges):
                 self._progress.check()
+
+
+@dataclass(slots=True)
+class _Wanted:
+    """Blobs that are to be copied next, and the packs that they are in."""
+
+    blobs: set[BlobID] = field(default_factory=set)
+    packs: dict[PackID, list[PackedBlob]] = field(default_factory=dict)
+
+    def add(self, pack: PackID, blob: PackedBlob) -> None:
+        self.blobs.add(blob.id)
+        self.packs.setdefault(pack, []).append(blob)
+
+    def ranges(self) -> list[PackRange]:
+        """Return what is to be read."""
+        return [one for pack, blobs in self.packs.items() for one in ranges_of(pack, blobs)]
 
 
 @dataclass(slots=True)

@@ -4,14 +4,13 @@ import os
 import posixpath
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from hashlib import blake2b
 
 from becalm_engine.commands.progress import Progress
 from becalm_engine.commands.walk import Broken, Walk
 from becalm_engine.errors import EngineError, SnapshotMissingError
 from becalm_engine.format.pack import BlobKind
 from becalm_engine.format.tree import DIR, FILE, Node
-from becalm_engine.ids import HEX_CHARS, BlobID
+from becalm_engine.ids import HEX_CHARS, BlobID, digest, is_name
 from becalm_engine.policy.patterns import Patterns
 from becalm_engine.repository.repository import Repository
 
@@ -61,7 +60,7 @@ class _Barren:
 
     def enter(self, depth: int, place: bytes, tree: BlobID) -> bool:
         """Say whether a directory may hold something, and note that it is entered."""
-        key = _digest(place + tree)
+        key = digest(place + tree)
         if key in self._keys:
             return False
         self._open.append(_Open(depth, place, key, self.hits))
@@ -133,17 +132,13 @@ class Finder:
         if fits:
             return b"//fits"
         if self._deciding is None:
-            return _digest(self._barren.place + node.name)
+            return digest(self._barren.place + node.name)
         return walk.tail(self._deciding - 1) if self._deciding else b""
 
 
 def _positive(patterns: Sequence[str]) -> list[str]:
     """Return patterns without the mark that takes back: there is nothing to take back from in a search."""
     return [pattern.removeprefix("!") for pattern in patterns]
-
-
-def _digest(content: bytes) -> bytes:
-    return blake2b(content, digest_size=16).digest()
 
 
 def _ways_to(wanted: Wanted) -> Patterns | None:
@@ -265,7 +260,7 @@ def packs_of(repository: Repository, ids: Ids, tell: Callable[[str], None]) -> N
 
 def _tell_pack(repository: Repository, kind: BlobKind, text: str, tell: Callable[[str], None]) -> None:
     name = kind.name.lower()
-    location = repository.index.find(BlobID(bytes.fromhex(text)))
+    location = repository.index.find(BlobID(bytes.fromhex(text))) if is_name(text) else None
     if location is None or location.blob.kind is not kind:
         tell(f"Object {name} with type {text[:_SHORT_CHARS]} not found in the index")
         return

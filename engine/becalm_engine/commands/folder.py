@@ -9,7 +9,7 @@ import stat
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from becalm_engine.commands.files import Content, FileStore, settled
+from becalm_engine.commands.files import Content, FileStore, Room, settled
 from becalm_engine.commands.progress import Progress
 from becalm_engine.commands.sources import Exclusion
 from becalm_engine.errors import DamagedError, EngineError, InternalError, UsageError
@@ -125,6 +125,12 @@ class _Visit:
     counted: dict[str, str]
     stored: StoredFolder
     pending: list[tuple[int, str, Content, int]] = field(default_factory=list)
+    room: Room = field(default_factory=Room)
+
+    def add(self, text: str) -> None:
+        """Take the JSON of a node."""
+        self.stored.texts.append(text)
+        self.room.take(len(text))
 
     def failed(self, name: bytes, during: str, error: OSError) -> None:
         """Note an entry that cannot be stored."""
@@ -272,7 +278,7 @@ class FolderStore:
                     and found.st_dev != os.fstat(visit.handle).st_dev,
                 )
             )
-        visit.stored.texts.append(text)
+        visit.add(text)
 
     def _file(self, visit: _Visit, name: bytes, found: os.stat_result | None) -> None:
         key, tally, text = json_name(name), visit.stored.tally, None
@@ -280,7 +286,7 @@ class FolderStore:
         if found is not None and before is not None:
             text = self._unchanged(visit, name, found, key, before)
         if text is not None and found is not None:
-            visit.stored.texts.append(text)
+            visit.add(text)
             size = found.st_size
             self._progress.bytes_done += size
         else:
@@ -352,13 +358,14 @@ class FolderStore:
         content: Content = []
         handle, found = open_file(name, visit.handle)
         try:
-            length = self._files.store(handle, found.st_size, content)
+            length = self._files.store(handle, found.st_size, content, most_chunks=visit.room.most_chunks)
             xattrs = read_xattrs(handle)
         finally:
             os.close(handle)
-        head = file_head(key, found, length, with_atime=self._rules.with_atime)
-        visit.pending.append((len(visit.stored.texts), head + encode_xattrs(xattrs), content, length))
+        text = file_head(key, found, length, with_atime=self._rules.with_atime) + encode_xattrs(xattrs)
+        visit.pending.append((len(visit.stored.texts), text, content, length))
         visit.stored.texts.append("")
+        visit.room.take(len(text), chunks=len(content))
         return length
 
     def _settle(self, visit: _Visit) -> None:

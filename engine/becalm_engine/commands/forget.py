@@ -4,13 +4,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from becalm_engine.errors import UsageError
+from becalm_engine.errors import StorageError, UsageError
 from becalm_engine.policy import retention
 from becalm_engine.policy.grouping import Grouping, Key
 from becalm_engine.policy.retention import Policy, Verdict
 from becalm_engine.repository import snapshots
-from becalm_engine.repository.repository import Repository
-from becalm_engine.repository.snapshots import Filter, StoredSnapshot
+from becalm_engine.repository.repository import Broken, Repository
+from becalm_engine.repository.snapshots import DamagedSnapshot, Filter, StoredSnapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +31,11 @@ def plan(
     *,
     now: datetime,
     allow_remove_all: bool = False,
+    broken: Broken | None = None,
 ) -> list[Group]:
     """Decide which snapshots stay; nothing is changed. No policy keeps none, if that is allowed.
+
+    With `broken`, a snapshot that is told to it stays, and counts for nothing.
 
     Raises:
         UsageError: The policy is empty, or would leave nothing of a group.
@@ -40,7 +43,7 @@ def plan(
     if not policy:
         _refuse_careless(wanted, allow_remove_all=allow_remove_all)
     groups = []
-    for key, members in grouped(snapshots.list_snapshots(repository, wanted), group_by).items():
+    for key, members in grouped(snapshots.list_snapshots(repository, wanted, broken), group_by).items():
         verdicts = (
             retention.apply(((s, s.snapshot) for s in members), policy, now=now)
             if policy
@@ -78,12 +81,29 @@ def grouped(stored: Iterable[StoredSnapshot], group_by: str) -> dict[Key, list[S
     return dict(sorted(groups.items()))
 
 
-def remove(repository: Repository, groups: Sequence[Group]) -> int:
-    """Remove what the plan does not keep; return how many."""
+def remove(
+    repository: Repository,
+    groups: Iterable[Group],
+    damaged: Iterable[DamagedSnapshot] = (),
+    *,
+    failed: Broken | None = None,
+) -> int:
+    """Remove what the plan does not keep, and those that are damaged; return how many went.
+
+    With `failed`, one that the store does not let go, for instance because it is retained, is told and the others
+    are tried. A store that is away ends it all the same: each of them would be waited for as long.
+    """
+    doomed: list[StoredSnapshot | DamagedSnapshot] = []
+    doomed += [verdict.key for group in groups for verdict in group.verdicts if not verdict.kept]
+    doomed += damaged
     removed = 0
-    for group in groups:
-        for verdict in group.verdicts:
-            if not verdict.kept:
-                snapshots.remove_snapshot(repository, verdict.key)
-                removed += 1
+    for one in doomed:
+        try:
+            snapshots.remove_snapshot(repository, one)
+        except StorageError as error:
+            if failed is None or error.retryable:
+                raise
+            failed(one.name, error)
+        else:
+            removed += 1
     return removed

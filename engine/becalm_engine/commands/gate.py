@@ -119,7 +119,7 @@ def _first_pass(repository: Repository, options: BackupOptions, progress: Progre
 def _basis_of(first: Captured) -> Basis:
     told = first.report
     added = Added(told.data_blobs, told.tree_blobs, told.bytes_added, told.bytes_added_packed)
-    return Basis(first.parent, first.tree, added)
+    return Basis(first.parent, first.tree, added, first.broken)
 
 
 def _read_ahead(repository: Repository, root: BlobID | None, progress: Progress) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from becalm_engine.errors import StoppedError
+from becalm_engine.signals import SignalEvent
 
 _TELL_SECONDS = 0.25
 
@@ -20,8 +21,8 @@ class Progress:
     bytes_total: int = 0
     errors: int = 0
     current: str = ""
-    stop: threading.Event = field(default_factory=threading.Event)
-    asked: threading.Event = field(default_factory=threading.Event)
+    stop: threading.Event = field(default_factory=SignalEvent)
+    asked: threading.Event = field(default_factory=SignalEvent)
 
     def check(self) -> None:
         """End the work if somebody asked for it.

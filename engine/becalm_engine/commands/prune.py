@@ -6,14 +6,14 @@ Killed anywhere it leaves a sound repository, and the next run takes up what thi
 on the word of one listing: what was seen at the start must be seen again before the first deletion.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from becalm_engine.commands.progress import Progress
 from becalm_engine.commands.removal import confirm_missing, delete_files, delete_packs, pack_sizes
 from becalm_engine.commands.repack import copy_blobs
 from becalm_engine.commands.usage import used_blobs
-from becalm_engine.errors import InternalError, StorageError, UsageError
+from becalm_engine.errors import DamagedError, EngineError, InternalError, StorageError, UsageError
 from becalm_engine.ids import PackID
 from becalm_engine.policy import prune as policy
 from becalm_engine.policy.blob_counts import BlobCounts
@@ -21,6 +21,7 @@ from becalm_engine.policy.prune import Limits, Plan
 from becalm_engine.repository import index_files, snapshots
 from becalm_engine.repository.index_files import IndexFiles, IndexWriter
 from becalm_engine.repository.repository import Repository
+from becalm_engine.repository.snapshots import StoredSnapshot
 from becalm_engine.repository.writer import DEFAULT_PACK_BYTES, Writer
 from becalm_engine.storage.base import FileKind
 
@@ -55,7 +56,7 @@ def prepare(
         UsageError: No snapshot is left, and nobody said that this is meant.
     """
     say("loading all snapshots...")
-    every = snapshots.list_snapshots(repository)
+    every = _readable(repository, forgotten)
     staying = [stored for stored in every if stored.name not in forgotten]
     say("loading indexes...")
     files = index_files.load(repository)
@@ -71,6 +72,23 @@ def prepare(
     plan = policy.make_plan(repository.index, used, sizes, limits, doubtful=files.doubtful)
     confirm_missing(repository, plan.missing)
     return Prepared(plan, limits, frozenset(stored.name for stored in every), files, sizes, used)
+
+
+def _readable(repository: Repository, forgotten: Collection[str]) -> list[StoredSnapshot]:
+    """Return all snapshots; a damaged one may only be missing if it was forgotten.
+
+    Raises:
+        DamagedError: Nobody knows what a snapshot needs.
+    """
+
+    def refuse(name: str, error: EngineError) -> None:
+        if name not in forgotten:
+            raise DamagedError(
+                f"nobody knows which data a damaged snapshot needs, so nothing was deleted: {error}. If there is no "
+                f"copy of its file to be put back, {snapshots.way_out_of(name)}; then prune again"
+            ) from error
+
+    return snapshots.list_snapshots(repository, broken=snapshots.only_damaged(refuse))
 
 
 def execute(
@@ -89,14 +107,14 @@ def execute(
     if plan.unreferenced:
         say("deleting unreferenced packs")
         delete_packs(repository, plan.unreferenced, progress)
-    written: list[PackID] = []
+    written: dict[PackID, int] = {}
     indexes: list[str] = []
     if plan.repack:
         say("repacking packs")
         written, indexes = _repack(repository, prepared, pack_bytes, progress)
     old = [*plan.remove, *plan.repack]
     _require_packs(repository, prepared, written, leaving={*old, *plan.unreferenced})
-    index_files.require_listed(repository, indexes)
+    index_files.require_written(repository, indexes)
     _replace_index(repository, prepared, progress, say)
     if old:
         say(f"removing {len(old)} old packs")
@@ -106,8 +124,8 @@ def execute(
 
 def _repack(
     repository: Repository, prepared: Prepared, pack_bytes: int, progress: Progress
-) -> tuple[list[PackID], list[str]]:
-    """Write again what stays of the packs that go, and index it; return the new packs and their index files."""
+) -> tuple[dict[PackID, int], list[str]]:
+    """Write again what stays of the packs that go, and index it; return the new packs and lengths, and index files."""
     plan, left = prepared.plan, prepared.to_copy
     progress.bytes_done = progress.files_done = 0
     progress.files_total = len(plan.repack)
@@ -129,24 +147,25 @@ def _repack(
     lost = sum(number > 0 for _, _, number in left)
     if lost:
         raise InternalError(f"internal error: {lost} blobs were not repacked; nothing was deleted")
-    return target.index.packs(), writer.indexes
+    lengths = {pack: target.index.facts_of(pack).size_bytes for pack in target.index.packs()}
+    return lengths, writer.indexes
 
 
 def _require_packs(
-    repository: Repository, prepared: Prepared, written: Collection[PackID], *, leaving: Collection[PackID]
+    repository: Repository, prepared: Prepared, written: Mapping[PackID, int], *, leaving: Collection[PackID]
 ) -> None:
     """See that all packs that stay are there, old ones and new ones, before what they replace goes.
 
     Raises:
-        StorageError: One is not listed, or has another length than before.
+        StorageError: One is not listed, or has another length than before, or than was written.
     """
     sizes = pack_sizes(repository)
     staying = {pack: size for pack, size in prepared.pack_sizes.items() if pack not in leaving}
-    changed = [pack for pack, size in staying.items() if sizes.get(pack) != size]
-    changed += [pack for pack in written if pack not in sizes]
+    changed = [pack for pack, size in {**staying, **written}.items() if sizes.get(pack) != size]
     if changed:
         raise StorageError(
-            f"{len(changed)} packs that have to stay are not listed as before, e.g. {changed[0].hex()}; "
+            f"{len(changed)} packs that have to stay are not listed as they were or were written, "
+            f"e.g. {changed[0].hex()}; "
             "nothing that was in use is deleted. Look with `becalm check`"
         )
 
@@ -162,7 +181,7 @@ def _replace_index(repository: Repository, prepared: Prepared, progress: Progres
     writer = IndexWriter(repository)
     index_files.copy_entries(repository, old, writer, gone=gone)
     _refuse_changes(repository, prepared)
-    index_files.require_listed(repository, {*prepared.files.names, *writer.written})
+    index_files.require_written(repository, writer.written, beside=prepared.files.names)
     delete_files(repository, FileKind.INDEX, old, progress)
 
 

@@ -34,8 +34,15 @@ def recover(
     warn: Callable[[str], None],
     program_version: str,
 ) -> StoredSnapshot | None:
-    """Write a snapshot with a folder for each directory that lies in no other and is no snapshot's root."""
-    every = snapshots.list_snapshots(repository)
+    """Write a snapshot with a folder for each directory that lies in no other and is no snapshot's root.
+
+    Snapshots that are damaged are told: what they held is recovered with the rest.
+    """
+
+    def pass_over(name: str, error: EngineError) -> None:
+        warn(f"passing over snapshot {name[:8]}: {error}")
+
+    every = snapshots.list_snapshots(repository, broken=snapshots.only_damaged(pass_over))
     repository.load_index()
     trees = _trees(repository)
     say(f"load {len(trees)} trees")

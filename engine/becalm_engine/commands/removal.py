@@ -39,19 +39,27 @@ def pack_sizes(repository: Repository) -> dict[PackID, int]:
 
 
 def require_written(repository: Repository, packs: Collection[PackID]) -> None:
-    """See that new packs are there, before what they replace goes.
+    """See that new packs are there to their last byte, before what they replace goes. The index has to know them.
 
     Raises:
         StorageError: One is not, whatever the store said when it was written.
     """
     for pack in packs:
+        size = repository.index.facts_of(pack).size_bytes
         try:
-            repository.storage.load_range(FileKind.PACK, pack.hex(), offset=0, length=1)
-        except ObjectMissingError as error:
+            repository.storage.load_range(FileKind.PACK, pack.hex(), offset=size - 1, length=1)
+        except StorageError as error:
+            if error.retryable or _is_listed(repository, pack, size):
+                raise
             raise StorageError(
-                f"pack {pack.hex()} was just written to {repository.storage.location}, and is not there; "
-                "what it was to replace stays. Look with `becalm check`"
+                f"pack {pack.hex()} was just written to {repository.storage.location}, and is not there as a "
+                "whole; what it was to replace stays. Look with `becalm check`"
             ) from error
+
+
+def _is_listed(repository: Repository, pack: PackID, size_bytes: int) -> bool:
+    """Say whether the store lists a pack, with the length that it must have."""
+    return pack_sizes(repository).get(pack) == size_bytes
 
 
 def confirm_missing(repository: Repository, packs: Collection[PackID]) -> None:

@@ -153,5 +153,5 @@ def _replace(
     gone = {*repair.missing, *repair.added}
     old = sorted(files.packs) if everything else files.to_replace(gone)
     index_files.copy_entries(repository, old, writer, gone=gone)
-    index_files.require_listed(repository, writer.written)
+    index_files.require_written(repository, writer.written)
     delete_files(repository, FileKind.INDEX, [*old, *repair.broken_files], progress)

@@ -84,7 +84,7 @@ def repair_packs(
     old = files.to_replace(packs)
     index = IndexWriter(repository)
     index_files.copy_entries(repository, old, index, gone=frozenset(packs))
-    index_files.require_listed(repository, [*indexes, *index.written])
+    index_files.require_written(repository, [*indexes, *index.written])
     delete_files(repository, FileKind.INDEX, old, progress)
     delete_packs(repository, packs, progress)
     return repair
@@ -112,7 +112,7 @@ def _save(repository: Repository, told: Mapping[PackID, _Told], progress: Progre
     lost = sum(not target.index.holds(*key) for seen in told.values() for key in seen.whole)
     if lost:
         raise InternalError(f"internal error: {lost} blobs were not saved; nothing was deleted")
-    require_written(repository, target.index.packs())
+    require_written(target, target.index.packs())
     return writer.indexes
 
 

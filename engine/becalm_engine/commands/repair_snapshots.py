@@ -77,7 +77,9 @@ def _write(
     if not damaged:
         return
     _write_trees(repository, damaged, repair, progress)
-    present = {(one.snapshot.original, one.snapshot.tree) for one in snapshots.list_snapshots(repository)}
+    told = snapshots.only_damaged(lambda *_: None)  # by whoever has chosen
+    every = snapshots.list_snapshots(repository, broken=told)
+    present = {(one.snapshot.original, one.snapshot.tree) for one in every}
     for stored in damaged:
         tree = repair.damaged[stored.name]
         original = stored.snapshot.original or FileID(parse_id(stored.name))
@@ -112,7 +114,7 @@ def _write_trees(
             _require_same(stored, tree, repair.damaged[stored.name])
     places = map(repository.index.find, trees)
     require_written(repository, {place.pack for place in places if place is not None})
-    index_files.require_listed(repository, writer.indexes)
+    index_files.require_written(repository, writer.indexes)
     for tree in trees:
         load_tree(repository, tree)
 

@@ -4,7 +4,6 @@ import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timezone
-from hashlib import blake2b
 from typing import Any
 
 from becalm_engine.commands.edit import Replacer, save_edited, with_tags
@@ -15,7 +14,7 @@ from becalm_engine.format import gotime
 from becalm_engine.format.pack import BlobKind
 from becalm_engine.format.tree import DIR, FILE, Node, decode_tree
 from becalm_engine.format.tree_text import without
-from becalm_engine.ids import BlobID, blob_id
+from becalm_engine.ids import BlobID, blob_id, digest
 from becalm_engine.policy.patterns import Patterns
 from becalm_engine.repository import index_files
 from becalm_engine.repository.reader import load_blob
@@ -88,6 +87,7 @@ class TreeRewriter:
         self._writer = writer
         self._progress = progress
         self.unseen: set[BlobID] = set()
+        self._seen_indexes: set[str] = set()
         self._known: dict[bytes, Rewritten] = {}
         self._names: list[bytes] = []
         self._prefix = "/"
@@ -97,12 +97,13 @@ class TreeRewriter:
         if self.unseen:
             places = [self._repository.index.find(tree) for tree in self.unseen]
             require_written(self._repository, {place.pack for place in places if place is not None})
-            index_files.require_listed(self._repository, indexes)
+            index_files.require_written(self._repository, set(indexes) - self._seen_indexes, beside=indexes)
+            self._seen_indexes.update(indexes)
             self.unseen.clear()
 
     def rewrite(self, root: BlobID) -> Rewritten:
         """Return a tree without what is excluded, without recursion: trees may be deep."""
-        result = self._known.get(_digest(root))
+        result = self._known.get(digest(root))
         if result is not None:
             return result
         stack = [self._opened(root, b"")]
@@ -128,8 +129,8 @@ class TreeRewriter:
             elif node.type == DIR:
                 assert node.subtree is not None
                 folder.entered = position, node
-                place = b"" if self._by_name else _digest(folder.place + node.name)
-                known = self._known.get(_digest(place + node.subtree))
+                place = b"" if self._by_name else digest(folder.place + node.name)
+                known = self._known.get(digest(place + node.subtree))
                 if known is None:
                     self._enter(node.name)
                     return self._opened(node.subtree, place)
@@ -157,7 +158,7 @@ class TreeRewriter:
         result = Rewritten(tree, folder.files, folder.bytes)
         if len(self._known) >= _MOST_KNOWN:
             self._known.clear()
-        self._known[_digest(folder.place + folder.tree)] = result
+        self._known[digest(folder.place + folder.tree)] = result
         return result
 
     def _enter(self, name: bytes) -> None:
@@ -177,10 +178,6 @@ def _take(folder: _Folder, inside: Rewritten) -> None:
     folder.bytes += inside.bytes
     if inside.tree != node.subtree:
         folder.subtrees[position] = node.subtree, inside.tree
-
-
-def _digest(content: bytes) -> bytes:
-    return blake2b(content, digest_size=16).digest()
 
 
 def rewrite(

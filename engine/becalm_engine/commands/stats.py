@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from hashlib import blake2b
 
 from becalm_engine.commands.progress import Progress
 from becalm_engine.commands.walk import Walk
@@ -10,7 +9,7 @@ from becalm_engine.errors import DamagedError
 from becalm_engine.format.crypto import OVERHEAD_BYTES
 from becalm_engine.format.pack import BlobKind
 from becalm_engine.format.tree import DIR, Node
-from becalm_engine.ids import BlobID
+from becalm_engine.ids import BlobID, digest
 from becalm_engine.repository.blob_index import Location
 from becalm_engine.repository.reader import load_tree
 from becalm_engine.repository.repository import Repository
@@ -140,14 +139,14 @@ def _count_contents(
     for node in walk:
         progress.check()
         del keys[walk.depth :]
-        key = _digest(keys[-1] + node.name)  # of the path, which may be far too long to keep
+        key = digest(keys[-1] + node.name)  # of the path, which may be far too long to keep
         if node.type == DIR:
             keys.append(key)
             if node.subtree in seen.trees:  # all contents in it were seen, wherever it was
                 walk.skip()
             elif node.subtree is not None:
                 seen.trees.add(node.subtree)
-        content = _digest(b"".join(node.content))
+        content = digest(b"".join(node.content))
         if content in seen.contents:
             continue
         seen.contents.add(content)
@@ -164,7 +163,7 @@ def _count_references(repository: Repository, node: Node, path: bytes, sizes: Si
         seen.files.add(path)
         sizes.files += 1
     for blob in node.content:
-        reference = _digest(path + blob)
+        reference = digest(path + blob)
         if reference not in seen.references:
             seen.references.add(reference)
             sizes.total += _found(repository, blob).blob.content_bytes
@@ -212,7 +211,3 @@ def _found(repository: Repository, blob: BlobID) -> Location:
     if location is None:
         raise DamagedError(f"blob {blob.hex()} is in no index")
     return location
-
-
-def _digest(content: bytes) -> bytes:
-    return blake2b(content, digest_size=16).digest()

@@ -4,6 +4,7 @@ What is printable stays byte for byte as it is, which is how restic prints it. A
 quotes with Go's escapes. Paths begin with a slash, so a line that begins with a quote is always such a one.
 """
 
+import json
 import re
 
 from becalm_engine.format import gojson
@@ -33,6 +34,12 @@ def shown_text(text: str) -> str:
 def json_text(document: object) -> str:
     """Return a document as restic prints JSON; what is not printable is escaped, which changes no value."""
     return _NOT_PLAIN.sub(_escaped, gojson.document(document).decode())
+
+
+def indented_text(document: object) -> str:
+    """Return a document as JSON in several lines, for people; what is not printable is escaped, too."""
+    lines = json.dumps(document, indent=2, ensure_ascii=False).split("\n")
+    return "\n".join(_NOT_PLAIN.sub(_escaped, line) for line in lines)
 
 
 def _escaped(match: re.Match[str]) -> str:

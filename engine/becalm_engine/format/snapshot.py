@@ -1,6 +1,6 @@
 """Snapshot documents: a tree, and when, where and by whom it was read."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any
@@ -35,6 +35,10 @@ class Snapshot:
         """The time in the snapshot's own zone, to whole microseconds."""
         seconds, nanos = divmod(self.time_nanos, gotime.NANOS)
         return datetime.fromtimestamp(seconds, self.zone).replace(microsecond=nanos // 1000)
+
+    def has_tags(self, tags: Iterable[str]) -> bool:
+        """Say whether it has all of these tags; an empty one stands for having none."""
+        return all(tag in self.tags if tag else not self.tags for tag in tags)
 
 
 def to_document(snapshot: Snapshot) -> dict[str, Any]:

@@ -96,23 +96,38 @@ def _expression(pattern: str) -> str:
 
 
 def _component(part: str) -> str:
-    """Translate one component; a bracket that is not closed stands for itself."""
+    """Translate one component.
+
+    What stands between two stars is looked for once, at the first place where it fits: a later one would leave less
+    for what follows. So a name of any length, and anybody's, takes no more than its square.
+    """
     if part == "**":
         return "\0"
-    out, at = [], 0
+    first, *others = _between_stars(part)
+    if not others:
+        return first
+    sought = "".join(f"(?>[^/]*?{one})" for one in others[:-1])
+    return f"{first}{sought}[^/]*{others[-1]}"
+
+
+def _between_stars(part: str) -> list[str]:
+    """Translate what stands between the stars of a component; a bracket that is not closed stands for itself."""
+    out, at = [""], 0
     while at < len(part):
         character = part[at]
         end = part.find("]", at + 2) if character == "[" else -1
         if end > 0:
-            out.append(_bracket(part[at + 1 : end]))
+            out[-1] += _bracket(part[at + 1 : end])
             at = end
+        elif character == "*":
+            out.append("")
         elif character == "\\" and at + 1 < len(part):
             at += 1
-            out.append(re.escape(part[at]))
+            out[-1] += re.escape(part[at])
         else:
-            out.append({"*": "[^/]*", "?": "[^/]"}.get(character, re.escape(character)))
+            out[-1] += "[^/]" if character == "?" else re.escape(character)
         at += 1
-    return "".join(out)
+    return out
 
 
 def _bracket(inner: str) -> str:

@@ -196,14 +196,10 @@ def apply(snapshots: Iterable[tuple[K, Snapshot]], policy: Policy, *, now: datet
 
 
 def _uncounted_reasons(snapshot: Snapshot, policy: Policy, latest: Snapshot) -> list[str]:
-    reasons = [f"has tags [{', '.join(tags)}]" for tags in policy.tags if _has_tags(snapshot, tags)]
+    reasons = [f"has tags [{', '.join(tags)}]" for tags in policy.tags if snapshot.has_tags(tags)]
     if policy.within and snapshot.time_nanos > _nanos_before(latest, policy.within):
         reasons.append(f"within {policy.within}")
     return reasons
-
-
-def _has_tags(snapshot: Snapshot, tags: Sequence[str]) -> bool:
-    return all(tag in snapshot.tags if tag else not snapshot.tags for tag in tags)
 
 
 def _nanos_before(latest: Snapshot, span: Span) -> int:

@@ -1,6 +1,7 @@
 """Whether a lock still protects its holder: in memory that forked copies of the holder's process see, too."""
 
 import mmap
+import os
 import struct
 import time
 from dataclasses import dataclass
@@ -31,10 +32,12 @@ class Moment:
 class Hold:
     """What a process has of a lock: when it was refreshed last, and whether it is lost, which it then stays.
 
-    Each write is of one field, and only the process that holds the lock writes.
+    Each write is of one field, and only the process that holds the lock writes. Once that has ended, others take
+    its lock for stale, so for a copy that outlives it the lock is lost, too.
     """
 
     def __init__(self) -> None:
+        self._holder = os.getpid()
         self._memory = mmap.mmap(-1, _MOMENT.size + 1)
         self.refreshed(Moment.now())
 
@@ -49,5 +52,7 @@ class Hold:
     @property
     def is_lost(self) -> bool:
         """Whether others may have broken the lock, or have it themselves."""
+        if self._memory[_LOST_AT] or self._holder not in (os.getpid(), os.getppid()):
+            return True
         refreshed = Moment(*_MOMENT.unpack_from(self._memory))
-        return bool(self._memory[_LOST_AT]) or Moment.now().seconds_since(refreshed) > _GIVE_UP_SECONDS
+        return Moment.now().seconds_since(refreshed) > _GIVE_UP_SECONDS

@@ -145,6 +145,24 @@ def entries_in(
                 yield pack, blobs
 
 
+def require_written(repository: Repository, written: Collection[str], *, beside: Iterable[str] = ()) -> None:
+    """Read new index files back, before the old ones go; all have to be listed, and so have those `beside` them.
+
+    Raises:
+        StorageError: One is not there, whatever the store said when it was written.
+        DamagedError: One is another than was written.
+    """
+    require_listed(repository, {*written, *beside})
+    for name in written:
+        try:
+            repository.load_document(FileKind.INDEX, name)
+        except DamagedError as error:
+            raise DamagedError(
+                f"index {name} was just written to {repository.storage.location}, and is read back as another "
+                f"one, so what it was to replace stays: {error}"
+            ) from error
+
+
 def require_listed(repository: Repository, written: Iterable[str]) -> None:
     """See that the store lists what was written to it: only then may the old files go.
 

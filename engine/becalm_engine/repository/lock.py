@@ -13,14 +13,14 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from becalm_engine.errors import EngineError, LockedError, ObjectMissingError, StorageError
+from becalm_engine.errors import DamagedError, EngineError, LockedError, ObjectMissingError, StorageError
 from becalm_engine.format import lock_file
 from becalm_engine.format.lock_file import Lock
 from becalm_engine.policy import locks
 from becalm_engine.repository.hold import Hold, Moment
 from becalm_engine.repository.keys import username
 from becalm_engine.repository.repository import Repository
-from becalm_engine.storage.base import FileKind
+from becalm_engine.storage.base import FileKind, StoredFile
 
 _SETTLE_SECONDS = 0.2
 _REFRESH_SECONDS = 300.0
@@ -39,11 +39,13 @@ def locked(
     """Hold a lock while the block runs. Locks of `gone_hosts`, on which nothing runs any more, count for nothing.
 
     The protocol wants a second look a moment after the lock is written. Unless it is to be `settled`, the block
-    does not wait for that: `check` does, which comes before anything is written that others rely on.
+    does not wait for that: `check` does, which comes before anything is written that others rely on. Whoever is
+    ready to wait for others waits for the second look as well: there is no trying again once the work is done.
 
     Raises:
         LockedError: Another process holds one that conflicts, and still did after `retry_seconds`.
     """
+    settled = settled or retry_seconds > 0
     wait = sleep if settled else None
     wish = _Wish(exclusive, gone_hosts)
     held = _acquired(repository, wish, retry_seconds=retry_seconds, sleep=sleep, settle=wait)
@@ -117,29 +119,54 @@ def _is_void(lock: Lock, gone_hosts: frozenset[str]) -> bool:
 
 
 def list_locks(repository: Repository) -> dict[str, Lock]:
-    """Return all locks by name. One that disappears meanwhile is left out; a broken one is an error."""
+    """Return all locks by name. One that disappears meanwhile is left out, and an empty one is nobody's.
+
+    Raises:
+        DamagedError: One cannot be read, so nobody knows what it forbids.
+    """
     found = {}
     for stored in list(repository.storage.list(FileKind.LOCK)):
-        try:
-            text = repository.load_document(FileKind.LOCK, stored.name)
-        except ObjectMissingError:
-            continue
-        found[stored.name] = lock_file.decode(text)
+        lock = _read(repository, stored) if stored.size_bytes else None
+        if lock is not None:
+            found[stored.name] = lock
     return found
 
 
+def _read(repository: Repository, stored: StoredFile) -> Lock | None:
+    try:
+        return lock_file.decode(repository.load_document(FileKind.LOCK, stored.name))
+    except ObjectMissingError:
+        return None
+    except DamagedError as error:
+        raise DamagedError(
+            f"lock {stored.name} cannot be read, so nobody knows what it forbids: {error}; "
+            "if nothing works on the repository, `becalm unlock --remove-all` removes it"
+        ) from error
+
+
 def unlock(repository: Repository, *, everything: bool, gone_hosts: frozenset[str] = frozenset()) -> int:
-    """Remove stale locks and those of `gone_hosts`, or all of them; return how many."""
-    removed = 0
+    """Remove empty and stale locks and those of `gone_hosts`, or all of them; return how many.
+
+    Raises:
+        DamagedError: One cannot be read. All that can be removed are removed before.
+    """
+    removed, unread = 0, None
     for stored in list(repository.storage.list(FileKind.LOCK)):
-        if everything or _removable(repository, stored.name, gone_hosts):
-            repository.storage.delete(FileKind.LOCK, stored.name)
-            removed += 1
+        try:
+            if everything or _removable(repository, stored, gone_hosts):
+                repository.storage.delete(FileKind.LOCK, stored.name)
+                removed += 1
+        except DamagedError as error:
+            unread = error
+    if unread is not None:
+        raise unread
     return removed
 
 
-def _removable(repository: Repository, name: str, gone_hosts: frozenset[str]) -> bool:
-    lock = lock_file.decode(repository.load_document(FileKind.LOCK, name))
+def _removable(repository: Repository, stored: StoredFile, gone_hosts: frozenset[str]) -> bool:
+    lock = _read(repository, stored) if stored.size_bytes else None
+    if lock is None:  # a full disk leaves an empty one behind; restic passes it over, too
+        return True
     if _is_void(lock, gone_hosts):
         return True
     return lock.hostname == socket.gethostname() and not _process_lives(lock.pid)
@@ -207,9 +234,13 @@ class HeldLock:
             raise LockedError(f"the lock could not be refreshed in time, others may have broken it{why}")
 
     def release(self) -> None:
-        """Remove the lock. A store that refuses leaves it to become stale."""
+        """Remove the lock. A store that refuses leaves it to become stale.
+
+        A copy of this process that is still at work must publish nothing from here on.
+        """
         self._released.set()
         self._thread.join()
+        self._hold.lose()
         with contextlib.suppress(StorageError):
             self._repository.storage.delete(FileKind.LOCK, self.name)
 

@@ -72,7 +72,9 @@ class Repository:
 
     def dry(self) -> "Repository":
         """Return the same repository with the index that is loaded, into which nothing is written."""
-        return self._over(DryStorage(self.storage))
+        copy = self._over(DryStorage(self.storage))
+        copy.quiet = self.quiet
+        return copy
 
     def forked(self, stop: threading.Event) -> "Repository":
         """Return what a forked copy of this process is to use; the index is the one that was loaded before."""

@@ -1,11 +1,10 @@
 """The snapshots of a repository: list, find, save, remove."""
 
 import os
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from becalm_engine.errors import DamagedError, SnapshotMissingError
+from becalm_engine.errors import DamagedError, EngineError, SnapshotMissingError
 from becalm_engine.format import snapshot as snapshot_format
 from becalm_engine.format.snapshot import Snapshot
 from becalm_engine.repository.repository import Broken, Repository
@@ -28,6 +27,14 @@ class StoredSnapshot:
 
 
 @dataclass(frozen=True, slots=True)
+class DamagedSnapshot:
+    """A snapshot whose file was damaged at two looks: its name in the repository, and why it cannot be read."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Filter:
     """Which snapshots are meant: any of the hosts, any of the tag lists (all of its tags), all of the paths."""
 
@@ -39,14 +46,9 @@ class Filter:
         """Say whether a snapshot is meant."""
         return (
             (not self.hosts or snapshot.hostname in self.hosts)
-            and (not self.tag_lists or any(_has_tags(snapshot, tags) for tags in self.tag_lists))
+            and (not self.tag_lists or any(snapshot.has_tags(tags) for tags in self.tag_lists))
             and all(path in snapshot.paths for path in self.paths)
         )
-
-
-def _has_tags(snapshot: Snapshot, tags: Iterable[str]) -> bool:
-    """An empty tag stands for having none."""
-    return all(tag in snapshot.tags if tag else not snapshot.tags for tag in tags)
 
 
 def list_snapshots(
@@ -63,23 +65,71 @@ def list_snapshots(
     return sorted(fitting, key=lambda stored: (stored.snapshot.time_nanos, stored.name))
 
 
-def find_snapshot(repository: Repository, text: str, wanted: Filter | None = None) -> StoredSnapshot:
+def way_out_of(name: str) -> str:
+    """Say what can be done about a snapshot that is damaged: no repair brings it back."""
+    return f"`becalm recover` saves what it held, and `becalm forget {name}` removes it"
+
+
+def only_damaged(tell: Broken) -> Broken:
+    """Return what tells of snapshots that are damaged. Any other error ends the reading: it says nothing of them."""
+
+    def tell_or_end(name: str, error: EngineError) -> None:
+        if not isinstance(error, DamagedError):
+            raise error
+        tell(name, error)
+
+    return tell_or_end
+
+
+def find_snapshot(
+    repository: Repository, text: str, wanted: Filter | None = None, broken: Broken | None = None
+) -> StoredSnapshot:
     """Return the snapshot named by `latest`, by its id, or by a prefix of it that only it has.
+
+    With `broken`, the latest is that of those which can be read, and the others are told.
 
     Raises:
         SnapshotMissingError: None fits, or several do.
     """
     if text == "latest":
-        found = list_snapshots(repository, wanted and _absolute(wanted))
+        found = list_snapshots(repository, wanted and _absolute(wanted), broken)
         if not found:
             raise SnapshotMissingError("no snapshot fits the filter")
         return found[-1]
+    return _loaded(repository, _name_of(repository, text))
+
+
+def find_or_damaged(
+    repository: Repository, text: str, wanted: Filter | None = None, broken: Broken | None = None
+) -> StoredSnapshot | DamagedSnapshot:
+    """Do as `find_snapshot`, but return also one that is damaged: for those who remove it, or go on without it.
+
+    Raises:
+        SnapshotMissingError: None fits, or several do.
+        DamagedError: One is damaged, so nobody knows which is the latest.
+    """
+    if text == "latest":
+        return find_snapshot(repository, text, wanted, broken)
+    name = _name_of(repository, text)
+    try:
+        return _loaded(repository, name)
+    except DamagedError:  # it may have been the way here
+        try:
+            return _loaded(repository, name)
+        except DamagedError as error:
+            return DamagedSnapshot(name, str(error))
+
+
+def _name_of(repository: Repository, text: str) -> str:
     names = [f.name for f in repository.storage.list(FileKind.SNAPSHOT) if f.name.startswith(text)]
     if not text or len(names) != 1:
         count = "no snapshot" if not names else "more than one snapshot"
         raise SnapshotMissingError(f"{count} has an id that begins with {text!r}")
-    decoded = snapshot_format.decode(repository.load_document(FileKind.SNAPSHOT, names[0]))
-    return StoredSnapshot(names[0], decoded)
+    return names[0]
+
+
+def _loaded(repository: Repository, name: str) -> StoredSnapshot:
+    return StoredSnapshot(name, snapshot_format.decode(repository.load_document(FileKind.SNAPSHOT, name)))
 
 
 def _absolute(wanted: Filter) -> Filter:
@@ -105,7 +155,7 @@ def require_stored(repository: Repository, stored: StoredSnapshot) -> None:
         raise DamagedError(f"snapshot {stored.name} was read back as another one; nothing was removed")
 
 
-def remove_snapshot(repository: Repository, stored: StoredSnapshot) -> None:
+def remove_snapshot(repository: Repository, stored: StoredSnapshot | DamagedSnapshot) -> None:
     """Remove a snapshot; its data stays until a prune."""
     repository.guard()
     repository.storage.delete(FileKind.SNAPSHOT, stored.name)

@@ -113,6 +113,10 @@ class Writer:
         self._pack(blob, kind, content)
         return True
 
+    def has(self, kind: BlobKind, blob: BlobID) -> bool:
+        """Say whether the repository has a blob, or will have it by what was given to this writer."""
+        return (kind, blob) in self._pending or self._repository.index.holds(kind, blob)
+
     def save_all(self, kind: BlobKind, contents: Sequence[bytes]) -> list[BlobID]:
         """Store many small blobs in one go, those that the repository has not; return the ids of all.
 

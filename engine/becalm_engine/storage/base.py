@@ -44,6 +44,11 @@ class StoredFile:
     size_bytes: int
 
 
+def longest_of(kind: FileKind) -> int:
+    """Return how many bytes a file of a kind may have."""
+    return _LONGEST_BYTES[kind]
+
+
 def refuse_too_long(kind: FileKind, shown: str, size_bytes: int) -> None:
     """Refuse to load what cannot be what it should be.
 

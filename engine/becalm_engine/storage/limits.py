@@ -8,6 +8,7 @@ import fcntl
 import mmap
 import os
 import struct
+import sys
 import threading
 import time
 import weakref
@@ -103,7 +104,7 @@ class Limit:
         shared: _SharedBucket | None = None,
     ) -> None:
         rate = kib_per_second * _KIB
-        self._piece_bytes = min(max(rate // _PIECES_PER_SECOND, _SHORTEST_PIECE_BYTES), _LONGEST_PIECE_BYTES)
+        self._piece_bytes = _piece_bytes(rate)
         bucket = TokenBucket(rate, burst=self._piece_bytes, at=clock())
         self._bucket = shared or (_SharedBucket(bucket) if rate else None)
         self._kib_per_second = kib_per_second
@@ -134,11 +135,17 @@ class Limit:
             self.take(len(piece), breakable=breakable)
             yield piece
 
-    def gathered(self, read: Callable[[int], bytes], *, breakable: bool = False) -> bytes:
-        """Return all that `read` gives, called with how many bytes it may return until it returns none."""
-        parts = []
-        while part := read(self._piece_bytes):
+    def gathered(
+        self, read: Callable[[int], bytes], *, longest: int = sys.maxsize, breakable: bool = False
+    ) -> bytes:
+        """Return all that `read` gives, called with how many bytes it may return until it returns none.
+
+        Once that is more than `longest` bytes, nothing more is read.
+        """
+        parts, size_bytes = [], 0
+        while size_bytes <= longest and (part := read(self._piece_bytes)):
             self.take(len(part), breakable=breakable)
+            size_bytes += len(part)
             parts.append(part)
         return b"".join(parts)
 
@@ -146,6 +153,12 @@ class Limit:
         """Return the same limit for a forked copy of this process, which ends with another signal."""
         shared = self._bucket.forked() if self._bucket else None
         return type(self)(self._kib_per_second, stop=stop, clock=self._clock, shared=shared)
+
+
+def _piece_bytes(rate: int) -> int:
+    if not rate:
+        return _LONGEST_PIECE_BYTES
+    return min(max(rate // _PIECES_PER_SECOND, _SHORTEST_PIECE_BYTES), _LONGEST_PIECE_BYTES)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,19 +14,19 @@ from becalm_engine.errors import (
     StorageError,
 )
 from becalm_engine.ids import Buffer, is_name
-from becalm_engine.storage.base import FileKind, StoredFile, refuse_too_long
+from becalm_engine.storage.base import FileKind, StoredFile, longest_of, refuse_too_long
 from becalm_engine.storage.limits import Limit, Limits
 from becalm_engine.storage.location import S3Location
 from becalm_engine.storage.options import StorageOptions
 from becalm_engine.storage.s3_body import Body, send_bodies
 from becalm_engine.storage.s3_client import connect, region_of
 from becalm_engine.storage.s3_errors import EXISTS, NO_CONDITIONS, code_of, translated, wants_md5
+from becalm_engine.storage.s3_listing import refuse_cut_short
 from becalm_engine.storage.s3_models import Models
 
 if TYPE_CHECKING:
     from botocore.awsrequest import AWSPreparedRequest
-    from botocore.response import StreamingBody
-    from types_boto3_s3.type_defs import PutObjectRequestTypeDef
+    from types_boto3_s3.type_defs import GetObjectOutputTypeDef, PutObjectRequestTypeDef
 
 _HOME_REGION = "us-east-1"
 """The one region that AWS does not want to be named."""
@@ -167,28 +167,35 @@ class S3Storage:
             answer = self._client.get_object(Bucket=self._location.bucket, Key=key)
             with contextlib.closing(answer["Body"]):
                 refuse_too_long(kind, key, answer.get("ContentLength", 0))
-                return self._received(answer["Body"], breakable=kind is FileKind.PACK)
+                content = self._received(answer, longest_of(kind), breakable=kind is FileKind.PACK)
+        refuse_too_long(kind, key, len(content))
+        return content
 
     def load_range(self, kind: FileKind, name: str, *, offset: int, length: int) -> bytes:
         key = self._key(kind, name)
         span = f"bytes={offset}-{offset + length - 1}"
         with self._translated(f"read {key}"):
             answer = self._client.get_object(Bucket=self._location.bucket, Key=key, Range=span)
-            part = self._received(answer["Body"], breakable=True)
+            part = self._received(answer, length, breakable=True)
         if len(part) != length:
-            raise StorageError(f"{key} gave {len(part)} bytes where {length} were asked for")
+            more = " or more" if len(part) > length else ""
+            raise StorageError(f"{key} gave {len(part)} bytes{more} where {length} were asked for")
         return part
 
-    def _received(self, body: "StreamingBody", *, breakable: bool) -> bytes:
+    def _received(self, answer: "GetObjectOutputTypeDef", longest: int, *, breakable: bool) -> bytes:
+        """Return what an answer holds, or the beginning of it if that is longer than what was asked for."""
+        body, limit = answer["Body"], self._limits.download
         with contextlib.closing(body):  # a body broken off must not be taken for the next answer
-            limit = self._limits.download
-            return limit.gathered(body.read, breakable=breakable) if limit else body.read()
+            if not limit and answer.get("ContentLength", longest + 1) <= longest:
+                return body.read()
+            return limit.gathered(body.read, longest=longest, breakable=breakable)
 
     def list(self, kind: FileKind) -> Iterator[StoredFile]:
         prefix = self._key(kind, "") + "/"
         pages: Any = self._client.get_paginator(self._listing)  # type: ignore[call-overload]  # one of two
         with self._translated(f"list {prefix}"):
             for page in pages.paginate(Bucket=self._location.bucket, Prefix=prefix):
+                refuse_cut_short(page, self._listing, prefix)
                 for entry in page.get("Contents", ()):
                     name = entry["Key"].rsplit("/", 1)[-1]
                     if is_name(name):

@@ -94,6 +94,10 @@ def translated(what: str) -> Iterator[None]:
         ) from None
     except BotoCoreError as error:
         raise _from_setting(error, what) from None
+    except (KeyError, TypeError, ValueError) as error:  # a date that is none, an entry without its size
+        raise StorageError(
+            f"cannot {what}: the answer makes no sense ({type(error).__name__}: {error})"
+        ) from error
 
 
 def code_of(error: ClientError) -> str:
@@ -151,6 +155,8 @@ def _from_client(error: HTTPClientError, what: str) -> StorageError:
     inner = error.kwargs.get("error")
     if isinstance(inner, StorageUnavailableError):  # a body that was broken off
         return StorageUnavailableError(f"cannot {what}: {inner}")
+    if isinstance(inner, ValueError) and "header" not in str(inner):
+        return StorageError(f"cannot {what}: the server's address is none that can be looked up")
     if isinstance(inner, ValueError):
         return StorageDeniedError(
             f"cannot {what}: the credentials hold a character that no request may hold, such as a line break"

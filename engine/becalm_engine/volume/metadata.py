@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 
-from becalm_engine.format.shown import shown_text
 from becalm_engine.format.tree import (
     CHARDEV,
     DEV,
@@ -36,6 +35,7 @@ _TYPES = {
     stat.S_IFSOCK: SOCKET,
 }
 _LINKABLE = frozenset((FILE, SYMLINK, DEV, CHARDEV))
+_NAMES = frozenset(("user name", "group name"))
 _NO_XATTRS = (errno.ENOTSUP, errno.EPERM, errno.EACCES, errno.ENODATA)
 
 
@@ -125,10 +125,13 @@ def _group_name(gid: int) -> str:
 
 @dataclass(slots=True)
 class Problems:
-    """Counts what could not be set, by kind: one line for a million files, with the first as an example."""
+    """Counts what could not be set, by kind: one line for a million files, with the first as an example.
+
+    An example is a path, and why not.
+    """
 
     counts: Counter[str] = field(default_factory=Counter)
-    examples: dict[str, str] = field(default_factory=dict)
+    examples: dict[str, tuple[str, str]] = field(default_factory=dict)
 
     def add(self, kind: str, path: str, error: OSError) -> None:
         """Note what the system refused."""
@@ -143,7 +146,15 @@ class Problems:
         """Note one problem."""
         self.counts[kind] += 1
         if kind not in self.examples:
-            self.examples[kind] = f"{shown_text(path)}: {reason}"
+            self.examples[kind] = path, reason
+
+    def failures(self, *, privileged: bool) -> list[str]:
+        """Return the kinds by which a restore has failed, as in restic.
+
+        Only a privileged user may give files away, and a name that is not known here leaves the number.
+        """
+        excused = _NAMES if privileged else _NAMES | {"owner"}
+        return [kind for kind in self.counts if kind not in excused]
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,9 +204,23 @@ def set_metadata_at(
     _set_xattrs(os.fsencode(f"/proc/self/fd/{folder}/") + name, node, path, problems, restored)
     if node.type != SYMLINK:
         with _noted("mode", path, problems):
-            os.chmod(name, node.mode, dir_fd=folder)
+            _set_mode_at(folder, name, node)
     with _noted("times", path, problems):
         os.utime(name, ns=(node.atime, node.mtime), dir_fd=folder, follow_symlinks=False)
+
+
+def _set_mode_at(folder: int, name: bytes, node: Node) -> None:
+    """Set the mode of a special file, and of nothing that somebody has put in its place.
+
+    There is no chmod that follows no link: Linux takes one only through a descriptor that holds on to the file.
+    """
+    seen = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+    try:
+        if _TYPES.get(stat.S_IFMT(os.fstat(seen).st_mode)) != node.type:
+            raise OSError(errno.ESTALE, "something else has taken its place")
+        os.chmod(f"/proc/self/fd/{seen}", node.mode)
+    finally:
+        os.close(seen)
 
 
 def _owner_here(node: Node, path: str, problems: Problems, restored: Restored) -> tuple[int, int]:

@@ -89,12 +89,34 @@ def open_file(path: bytes, folder: int | None = None) -> tuple[int, os.stat_resu
     Raises:
         OSError: It cannot be opened, or has become something else than a file.
     """
-    handle = _opened(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, folder)
+    try:
+        # a pipe that has taken the place of a file must not keep anybody waiting
+        handle = _opened(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, folder)
+    except BlockingIOError:
+        handle = _opened_once_free(path, folder)
+    return handle, _regular(handle)
+
+
+def _regular(handle: int) -> os.stat_result:
+    """Return what `fstat` says of an open file; close it if it is none."""
     found = os.fstat(handle)
     if not stat.S_ISREG(found.st_mode):
         os.close(handle)
         raise OSError(0, "it is no longer a regular file")
-    return handle, found
+    return found
+
+
+def _opened_once_free(path: bytes, folder: int | None) -> int:
+    """Open a file under a lease, as those of Samba and NFS servers are while a client has them open for itself.
+
+    The holder is asked to give way, and has to within a time that the kernel sets (45 seconds unless told otherwise).
+    """
+    place = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+    _regular(place)
+    try:
+        return _opened(b"/proc/self/fd/%d" % place, os.O_RDONLY | os.O_CLOEXEC)
+    finally:
+        os.close(place)
 
 
 def _opened(path: bytes, flags: int, folder: int | None = None) -> int:

@@ -1,4 +1,5 @@
 import json
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,8 +8,11 @@ from typing import Any
 import pytest
 
 from becalm_engine.cli.entry import run_command
+from becalm_engine.format import lock_file
+from becalm_engine.format.lock_file import Lock
 from becalm_engine.repository import lock
-from becalm_engine.repository.repository import initialise
+from becalm_engine.repository.repository import initialise, open_repository
+from becalm_engine.storage.base import FileKind
 from becalm_engine.storage.local import LocalStorage
 from tests.engine.repository.repositories import CHEAP, PASSWORD
 
@@ -73,3 +77,9 @@ def source(tmp_path: Path) -> Path:
 def locks(repository: Path) -> list[str]:
     """Return the names of the locks that are held."""
     return [path.name for path in (repository / "locks").iterdir()]
+
+
+def hold_lock(repository: Path, *, exclusive: bool) -> None:
+    opened = open_repository(LocalStorage(repository), PASSWORD)
+    lock = Lock(time.time_ns(), exclusive, "elsewhere", "ann", 7)
+    opened.save_document(FileKind.LOCK, lock_file.encode(lock))

@@ -15,7 +15,7 @@ import pytest
 from becalm_engine.commands import backup
 from becalm_engine.commands.backup import BackupOptions, Captured
 from becalm_engine.repository.repository import Repository
-from tests.engine.cli.conftest import Becalm, locks
+from tests.engine.cli.conftest import Becalm, hold_lock, locks
 from tests.engine.repository.repositories import PASSWORD
 
 Started = Callable[..., "subprocess.Popen[bytes]"]
@@ -344,3 +344,12 @@ def test_flags_of_the_gate_that_make_no_sense_are_refused(
 
     assert result.status == 1
     assert words in result.err
+
+
+def test_a_dry_run_stands_back_for_a_lock_unless_told_not_to(
+    becalm: Becalm, repository: Path, source: Path
+) -> None:
+    hold_lock(repository, exclusive=True)
+
+    assert becalm("backup", source, "--dry-run").status == 11
+    assert becalm("backup", source, "--dry-run", "--no-lock").status == 0

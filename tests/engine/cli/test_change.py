@@ -8,8 +8,7 @@ import pytest
 from becalm_engine.format.key_file import ScryptCost
 from becalm_engine.repository.repository import initialise
 from becalm_engine.storage.local import LocalStorage
-from tests.engine.cli.conftest import Becalm, locks
-from tests.engine.cli.test_run import hold_lock
+from tests.engine.cli.conftest import Becalm, hold_lock, locks
 from tests.engine.repository.repositories import CHEAP, PASSWORD
 
 

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.engine.cli.conftest import Becalm, locks
-from tests.engine.cli.test_run import hold_lock
+from tests.engine.cli.conftest import Becalm, hold_lock, locks
 
 
 def backed_up(becalm: Becalm, source: Path, *, times: int = 3) -> None:

@@ -50,3 +50,12 @@ def test_text_and_json_exclude_each_other() -> None:
         output.message({"a": 2}, to_error=True)
         assert ("text" in out.getvalue(), "text" in err.getvalue()) == (not as_json, not as_json)
         assert ("{" in out.getvalue(), "{" in err.getvalue()) == (as_json, as_json)
+
+
+def test_json_has_no_blanks_and_cannot_steer_a_terminal() -> None:
+    """Scripts look for `"message_type":"summary"`, as restic writes it."""
+    out = io.StringIO()
+
+    Output(json=True, out=out).message({"message_type": "error", "item": "/a\x9b31m", "ratio": 0.5})
+
+    assert out.getvalue() == '{"message_type":"error","item":"/a\\u009b31m","ratio":0.5}\n'

@@ -9,6 +9,7 @@ import pytest
 
 from becalm_engine.volume import metadata
 from tests.engine.cli.conftest import Becalm
+from tests.engine.volume.picture import below
 
 
 @pytest.fixture
@@ -17,10 +18,6 @@ def stored(becalm: Becalm, source: Path) -> str:
     (source / "link").symlink_to("file")
     assert becalm("backup", source).status == 0
     return f"latest:{source}"
-
-
-def below(folder: Path) -> set[str]:
-    return {str(path.relative_to(folder)) for path in folder.rglob("*")}
 
 
 @pytest.mark.parametrize(
@@ -116,9 +113,9 @@ def test_what_makes_no_sense_is_refused(becalm: Becalm, stored: str, flags: list
     assert "verif" in result.err or "empty the system" in result.err
 
 
-def test_metadata_that_cannot_be_set_is_one_line_a_kind(
-    becalm: Becalm, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def without_times(becalm: Becalm, source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A snapshot of many files, and a system that refuses to set their times."""
     for number in range(20):
         (source / f"file-{number}").write_text(str(number))
     becalm("backup", source)
@@ -128,14 +125,60 @@ def test_metadata_that_cannot_be_set_is_one_line_a_kind(
 
     monkeypatch.setattr(os, "utime", refuse)
 
+
+@pytest.mark.usefixtures("without_times")
+def test_metadata_that_cannot_be_set_is_one_line_a_kind_and_a_failure(
+    becalm: Becalm, source: Path, tmp_path: Path
+) -> None:
     result = becalm("restore", f"latest:{source}", "--target", tmp_path / "back")
 
-    assert result.status == 0
+    assert result.status == 1
     [line] = result.err.splitlines()
     assert re.fullmatch(
         r"Warning: times could not be set on 24 files, e\.g\. /\S+: Operation not permitted", line
     )
     assert result.report["problems"] == {"times": 24}
+    assert result.report["error"]["type"] == "Metadata"
+
+
+@pytest.mark.usefixtures("without_times")
+def test_it_is_no_failure_if_so_asked(becalm: Becalm, source: Path, tmp_path: Path) -> None:
+    result = becalm("restore", f"latest:{source}", "--target", tmp_path / "back", "--allow-unset-metadata")
+
+    assert result.status == 0
+    assert result.report["problems"] == {"times": 24}
+
+
+@pytest.mark.usefixtures("without_times")
+def test_scripts_hear_of_it_as_well(becalm: Becalm, source: Path, tmp_path: Path) -> None:
+    result = becalm("restore", f"latest:{source}", "--target", tmp_path / "back", "--json")
+
+    error, ended = [json.loads(line) for line in result.err.splitlines()]
+    assert error["message_type"] == "error"
+    assert error["error"]["message"] == "times could not be set on 24 files, here: Operation not permitted"
+    assert error["item"].startswith("/")
+    assert (ended["message_type"], ended["code"]) == ("exit_error", 1)
+
+
+def test_owners_that_only_root_may_set_are_excused_as_in_restic(
+    becalm: Becalm, stored: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "fchown", refuse)
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+
+    result = becalm("restore", stored, "--target", tmp_path / "back")
+
+    assert result.status == 0
+    assert "Warning: owner could not be set" in result.err
+
+
+def test_a_dry_run_makes_no_target(becalm: Becalm, stored: str, tmp_path: Path) -> None:
+    assert becalm("restore", stored, "--target", tmp_path / "none" / "back", "--dry-run").status == 0
+
+    assert not (tmp_path / "none").exists()
 
 
 def test_a_signal_is_said_and_is_130(
@@ -166,8 +209,9 @@ def test_a_full_disk_is_1_and_names_the_file(
     result = becalm("restore", stored, "--target", tmp_path / "back", "--json")
 
     assert result.status == 1
-    [first, second] = [json.loads(line) for line in result.err.splitlines()]
+    [first, second, ended] = [json.loads(line) for line in result.err.splitlines()]
     assert first["during"] == "restore"
     assert {first["item"], second["item"]} == {"/file", "/sub/other"}
     assert first["error"]["message"] == "No space left on device"
     assert "not restored" in second["error"]["message"]
+    assert (ended["message_type"], ended["code"]) == ("exit_error", 1)

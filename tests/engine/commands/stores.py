@@ -11,8 +11,8 @@ from becalm_engine.repository.reader import load_blob
 from becalm_engine.repository.repository import Repository, open_repository
 from becalm_engine.repository.writer import Writer
 from becalm_engine.storage.base import FileKind, StoredFile
-from becalm_engine.storage.memory import MemoryStorage
-from tests.engine.repository.repositories import PASSWORD, contents, made, reopened
+from tests.engine.repository.repositories import PASSWORD, contents, made, packs, reopened
+from tests.engine.storage.memory import MemoryStorage
 
 DATA, TREE = BlobKind.DATA, BlobKind.TREE
 
@@ -58,10 +58,6 @@ def forget(repository: Repository, *numbers: int) -> None:
 
 def opened(repository: Repository) -> Repository:
     return open_repository(repository.storage, PASSWORD)
-
-
-def packs(repository: Repository) -> set[str]:
-    return {stored.name for stored in repository.storage.list(FileKind.PACK)}
 
 
 def indexes(repository: Repository) -> set[str]:

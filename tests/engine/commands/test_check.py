@@ -16,9 +16,9 @@ from becalm_engine.repository.reader import load_blob
 from becalm_engine.repository.snapshots import Filter, save_snapshot
 from becalm_engine.repository.writer import Writer
 from becalm_engine.storage.base import FileKind
-from becalm_engine.storage.memory import MemoryStorage
 from tests.engine.commands.planted import folder, node, plant, plant_deep
 from tests.engine.commands.world import World
+from tests.engine.storage.memory import MemoryStorage
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from becalm_engine.commands import copy as copy_module
 from becalm_engine.commands.copy import Begun, Copied, Copier
 from becalm_engine.commands.progress import Progress
 from becalm_engine.errors import DamagedError, EngineError, StorageError
@@ -12,7 +13,7 @@ from becalm_engine.format.snapshot import Snapshot
 from becalm_engine.format.tree import encode_tree
 from becalm_engine.ids import BlobID, FileID, blob_id
 from becalm_engine.repository import snapshots
-from becalm_engine.repository.reader import load_blob
+from becalm_engine.repository.reader import PackRange, load_blob
 from becalm_engine.repository.writer import DEFAULT_PACK_BYTES, Writer
 from becalm_engine.storage.base import FileKind
 from tests.engine.commands.planted import folder, lose, node, plant, plant_content
@@ -186,3 +187,28 @@ def test_full_batches_are_stored_on_the_way(
 
     assert kinds == [Begun, Copied, Begun, Copied]
     assert blob_id(b"") not in other.opened().index
+
+
+def test_a_snapshot_of_many_blobs_is_copied_piece_by_piece(
+    world: World, other: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is to be copied next is held in memory: of ten million blobs that were gigabytes."""
+    for number in range(60):
+        (tmp_path / "in" / f"d{number % 6}").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "in" / f"d{number % 6}" / f"f{number}").write_text(f"content {number % 40}")
+    world.backup(tmp_path / "in")
+    monkeypatch.setattr(copy_module, "_MOST_WANTED", 8)
+    sought: list[int] = []
+    ranges = copy_module._Wanted.ranges
+
+    def counted(wanted: copy_module._Wanted) -> list[PackRange]:
+        sought.append(len(wanted.blobs))
+        return ranges(wanted)
+
+    monkeypatch.setattr(copy_module._Wanted, "ranges", counted)
+
+    copy(world, other)
+
+    assert max(sought) < 20
+    assert sum(sought) == 40
+    assert other.check(read_data=True).errors == []

@@ -5,9 +5,9 @@ from becalm_engine.errors import DamagedError, LockedError, UsageError, WrongPas
 from becalm_engine.ids import Buffer
 from becalm_engine.repository.repository import Repository, open_repository
 from becalm_engine.storage.base import FileKind
-from becalm_engine.storage.memory import MemoryStorage
 from tests.engine.repository.faulty import FaultyStorage
 from tests.engine.repository.repositories import CHEAP, PASSWORD, made
+from tests.engine.storage.memory import MemoryStorage
 
 
 def keys_of(repository: Repository) -> list[str]:

@@ -21,7 +21,6 @@ from becalm_engine.repository.reader import load_blob, load_tree
 from becalm_engine.repository.repository import Repository
 from becalm_engine.repository.writer import Writer
 from becalm_engine.storage.base import FileKind
-from becalm_engine.storage.memory import MemoryStorage
 from tests.engine.commands.stores import (
     HidingStorage,
     blobs_of,
@@ -29,15 +28,14 @@ from tests.engine.commands.stores import (
     forget,
     indexes,
     opened,
-    packs,
     save,
     three_snapshots,
 )
-from tests.engine.repository.repositories import contents, made, reopened
+from tests.engine.repository.repositories import contents, made, packs, reopened
+from tests.engine.storage.memory import MemoryStorage
 
 DATA, TREE = BlobKind.DATA, BlobKind.TREE
 NOTHING_UNUSED = Limits(UnusedLimit(size_bytes=0))
-Files = dict[tuple[FileKind, str], bytes]
 
 
 @pytest.fixture

@@ -31,11 +31,10 @@ from tests.engine.commands.stores import (
     forget,
     indexes,
     opened,
-    packs,
     save,
     three_snapshots,
 )
-from tests.engine.repository.repositories import contents, reopened
+from tests.engine.repository.repositories import contents, packs, reopened
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from becalm_engine.storage.base import FileKind
-from becalm_engine.storage.memory import MemoryStorage
 from tests.engine.commands.world import World
+from tests.engine.storage.memory import MemoryStorage
 from tests.engine.volume import sources
 from tests.engine.volume.picture import differences, picture
 

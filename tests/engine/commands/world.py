@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +16,15 @@ from becalm_engine.commands.restored import Outcome, RestoreOptions
 from becalm_engine.commands.walk import subtree_at
 from becalm_engine.format.tree import Node
 from becalm_engine.ids import BlobID
+from becalm_engine.policy.patterns import Patterns
+from becalm_engine.policy.selection import Selection
 from becalm_engine.repository import snapshots
 from becalm_engine.repository.repository import Repository, open_repository
 from becalm_engine.repository.snapshots import StoredSnapshot
 from becalm_engine.storage.base import Storage
-from becalm_engine.storage.memory import MemoryStorage
 from becalm_engine.volume import target
 from tests.engine.repository.repositories import PASSWORD, made
+from tests.engine.storage.memory import MemoryStorage
 
 
 class World:
@@ -108,3 +110,7 @@ def wait(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.001)
+
+
+def selected(include: Sequence[str] = (), exclude: Sequence[str] = ()) -> Selection:
+    return Selection((Patterns(include),), (Patterns(exclude),))

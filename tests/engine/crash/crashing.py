@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from becalm_engine.ids import Buffer
 from becalm_engine.storage.base import FileKind, StoredFile
-from becalm_engine.storage.memory import MemoryStorage
+from tests.engine.storage.memory import MemoryStorage
 
 T = TypeVar("T")
 

@@ -27,7 +27,6 @@ from becalm_engine.repository.lock import locked
 from becalm_engine.repository.repository import Repository, initialise
 from becalm_engine.repository.writer import Writer
 from becalm_engine.storage.base import FileKind, Storage
-from becalm_engine.storage.memory import MemoryStorage
 from tests.engine.crash.plays import (
     PACK_BYTES,
     Play,
@@ -39,6 +38,7 @@ from tests.engine.crash.plays import (
     opened,
 )
 from tests.engine.repository.repositories import CHEAP, PASSWORD, contents
+from tests.engine.storage.memory import MemoryStorage
 
 
 def sparse_backup(source: Path) -> Play:

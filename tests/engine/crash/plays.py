@@ -25,8 +25,8 @@ from becalm_engine.repository.repository import Repository, initialise, open_rep
 from becalm_engine.repository.snapshots import Filter
 from becalm_engine.repository.writer import Writer
 from becalm_engine.storage.base import FileKind, Storage
-from becalm_engine.storage.memory import MemoryStorage
 from tests.engine.repository.repositories import CHEAP, PASSWORD, contents
+from tests.engine.storage.memory import MemoryStorage
 
 Files = dict[tuple[FileKind, str], bytes]
 PACK_BYTES = 4000

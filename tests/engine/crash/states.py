@@ -16,10 +16,10 @@ from becalm_engine.repository import snapshots
 from becalm_engine.repository.reader import load_blob
 from becalm_engine.storage.base import FileKind
 from becalm_engine.storage.local import LocalStorage
-from becalm_engine.storage.memory import MemoryStorage
 from tests.engine.commands.world import restore
 from tests.engine.crash.crashing import CrashingStorage, Killed
 from tests.engine.crash.plays import Files, Play, opened
+from tests.engine.storage.memory import MemoryStorage
 from tests.engine.volume.picture import Entry, picture
 
 Shape = tuple[frozenset[object], frozenset[tuple[FileKind, int]]]

@@ -9,10 +9,10 @@ from becalm_engine.errors import UsageError, WrongPasswordError
 from becalm_engine.repository.lock import locked
 from becalm_engine.repository.repository import Repository, open_repository
 from becalm_engine.storage.base import FileKind, Storage
-from becalm_engine.storage.memory import MemoryStorage
 from tests.engine.crash.plays import Files, Play
 from tests.engine.crash.states import crashes, faults_of, stored_in
 from tests.engine.repository.repositories import CHEAP, PASSWORD, made
+from tests.engine.storage.memory import MemoryStorage
 
 OTHER = "battery staple"
 

@@ -33,12 +33,12 @@ from becalm_engine.policy.prune import Limits, UnusedLimit
 from becalm_engine.repository import snapshots
 from becalm_engine.repository.repository import Repository, open_repository
 from becalm_engine.storage.base import FileKind
-from becalm_engine.storage.memory import MemoryStorage
 from tests.engine.commands.planted import folder, node
 from tests.engine.commands.world import restore
 from tests.engine.fuzz.mutants import as_bytes, mutated
 from tests.engine.hostile.forge import Forge
 from tests.engine.repository.repositories import PASSWORD, made
+from tests.engine.storage.memory import MemoryStorage
 
 # an example is a repository and a dozen commands
 slowly = settings(

@@ -13,9 +13,9 @@ from becalm_engine.format.pack import BlobKind, PackedBlob
 from becalm_engine.format.tree import FILE, Node, encode_node, encode_tree
 from becalm_engine.ids import BlobID, PackID, blob_id, stored_id
 from becalm_engine.storage.base import FileKind
-from becalm_engine.storage.memory import MemoryStorage
 from tests.engine.commands.planted import folder, node
 from tests.engine.repository.repositories import made
+from tests.engine.storage.memory import MemoryStorage
 
 Files = dict[tuple[FileKind, str], bytes]
 

@@ -200,3 +200,30 @@ def test_a_literal_path_fits_itself_and_what_is_below(parts: list[str]) -> None:
     assert fits(path, path + "/below")
     assert fits(parts[-1], path)
     assert not fits(path + "/below", path)
+
+
+def test_a_long_name_is_not_looked_through_again_for_each_star() -> None:
+    """A repository may hold names of any length: with a hundred thousand characters that would take days."""
+    patterns = Patterns(["*a*b*c", "*a*b*a*b*d/e"])
+
+    assert not patterns.match("/" + "ab" * 50_000)
+    assert patterns.match("/" + "ab" * 50_000 + "c")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "name", "fits"),
+    [
+        ("a*b*c", "axbxbxc", True),
+        ("a*b*bc", "abbc", True),
+        ("a*b*bc", "abc", False),
+        ("*ab*ab", "abab", True),
+        ("*ab*ab", "abxaab", True),
+        ("a*[bc]?*d", "acbd", True),
+        ("a*[bc]?*d", "acd", False),
+        ("a**b", "ab", True),
+        ("*.tar.*", "x.tar.tar.gz", True),
+    ],
+)
+def test_what_stands_between_stars_is_found_wherever_it_fits(pattern: str, name: str, fits: bool) -> None:
+    assert Patterns([pattern]).match(f"/{name}") is fits
+    assert Patterns([f"/{pattern}/x"]).match(f"/{name}/x") is fits

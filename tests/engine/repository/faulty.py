@@ -5,7 +5,7 @@ from collections.abc import Callable
 from becalm_engine.errors import StorageError
 from becalm_engine.ids import Buffer
 from becalm_engine.storage.base import FileKind
-from becalm_engine.storage.memory import MemoryStorage
+from tests.engine.storage.memory import MemoryStorage
 
 Fault = Callable[[FileKind, str], StorageError | None]
 

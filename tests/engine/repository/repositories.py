@@ -5,8 +5,8 @@ import random
 from becalm_engine.format.compression import Compression
 from becalm_engine.format.key_file import ScryptCost
 from becalm_engine.repository.repository import Repository, initialise, open_repository
-from becalm_engine.storage.base import Storage
-from becalm_engine.storage.memory import MemoryStorage
+from becalm_engine.storage.base import FileKind, Storage
+from tests.engine.storage.memory import MemoryStorage
 
 PASSWORD = "correct horse"
 CHEAP = ScryptCost(n=1024, r=1, p=1)
@@ -26,6 +26,11 @@ def reopened(repository: Repository) -> Repository:
     again = open_repository(repository.storage, PASSWORD)
     again.load_index()
     return again
+
+
+def packs(repository: Repository) -> set[str]:
+    """Return the names of the packs that are stored."""
+    return {stored.name for stored in repository.storage.list(FileKind.PACK)}
 
 
 def contents(count: int, size: int = 2000, seed: int = 0) -> list[bytes]:

@@ -6,8 +6,8 @@ from becalm_engine.ids import BlobID, PackID
 from becalm_engine.repository import index_files
 from becalm_engine.repository.index_files import IndexFiles, IndexWriter
 from becalm_engine.storage.base import FileKind
-from becalm_engine.storage.memory import MemoryStorage
 from tests.engine.repository.repositories import made, reopened
+from tests.engine.storage.memory import MemoryStorage
 
 
 def blobs(count: int, first: int = 0) -> list[PackedBlob]:

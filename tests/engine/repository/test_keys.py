@@ -8,8 +8,8 @@ from becalm_engine.format.crypto import Key
 from becalm_engine.ids import stored_id
 from becalm_engine.repository import keys
 from becalm_engine.storage.base import FileKind
-from becalm_engine.storage.memory import MemoryStorage
 from tests.engine.repository.repositories import CHEAP
+from tests.engine.storage.memory import MemoryStorage
 
 MASTER = Key.from_bytes(bytes(range(64)))
 

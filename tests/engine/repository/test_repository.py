@@ -20,11 +20,12 @@ from becalm_engine.format.compression import Compression
 from becalm_engine.format.config import is_irreducible
 from becalm_engine.ids import Buffer, stored_id
 from becalm_engine.repository import keys
+from becalm_engine.repository.lock import locked
 from becalm_engine.repository.repository import initialise, open_repository
 from becalm_engine.storage.base import CONFIG_NAME, FileKind
 from becalm_engine.storage.local import LocalStorage
-from becalm_engine.storage.memory import MemoryStorage
 from tests.engine.repository.repositories import CHEAP, PASSWORD, made
+from tests.engine.storage.memory import MemoryStorage
 
 DOCUMENTS = (FileKind.INDEX, FileKind.SNAPSHOT, FileKind.LOCK)
 
@@ -343,3 +344,11 @@ class TestDocuments:
 
         with pytest.raises(DamagedError):
             repository.load_index()
+
+
+def test_a_dry_run_is_forked_in_the_same_quiet() -> None:
+    """Its lock has a thread that speaks to the store, as any other's."""
+    repository = made()
+
+    with locked(repository, exclusive=False, sleep=lambda _: None):
+        assert repository.dry().quiet is repository.quiet

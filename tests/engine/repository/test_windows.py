@@ -11,8 +11,8 @@ from becalm_engine.repository.reader import load_blob
 from becalm_engine.repository.windows import Windows
 from becalm_engine.repository.writer import Writer
 from becalm_engine.storage.base import FileKind
-from becalm_engine.storage.memory import MemoryStorage
 from tests.engine.repository.repositories import contents, made, reopened
+from tests.engine.storage.memory import MemoryStorage
 
 MIB = 1024 * 1024
 PACK = PackID(bytes(32))

@@ -24,15 +24,11 @@ from becalm_engine.repository.reader import load_blob, open_blob
 from becalm_engine.repository.repository import Repository
 from becalm_engine.repository.writer import Writer
 from becalm_engine.storage.base import FileKind
-from becalm_engine.storage.memory import MemoryStorage
 from tests.engine.repository.faulty import FaultyStorage
-from tests.engine.repository.repositories import contents, made, reopened
+from tests.engine.repository.repositories import contents, made, packs, reopened
+from tests.engine.storage.memory import MemoryStorage
 
 DATA, TREE = BlobKind.DATA, BlobKind.TREE
-
-
-def packs_of(repository: Repository) -> set[str]:
-    return {stored.name for stored in repository.storage.list(FileKind.PACK)}
 
 
 def save_all(repository: Repository, blobs: list[bytes]) -> None:
@@ -64,7 +60,7 @@ def test_what_is_saved_can_be_loaded_by_the_next_process(
     assert ids == [blob_id(content) for _, content in blobs]
     assert [load_blob(again, blob) for blob in ids] == [content for _, content in blobs]
     assert len(again.index) == len({(kind, blob) for (kind, _), blob in zip(blobs, ids, strict=True)})
-    assert indexed(again) == packs_of(again)
+    assert indexed(again) == packs(again)
 
 
 @given(
@@ -98,7 +94,7 @@ def test_a_pack_is_named_by_its_hash_and_holds_one_kind_of_blob() -> None:
                 writer.save(kind, content)
 
     assert all(
-        stored_id(repository.storage.load(FileKind.PACK, name)).hex() == name for name in packs_of(repository)
+        stored_id(repository.storage.load(FileKind.PACK, name)).hex() == name for name in packs(repository)
     )
     for blobs in reopened(repository).index.by_pack().values():
         assert len({blob.kind for blob in blobs}) == 1
@@ -126,7 +122,7 @@ def test_a_blob_of_an_earlier_run_is_not_stored_again() -> None:
 
     assert not new
     assert writer.added == writer_module.Added()
-    assert len(packs_of(again)) == 1
+    assert len(packs(again)) == 1
 
 
 def test_threads_that_save_the_same_store_it_once() -> None:
@@ -224,7 +220,7 @@ def test_packs_are_stored_before_the_index_that_lists_them() -> None:
         def save(self, kind: FileKind, name: str, data: Buffer, *, only_if_absent: bool = False) -> None:
             super().save(kind, name, data, only_if_absent=only_if_absent)
             if kind is FileKind.INDEX:
-                assert indexed(repository) <= packs_of(repository)
+                assert indexed(repository) <= packs(repository)
 
     repository = made(Ordered())
 
@@ -232,7 +228,7 @@ def test_packs_are_stored_before_the_index_that_lists_them() -> None:
         for content in contents(20):
             writer.save(DATA, content)
 
-    assert len(packs_of(repository)) > 1
+    assert len(packs(repository)) > 1
 
 
 def test_an_index_is_written_whenever_enough_blobs_wait_for_one(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -244,7 +240,7 @@ def test_an_index_is_written_whenever_enough_blobs_wait_for_one(monkeypatch: pyt
             writer.save(DATA, content)
 
     assert len(list(repository.storage.list(FileKind.INDEX))) > 1
-    assert indexed(repository) == packs_of(repository)
+    assert indexed(repository) == packs(repository)
 
 
 def test_a_failed_upload_ends_the_run_with_its_error() -> None:
@@ -255,7 +251,7 @@ def test_a_failed_upload_ends_the_run_with_its_error() -> None:
     with pytest.raises(StorageFullError):
         save_all(repository, contents(200))
 
-    assert packs_of(repository) == set()
+    assert packs(repository) == set()
     assert indexed(repository) == set()
 
 
@@ -295,7 +291,7 @@ def test_what_was_uploaded_before_a_failure_serves_the_next_run() -> None:
         save_all(repository, contents(200))
 
     again = reopened(repository)
-    assert {pack.hex() for pack in again.index.packs()} == set(saved) == packs_of(repository)
+    assert {pack.hex() for pack in again.index.packs()} == set(saved) == packs(repository)
     assert all(load_blob(again, location.blob.id) for location in again.index)
 
 
@@ -382,7 +378,7 @@ def test_what_was_uploaded_is_indexed_now_and_then(monkeypatch: pytest.MonkeyPat
             writer.save(DATA, content)
 
     assert len(list(repository.storage.list(FileKind.INDEX))) > 1
-    assert indexed(repository) == packs_of(repository)
+    assert indexed(repository) == packs(repository)
 
 
 def test_small_packs_that_one_writer_hands_over_are_stored_by_another() -> None:
@@ -395,7 +391,7 @@ def test_small_packs_that_one_writer_hands_over_are_stored_by_another() -> None:
     given = [pack for member in members for pack in member.hand_over()]
     for member in members:
         member.flush()
-    assert packs_of(repository) == set()
+    assert packs(repository) == set()
 
     with Writer(repository, pack_bytes=5000) as leader:
         leader.take(given)
@@ -403,7 +399,7 @@ def test_small_packs_that_one_writer_hands_over_are_stored_by_another() -> None:
     again = reopened(repository)
     assert len(given) == 3
     assert [load_blob(again, blob_id(content)) for content in blobs] == blobs
-    assert len(packs_of(repository)) == 1
+    assert len(packs(repository)) == 1
     assert leader.added == writer_module.Added()  # whoever saved them has counted them
 
 
@@ -415,7 +411,7 @@ def test_a_rest_that_is_worth_a_pack_is_stored_by_who_has_it() -> None:
             writer.save(DATA, content)
         assert writer.hand_over() == []
 
-    assert len(packs_of(repository)) > 0
+    assert len(packs(repository)) > 0
     assert len(reopened(repository).index) == 2
 
 

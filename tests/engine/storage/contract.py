@@ -13,7 +13,7 @@ NAME, OTHER = "ab" * 32, "cd" * 32
 
 
 class StorageContract:
-    """A subclass has a fixture `storage` that gives an empty place after `create`."""
+    """A subclass has a fixture `storage` that gives an empty place after `create`, and may have one `again`."""
 
     @pytest.mark.parametrize("kind", NAMED)
     def test_what_is_saved_can_be_loaded(self, storage: Storage, kind: FileKind) -> None:
@@ -174,7 +174,14 @@ class StorageContract:
         assert storage.location
         assert storage.connections >= 1
 
-    def test_it_can_be_closed(self, storage: Storage) -> None:
+    @pytest.fixture
+    def again(self, storage: Storage) -> Storage:
+        """The same place, opened once more, where that can be."""
+        return storage
+
+    def test_what_was_saved_is_there_after_it_was_closed(self, storage: Storage, again: Storage) -> None:
         storage.save(FileKind.KEY, NAME, b"key")
 
         storage.close()
+
+        assert again.load(FileKind.KEY, NAME) == b"key"

@@ -50,6 +50,7 @@ class Answer:
     promised_bytes: int | None = None
     reset: bool = False
     silent: bool = False
+    without_length: bool = False
 
 
 def refusal(status: int, code: str, message: str = "so it is", more: str = "") -> Answer:
@@ -121,7 +122,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(answer.status)
         promised = len(answer.body) if answer.promised_bytes is None else answer.promised_bytes
         headers = {name.lower(): value for name, value in answer.headers.items()}
-        for name, value in {"content-length": str(promised), **headers}.items():
+        length = {} if answer.without_length else {"content-length": str(promised)}
+        for name, value in {**length, **headers}.items():
             self.send_header(name, value)
         self.end_headers()
         if self.command != "HEAD":

@@ -6,7 +6,7 @@ from becalm_engine.errors import ObjectMissingError
 from becalm_engine.storage.base import CONFIG_NAME, FileKind, Storage, StoredFile
 from becalm_engine.storage.dry import DryStorage
 from becalm_engine.storage.local import LocalStorage
-from becalm_engine.storage.memory import MemoryStorage
+from tests.engine.storage.memory import MemoryStorage
 
 NAME, OTHER = "ab" * 32, "cd" * 32
 

@@ -36,6 +36,10 @@ class TestLocalStorage(StorageContract):
     def storage(self, made: LocalStorage) -> Storage:
         return made
 
+    @pytest.fixture
+    def again(self, folder: Path, made: LocalStorage) -> Storage:
+        return LocalStorage(folder)
+
 
 def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)

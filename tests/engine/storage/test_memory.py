@@ -1,8 +1,8 @@
 import pytest
 
 from becalm_engine.storage.base import Storage
-from becalm_engine.storage.memory import MemoryStorage
 from tests.engine.storage.contract import StorageContract
+from tests.engine.storage.memory import MemoryStorage
 
 
 class TestMemoryStorage(StorageContract):

@@ -14,9 +14,9 @@ from becalm_engine.errors import (
 )
 from becalm_engine.ids import Buffer
 from becalm_engine.storage.base import CONFIG_NAME, FileKind, Storage, StoredFile
-from becalm_engine.storage.memory import MemoryStorage
 from becalm_engine.storage.retry import RetryingStorage
 from tests.engine.storage.contract import NAME, OTHER, StorageContract
+from tests.engine.storage.memory import MemoryStorage
 
 UNAVAILABLE = StorageUnavailableError("busy")
 

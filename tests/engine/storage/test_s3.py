@@ -47,6 +47,10 @@ class TestS3Storage(StorageContract):
     def storage(self, made: S3Storage) -> Storage:
         return made
 
+    @pytest.fixture
+    def again(self, made: S3Storage, s3: S3Server) -> Storage:
+        return opened(s3.url, made._location.prefix)
+
 
 def test_objects_are_laid_out_as_restic_does(s3: S3Server) -> None:
     storage = opened(s3.url, "a/b", bucket="layout")

@@ -15,14 +15,10 @@ from becalm_engine.storage.s3 import S3Storage
 from becalm_engine.storage.s3_client import addressing
 from tests.engine.storage.contract import NAME
 from tests.engine.storage.http_server import Answer, Request, refusal, serving_http
+from tests.engine.storage.s3_clients import opened
 from tests.engine.storage.s3_server import S3Server, serving
 
 believing = pytest.mark.usefixtures("some_credentials")
-REGION = {"s3.region": "eu-west-1"}
-
-
-def opened(url: str, **options: Any) -> S3Storage:
-    return S3Storage(S3Location(url, "bucket", "a"), StorageOptions(**options))
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,6 @@ import hashlib
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from botocore.auth import S3SigV4Auth
@@ -17,13 +16,11 @@ from hypothesis import strategies as st
 from becalm_engine.errors import StorageDeniedError, StorageError, StorageUnavailableError
 from becalm_engine.storage.base import FileKind, Storage
 from becalm_engine.storage.limits import Limit
-from becalm_engine.storage.location import S3Location
-from becalm_engine.storage.options import StorageOptions
-from becalm_engine.storage.s3 import S3Storage
 from becalm_engine.storage.s3_body import Body
 from tests.engine.storage.certificates import Authority
 from tests.engine.storage.contract import NAME
 from tests.engine.storage.http_server import Answer, Request, refusal, serving_http
+from tests.engine.storage.s3_clients import opened
 from tests.engine.storage.s3_server import S3Server
 
 LONG = bytes(range(256)) * 5000
@@ -41,10 +38,6 @@ LOCKED = {
     ),
     "MinIO": refusal(400, "MissingContentMD5", "Missing required header for this request: Content-Md5."),
 }
-
-
-def opened(url: str, **options: Any) -> S3Storage:
-    return S3Storage(S3Location(url, "bucket", "a"), StorageOptions(**options))
 
 
 def save(storage: Storage, data: bytes = LONG) -> None:

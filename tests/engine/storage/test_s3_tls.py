@@ -2,19 +2,18 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from becalm_engine.errors import StorageError, UsageError
 from becalm_engine.storage.base import FileKind
-from becalm_engine.storage.location import S3Location
-from becalm_engine.storage.options import AssumedRole, StorageOptions
+from becalm_engine.storage.options import AssumedRole
 from becalm_engine.storage.s3 import S3Storage
 from tests.engine.storage.certificates import Authority
 from tests.engine.storage.contract import NAME
 from tests.engine.storage.http_server import Answer, HttpServer, serving_http
 from tests.engine.storage.identity import StsServer
+from tests.engine.storage.s3_clients import opened
 from tests.engine.storage.s3_server import S3Server, serving
 
 
@@ -43,10 +42,6 @@ def asking(authority: Authority, some_credentials: object) -> Iterator[HttpServe
     context = authority.server_context(authority.issue("asking"), asks_for_client=True)
     with serving_http(lambda _: Answer(200, b"key"), tls=context) as server:
         yield server
-
-
-def opened(url: str, **options: Any) -> S3Storage:
-    return S3Storage(S3Location(url, "bucket", "a"), StorageOptions(**options))
 
 
 def save_and_load(storage: S3Storage) -> bytes:

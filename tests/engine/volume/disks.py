@@ -32,11 +32,14 @@ def disk(place: Path) -> Iterator[Path]:
     image.touch()
     os.truncate(image, 64 << 20)
     mount.mkdir()
-    try:
-        subprocess.run(["mkfs.ext4", "-q", "-F", image], check=True, capture_output=True)
-        subprocess.run(["mount", "-o", "loop", image, mount], check=True, capture_output=True)
-    except (OSError, subprocess.CalledProcessError) as error:
-        pytest.skip(f"neither ext4 nor xfs is at hand, and none can be mounted from a file: {error}")
+    subprocess.run(["mkfs.ext4", "-q", "-F", image], check=True, capture_output=True)
+    mounting = subprocess.run(
+        ["mount", "-o", "loop", image, mount], check=False, capture_output=True, text=True
+    )
+    if mounting.returncode:
+        pytest.skip(
+            f"neither ext4 nor xfs is at hand, and none may be mounted from a file: {mounting.stderr}"
+        )
     try:
         yield mount
     finally:

@@ -27,6 +27,11 @@ class Entry:
     has_holes: bool | None
 
 
+def below(folder: Path) -> set[str]:
+    """Return the paths of all that is below a folder."""
+    return {str(path.relative_to(folder)) for path in folder.rglob("*")}
+
+
 def picture(folder: Path, *, holes: bool = True) -> dict[bytes, Entry]:
     """Return every file below a folder by its path, without sockets, which no backup takes."""
     found: dict[bytes, os.stat_result] = {}

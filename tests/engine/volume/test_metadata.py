@@ -128,7 +128,7 @@ def test_what_cannot_be_set_is_counted_by_kind_and_the_rest_is_set(
         set_metadata(file.fileno(), node, "/file", problems)
 
     assert problems.counts == {"owner": 1, "extended attributes": 2}
-    assert problems.examples["owner"] == "/file: Operation not permitted"
+    assert problems.examples["owner"] == ("/file", "Operation not permitted")
     assert os.getxattr(tmp_path / "file", "user.good") == b"1"
     assert (tmp_path / "file").stat().st_mode & 0o7777 == 0o600
 
@@ -204,4 +204,31 @@ def test_owners_may_go_by_name_and_a_name_that_is_not_known_keeps_its_number(
 
     assert given == [(0, 4712), (0, 4712)]
     assert problems.counts == {"group name": 2}
-    assert problems.examples["group name"].endswith("is not known here")
+    assert problems.examples["group name"][1].endswith("is not known here")
+
+
+@pytest.mark.parametrize("privileged", [True, False])
+def test_what_makes_a_restore_fail_is_what_restic_would_not_excuse(privileged: bool) -> None:
+    problems = Problems()
+    for kind in ("owner", "times", "user name", "group name"):
+        problems.note(kind, "/file", "so it is")
+
+    assert problems.failures(privileged=privileged) == (["owner", "times"] if privileged else ["times"])
+
+
+def test_a_link_that_has_taken_the_place_of_a_fifo_is_not_followed(tmp_path: Path) -> None:
+    """A user who may write into the folder could have root change the mode of any file."""
+    os.mkfifo(tmp_path / "fifo", 0o666)
+    node = node_at(tmp_path / "fifo")
+    node.mode = 0o666
+    (tmp_path / "fifo").unlink()
+    (tmp_path / "other").touch(0o600)
+    (tmp_path / "fifo").symlink_to("other")
+    problems = Problems()
+
+    folder = os.open(tmp_path, os.O_RDONLY)
+    set_metadata_at(folder, b"fifo", node, "/fifo", problems)
+    os.close(folder)
+
+    assert (tmp_path / "other").stat().st_mode & 0o7777 == 0o600
+    assert problems.counts["mode"] == 1

@@ -1,4 +1,4 @@
-"""The official fake: a repository in a dictionary."""
+"""The fake that keeps the contract of a storage: a repository in a dictionary."""
 
 import threading
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from becalm_engine.storage.base import FileKind, StoredFile, refuse_too_long
 
 
 class MemoryStorage:
-    """Keeps files in memory. `files` may be looked at and changed by tests."""
+    """Keeps files in memory. Tests may look at `files` and change them."""
 
     location = "memory"
     connections = 2
