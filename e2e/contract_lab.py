@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from kubernetes.aio.client import V1Job
 from tests.operator.cluster.definitions import a_scaled_object, a_widget
-from tests.operator.cluster.lab import REPORT, Ending
+from tests.operator.cluster.lab import REPORT, Announced, Ending
 
 from becalm_operator.api import names
 from becalm_operator.api.backup import WorkloadReference
@@ -171,6 +171,14 @@ class RealLab:
 
     def _label(self, what: str) -> None:
         self._kubectl("label", "--overwrite", what, f"touched={next(self._touches)}")
+
+    async def announced(self, about: Resource | WorkloadReference) -> list[Announced]:
+        name = about.name if isinstance(about, WorkloadReference) else about.metadata.name
+        fields = f"involvedObject.kind={about.kind},involvedObject.name={name}"
+        found = self._kubectl.list("events", fields=fields)
+        ours = [event for event in found if event.get("reportingComponent") == "becalm.dev/operator"]
+        ours.sort(key=lambda event: event["metadata"]["name"])  # names sort by time
+        return [Announced(event["type"], event["reason"], event["message"]) for event in ours]
 
     def command(self, pod: str, part: str, ending: Ending) -> RunCommand:
         script = f"echo begun >> /tmp/{part}; {_COMMANDS[ending]}"

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -118,12 +118,6 @@ def told(seen: Any) -> Any:
         return seen
     metadata = {name: value for name, value in seen["metadata"].items() if name != "managedFields"}
     return {**seen, "metadata": metadata}
-
-
-def pods_of(kubectl: Kubectl, selector: str) -> Sequence[str]:
-    """Return the names of the pods with these labels that are not on their way out."""
-    found = kubectl.list("pods", labels=selector)
-    return [pod["metadata"]["name"] for pod in found if "deletionTimestamp" not in pod["metadata"]]
 
 
 def require(holds: bool, what: str) -> None:  # noqa: FBT001  it reads as a sentence

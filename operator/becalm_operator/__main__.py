@@ -120,12 +120,13 @@ def _release(options: argparse.Namespace, environment: Mapping[str, str]) -> int
 
 async def _release_in(settings: Settings, *, uninstall: bool) -> bool:
     async with connected() as client:
-        if uninstall:
-            identity = f"{settings.identity}-release"
-            leases = ApiLeases(client, settings.namespace)
-            await releasing.stop_the_operator(Lease(leases, identity, releasing.UNINSTALL_TIMING), _tell)
         cluster = ApiServer(client, settings, _now)
-        return await releasing.release_everything(cluster, _tell)
+        if not uninstall:
+            return await releasing.release_everything(cluster, _tell)
+        leases = ApiLeases(client, settings.namespace)
+        lease = Lease(leases, f"{settings.identity}-release", releasing.UNINSTALL_TIMING)
+        await releasing.stop_the_operator(lease, _tell)
+        return await releasing.release_for_good(cluster, lease, _tell)
 
 
 def _tell(line: str) -> None:

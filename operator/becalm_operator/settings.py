@@ -1,15 +1,16 @@
 """The operator's own settings, read once from the environment."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Literal, cast, get_args
 
 from becalm_operator.errors import SettingsError
 
 _CRD_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)+")
 
 PullPolicy = Literal["Always", "IfNotPresent", "Never"]
+LogFormat = Literal["text", "json"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,7 @@ class Settings:
     watched_namespaces: tuple[str, ...] = ()
     extra_kinds: tuple[str, ...] = ()
     identity: str = "becalm-operator"
-    log_format: Literal["text", "json"] = "text"
+    log_format: LogFormat = "text"
     log_level: str = "INFO"
     health_port: int = 8080
     metrics_port: int = 8081
@@ -46,31 +47,50 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
     image = environment.get("BECALM_IMAGE", "")
     if not image:
         raise SettingsError("BECALM_IMAGE is not set: it names the image that movers run")
-    pull_policy = environment.get("BECALM_PULL_POLICY", "IfNotPresent")
-    if pull_policy not in ("Always", "IfNotPresent", "Never"):
-        raise SettingsError(f"BECALM_PULL_POLICY={pull_policy} is none of Always, IfNotPresent, Never")
-    extra_kinds = _listed(environment, "BECALM_EXTRA_KINDS")
-    for name in extra_kinds:
-        if not _CRD_NAME.fullmatch(name):
-            raise SettingsError(
-                f"BECALM_EXTRA_KINDS: {name} is no name of a CustomResourceDefinition (plural.group)"
-            )
     return Settings(
         namespace=environment.get("BECALM_NAMESPACE", "default"),
         image=image,
-        pull_policy=cast("PullPolicy", pull_policy),
+        pull_policy=cast(
+            "PullPolicy", _one_of(environment, "BECALM_PULL_POLICY", get_args(PullPolicy), "IfNotPresent")
+        ),
         watched_namespaces=_listed(environment, "BECALM_WATCHED_NAMESPACES"),
-        extra_kinds=extra_kinds,
+        extra_kinds=_extra_kinds(environment),
         identity=environment.get("HOSTNAME", "becalm-operator"),
-        log_format="json" if environment.get("BECALM_LOG_FORMAT") == "json" else "text",
+        log_format=cast("LogFormat", _one_of(environment, "BECALM_LOG_FORMAT", get_args(LogFormat), "text")),
         log_level=environment.get("BECALM_LOG_LEVEL", "INFO").upper(),
         health_port=_port(environment, "BECALM_HEALTH_PORT", 8080),
         metrics_port=_port(environment, "BECALM_METRICS_PORT", 8081),
         most_down_per_namespace=_number(environment, "BECALM_MAX_WORKLOADS_DOWN_PER_NAMESPACE"),
         most_down_per_cluster=_number(environment, "BECALM_MAX_WORKLOADS_DOWN_PER_CLUSTER"),
-        hooks_enabled=environment.get("BECALM_HOOKS") == "true",
-        dumps_enabled=environment.get("BECALM_DUMPS") == "true",
+        hooks_enabled=_switch(environment, "BECALM_HOOKS"),
+        dumps_enabled=_switch(environment, "BECALM_DUMPS"),
     )
+
+
+def _one_of(environment: Mapping[str, str], name: str, words: Sequence[str], otherwise: str) -> str:
+    """Return one of some words, `otherwise` where it is not set or empty."""
+    text = environment.get(name) or otherwise
+    if text not in words:
+        raise SettingsError(f"{name}={text} is none of {', '.join(words)}")
+    return text
+
+
+def _switch(environment: Mapping[str, str], name: str) -> bool:
+    """Return whether something is on; it is off where nothing is set.
+
+    A word that means on elsewhere, as `True` or `1`, must not mean off here without a word.
+    """
+    return _one_of(environment, name, ("true", "false"), "false") == "true"
+
+
+def _extra_kinds(environment: Mapping[str, str]) -> tuple[str, ...]:
+    listed = _listed(environment, "BECALM_EXTRA_KINDS")
+    for name in listed:
+        if not _CRD_NAME.fullmatch(name):
+            raise SettingsError(
+                f"BECALM_EXTRA_KINDS: {name} is no name of a CustomResourceDefinition (plural.group)"
+            )
+    return listed
 
 
 def _port(environment: Mapping[str, str], name: str, otherwise: int) -> int:

@@ -46,16 +46,21 @@ def test_everything_can_be_set() -> None:
     )
 
 
-@pytest.mark.parametrize(("text", "enabled"), [("true", True), ("false", False), ("", False), ("yes", False)])
-def test_hooks_are_enabled_by_one_word_alone(text: str, enabled: bool) -> None:
-    assert read_settings({**IMAGE, "BECALM_HOOKS": text}).hooks_enabled is enabled
-    assert not read_settings(IMAGE).hooks_enabled
+def test_hooks_and_dumps_are_enabled_each_by_itself() -> None:
+    hooks = read_settings({**IMAGE, "BECALM_HOOKS": "true", "BECALM_DUMPS": "false"})
+    dumps = read_settings({**IMAGE, "BECALM_DUMPS": "true"})
+    neither = read_settings({**IMAGE, "BECALM_HOOKS": "", "BECALM_DUMPS": ""})
+
+    assert neither == read_settings(IMAGE)
+    assert (hooks.hooks_enabled, hooks.dumps_enabled) == (True, False)
+    assert (dumps.hooks_enabled, dumps.dumps_enabled) == (False, True)
 
 
-@pytest.mark.parametrize(("text", "enabled"), [("true", True), ("false", False), ("", False), ("yes", False)])
-def test_dumps_are_enabled_by_one_word_alone(text: str, enabled: bool) -> None:
-    assert read_settings({**IMAGE, "BECALM_DUMPS": text}).dumps_enabled is enabled
-    assert not read_settings(IMAGE).dumps_enabled
+@pytest.mark.parametrize("name", ["BECALM_HOOKS", "BECALM_DUMPS"])
+@pytest.mark.parametrize("text", ["True", "1", "yes", "on", "False", "0", " true"])
+def test_a_switch_that_is_neither_true_nor_false_is_refused(name: str, text: str) -> None:
+    with pytest.raises(SettingsError, match=f"{name}={text} is none of true, false"):
+        read_settings({**IMAGE, name: text})
 
 
 @pytest.mark.parametrize("text", ["", " ", ",", " , "])
@@ -68,6 +73,8 @@ def test_no_namespaces_means_all(text: str) -> None:
     [
         ("BECALM_IMAGE", ""),
         ("BECALM_PULL_POLICY", "Sometimes"),
+        ("BECALM_LOG_FORMAT", "xml"),
+        ("BECALM_LOG_FORMAT", "JSON"),
         ("BECALM_HEALTH_PORT", "http"),
         ("BECALM_HEALTH_PORT", "-1"),
         ("BECALM_METRICS_PORT", "65536"),

@@ -100,7 +100,7 @@ EXPLANATIONS: dict[Reason, str] = {
     Reason.INVALID_HOOK: "A hook makes no sense: its target, its timeout or its Job.",
     Reason.MOVER_USER_UNKNOWN: "Movers may not be root, and nothing says as whom the workload's pods run.",
     Reason.BACKUP_NOT_FOUND: "The Backup to restore does not exist or did not succeed.",
-    Reason.SNAPSHOT_NOT_FOUND: "The Backup has no snapshot of the claim.",
+    Reason.SNAPSHOT_NOT_FOUND: "The Backup has no snapshot of the claim, or the repository no such snapshot.",
     Reason.READY: "The repository opens with the password and is the one it was.",
     Reason.INITIALISING: "The repository is being made.",
     Reason.PROBING: "The repository is being opened.",

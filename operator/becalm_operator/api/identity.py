@@ -6,6 +6,9 @@ from pydantic import Field
 
 from becalm_operator.api.base import Model
 
+MOST_GROUPS = 64
+"""How many a status has room for."""
+
 
 class Identity(Model):
     """The user and groups of a workload's pods, as far as files are concerned."""
@@ -16,7 +19,7 @@ class Identity(Model):
     """The group's number."""
     fs_group: int | None = None
     """The group that volumes are given to."""
-    supplemental_groups: Annotated[tuple[int, ...], Field(max_length=64)] = ()
+    supplemental_groups: Annotated[tuple[int, ...], Field(max_length=MOST_GROUPS)] = ()
     """More groups."""
     se_linux_options: dict[str, str] = {}
     """SELinux's labels."""

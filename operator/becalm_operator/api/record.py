@@ -4,12 +4,17 @@ It is the only truth about what must be started. It is written in the same updat
 """
 
 import json
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from becalm_operator.api.backup import WorkloadReference
 from becalm_operator.api.base import Model, Time
 from becalm_operator.api.names import RECORD_ANNOTATION
 from becalm_operator.api.switches import Switch, merged
+
+_MOST_REPLICAS = 2**31 - 1
+"""More the API server takes for no workload."""
 
 
 class Holder(Model):
@@ -30,8 +35,8 @@ class Record(Model):
     """Who stopped it."""
     at: Time
     """When."""
-    replicas: int
-    """How many replicas it had; 1 for what is only on or off."""
+    replicas: Annotated[int, Field(ge=1, le=_MOST_REPLICAS)]
+    """How many replicas it had; 1 for what is only on or off. What was at a standstill already gets no record."""
     deadline: Time
     """When it is started again, whatever happens."""
     undo: str

@@ -12,6 +12,11 @@ _KEEPS_SOMETHING = (
     "has(self.keepLast) || has(self.keepHourly) || has(self.keepDaily) || has(self.keepWeekly)"
     " || has(self.keepMonthly) || has(self.keepYearly) || has(self.keepWithin)"
 )
+LONGEST_JITTER_HOURS = 31 * 24
+_SHORT_JITTER = (
+    # so many hours are more than a duration of CEL holds, and the message would be of that
+    f"!self.jitter.matches('[0-9]{{6}}h') && duration(self.jitter) <= duration('{LONGEST_JITTER_HOURS}h')"
+)
 _Count = Annotated[int, Field(ge=1, le=10000)]
 
 
@@ -58,13 +63,15 @@ class BackupTemplate(Model):
 class BackupScheduleSpec(Model):
     """Makes Backups by the clock. Fields are named as in a CronJob."""
 
+    rules: ClassVar = {_SHORT_JITTER: f"jitter must be at most {LONGEST_JITTER_HOURS}h"}
+
     schedule: Annotated[str, Field(min_length=1, max_length=128)]
     """A cron expression of five fields, or @daily and its like. A missed run is made up for; but one whose times, zone
     or jitter were changed counts from then on, and makes up for nothing that was before."""
     time_zone: Annotated[str, Field(max_length=64)] = "Etc/UTC"
     """The zone that the expression is meant in, and whose days the retention counts: snapshots have its offset."""
     jitter: Duration = "0s"
-    """Start later by up to this much, always the same for one schedule, so that not all start at once."""
+    """Start later by up to this much, always the same for one schedule, so that not all start at once. At most 744h."""
     suspend: bool = False
     """Make no Backups for now. What is missed meanwhile is not made up for."""
     starting_deadline_seconds: Annotated[int, Field(ge=10)] | None = None

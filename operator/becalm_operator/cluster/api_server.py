@@ -2,24 +2,26 @@
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from kubernetes.aio.client import ApiClient, CoreV1Api, V1PersistentVolumeClaim, V1Pod
 
 from becalm_operator.api import names
-from becalm_operator.api.backup import Backup, WorkloadReference
+from becalm_operator.api.backup import Backup, Phase
 from becalm_operator.api.base import Model, time_text
 from becalm_operator.api.repository import BackupRepository
 from becalm_operator.api.restore import Restore
 from becalm_operator.api.schedule import BackupSchedule
-from becalm_operator.cluster import views, workload_views
+from becalm_operator.api.switches import dig
+from becalm_operator.cluster import other_runs, views, workload_views
 from becalm_operator.cluster.announcements import Announcements, workload_reference
 from becalm_operator.cluster.documents import Documents
 from becalm_operator.cluster.gates import Gates
 from becalm_operator.cluster.holdings import HeldWorkloads
 from becalm_operator.cluster.hooks import Hooks
 from becalm_operator.cluster.jobs import Jobs
+from becalm_operator.cluster.movers import movers
 from becalm_operator.cluster.objects import Objects
 from becalm_operator.cluster.pages import all_pages
 from becalm_operator.cluster.port import KINDS, Key, Keys, R, Resource
@@ -28,7 +30,6 @@ from becalm_operator.cluster.translate import REQUEST_SECONDS, translated
 from becalm_operator.cluster.workloads import Workloads
 from becalm_operator.errors import ClusterError, RefusedError
 from becalm_operator.manifests.jobs import Image
-from becalm_operator.plan import limits
 from becalm_operator.plan.snapshot_world import Snapshots
 from becalm_operator.plan.steps import (
     Action,
@@ -51,14 +52,14 @@ from becalm_operator.plan.world import (
     Caps,
     Claim,
     Holdings,
-    OtherRun,
     RepositoryWorld,
     ScheduleWorld,
     Share,
-    Workload,
     World,
 )
 from becalm_operator.settings import Settings
+
+_FINISHED = frozenset(phase.value for phase in Phase if phase.finished)
 
 
 class ApiServer:
@@ -95,6 +96,7 @@ class ApiServer:
         """Return all objects of ours in the watched namespaces; one listing that fails hides no other."""
         found: list[Key] = []
         unseen: list[ClusterError] = []
+        over: set[Key] = set()
         for kind in KINDS:
             for namespace in self._namespaces:
                 try:
@@ -103,7 +105,8 @@ class ApiServer:
                     unseen.append(error)
                 else:
                     found += (_key(kind, raw["metadata"]) for raw in listed)
-        return Keys(tuple(found), tuple(unseen))
+                    over |= {_key(kind, raw["metadata"]) for raw in listed if _is_over(kind, raw)}
+        return Keys(tuple(found), tuple(unseen), frozenset(over))
 
     # --- reading
 
@@ -128,9 +131,12 @@ class ApiServer:
             self._pods(namespace), self._other_runs(run), self._shares_elsewhere(run)
         )
         seen, jobs = await asyncio.gather(
-            self._workloads.look(namespace, claims), self._jobs.states(namespace, found, raw, now)
+            self._workloads.look(namespace, claims, other_runs.planned_kinds(run)),
+            self._jobs.states(namespace, found, raw, now),
         )
-        pods = tuple(views.pod_view(pod, seen.owners) for pod in raw)
+        # a Job of this run that has gone meanwhile was there when its pod was looked at
+        ours = movers(run.metadata.uid, (*found, *seen.jobs))
+        pods = tuple(views.pod_view(pod, seen.owners, ours) for pod in raw)
         workloads = workload_views.with_claims_of_pods(seen.workloads, pods)
         return World(
             now=now,
@@ -143,9 +149,9 @@ class ApiServer:
             claims=claims,
             jobs=self._jobs.refused(run.metadata.uid, now) | jobs,
             snapshots=snapshots,
-            others=tuple(_other(other, workloads) for other in runs if not other.status.phase.finished),
+            others=other_runs.in_the_way(runs, workloads, pods, now),
             caps=self._caps,
-            shares=(*_shares(runs), *elsewhere),
+            shares=(*other_runs.shares(runs), *elsewhere),
             unseen=unseen,
             former=tuple(one for one in runs if isinstance(one, Backup) and one.status.phase.finished),
             schedule=schedule,
@@ -207,7 +213,7 @@ class ApiServer:
             except RefusedError:
                 unseen.append(place or "all namespaces")
         others = [one for one in runs if one.metadata.namespace != run.metadata.namespace]
-        return _shares(others), tuple(unseen)
+        return other_runs.shares(others), tuple(unseen)
 
     async def _snapshots_of(self, run: Backup | Restore, claims: dict[str, Claim]) -> Snapshots:
         if isinstance(run, Backup) and run.spec.capture == "Snapshot":
@@ -298,38 +304,14 @@ def _key(kind: type[Resource], metadata: Mapping[str, Any]) -> Key:
     return Key(kind.kind, metadata["namespace"], metadata["name"])
 
 
-def _other(run: Backup | Restore, workloads: dict[str, Workload]) -> OtherRun:
-    """Return another run as far as it stands in the way: what it works on, or will."""
-    status = run.status
-    if isinstance(run, Restore):
-        claims = {target.into for target in run.spec.targets}
-        stopped: Sequence[WorkloadReference] = run.spec.workloads.names
-    else:
-        claims = {volume.claim for volume in run.status.volumes} or _wanted_claims(run, workloads)
-        stopped = run.spec.workloads
-    references = {str(reference) for reference in stopped}
-    references |= {str(state.reference) for state in status.workloads}
-    metadata = run.metadata
-    return OtherRun(
-        name=metadata.name,
-        uid=metadata.uid,
-        started=not status.phase.waiting,
-        created=metadata.creation_timestamp or datetime.max.replace(tzinfo=UTC),
-        claims=frozenset(claims),
-        workloads=frozenset(references),
+def _is_over(kind: type[Resource], raw: Mapping[str, Any]) -> bool:
+    """Say whether an object is a run that has ended and is let go. One that makes no sense is not known to be."""
+    finalizers = raw["metadata"].get("finalizers") or ()
+    return (
+        kind in (Backup, Restore)
+        and str(dig(raw, ("status", "phase"))) in _FINISHED
+        and names.FINALIZER not in finalizers
     )
-
-
-def _shares(runs: Sequence[Backup | Restore]) -> tuple[Share, ...]:
-    return tuple(limits.share_of(run) for run in runs if not run.status.phase.finished)
-
-
-def _wanted_claims(backup: Backup, workloads: dict[str, Workload]) -> set[str]:
-    """Return the claims that a Backup which has not begun will read at most."""
-    if backup.spec.claims.names:
-        return set(backup.spec.claims.names)
-    named = (workloads.get(str(reference)) for reference in backup.spec.workloads)
-    return {claim for workload in named if workload for claim in workload.claims}
 
 
 def _is_owned_by(backup: Backup, schedule: BackupSchedule) -> bool:

@@ -5,7 +5,7 @@ from typing import Any
 
 from kubernetes.aio.client import V1Container, V1PodSpec, V1SELinuxOptions
 
-from becalm_operator.api.identity import Identity
+from becalm_operator.api.identity import MOST_GROUPS, Identity
 
 
 def identities(pod: V1PodSpec | None, made: Mapping[str, Sequence[str]] | None = None) -> dict[str, Identity]:
@@ -30,13 +30,19 @@ def _of_volume(pod: V1PodSpec, volume: str) -> Identity:
 
 
 def _of_container(pod: V1PodSpec, container: V1Container) -> Identity:
-    """Return as whom a container runs: what it says itself counts before what its pod says."""
+    """Return as whom a container runs: what it says itself counts before what its pod says.
+
+    With more groups than a mover can be given it is nobody that is known: with fewer of them it could not read all.
+    """
     own, shared = container.security_context, pod.security_context
+    groups = tuple(shared.supplemental_groups or ()) if shared else ()
+    if len(groups) > MOST_GROUPS:
+        return Identity()
     return Identity(
         run_as_user=_first(own, shared, "run_as_user"),
         run_as_group=_first(own, shared, "run_as_group"),
         fs_group=shared.fs_group if shared else None,
-        supplemental_groups=tuple(shared.supplemental_groups or ()) if shared else (),
+        supplemental_groups=groups,
         se_linux_options=_labels(_first(own, shared, "se_linux_options")),
     )
 

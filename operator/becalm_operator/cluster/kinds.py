@@ -7,7 +7,7 @@ names.
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -88,6 +88,12 @@ def _path(text: str) -> tuple[str, ...]:
     return tuple(text.strip(".").split("."))
 
 
+def _unknown(name: str, error: Exception) -> RefusedError:
+    refused = RefusedError(f"the kind {name} is not known: {error}")
+    _log.warning("%s", refused)
+    return refused
+
+
 class Kinds:
     """The kinds beside the native ones. `names` are those of their CustomResourceDefinitions."""
 
@@ -95,6 +101,8 @@ class Kinds:
         self._documents = documents
         self._names = names
         self._known: dict[str, tuple[float, ScaledKind | RefusedError | None]] = {}
+        self._hidden: set[str] = set()
+        """Those that are not known because nobody may read them."""
 
     async def known(self) -> tuple[Sequence[ScaledKind], Sequence[ClusterError]]:
         """Return the kinds, and what keeps others from being known.
@@ -105,24 +113,45 @@ class Kinds:
         kinds = [one for one in answers if isinstance(one, ScaledKind)]
         return kinds, [one for one in answers if isinstance(one, ClusterError)]
 
+    def hidden(self, resources: Iterable[str]) -> list[str]:
+        """Return those of some kinds whose definitions must not be read, as far as the group tells."""
+        groups = {name.partition(".")[2] for name in self._hidden}
+        return sorted(one for one in resources if one.partition(".")[2] in groups)
+
     async def _lookup(self, name: str) -> ScaledKind | ClusterError | None:
         """Return a kind, or why it is not known; None if there is none."""
         now = asyncio.get_running_loop().time()
         since, before = self._known.get(name, (now, None))
         if name in self._known and now - since < _KEPT_SECONDS:
             return before
-        found: ScaledKind | RefusedError | None = None
         try:
-            found = scaled_kind(await self._documents.read(_CRDS, name))
+            found = await self._read(name)
+            self._hidden.discard(name)
         except UnavailableError as error:
             return before or error
-        except NotFoundError:
-            found = None
-        except (ClusterError, LookupError, TypeError, AttributeError) as error:
-            found = RefusedError(f"the kind {name} is not known: {error}")
-            _log.warning("%s", found)
+        except ClusterError as error:  # what was known is believed, for this may pass
+            found = before if isinstance(before, ScaledKind) else self._hide(name, error)
         self._known[name] = (now, found)
         return found
+
+    def _hide(self, name: str, error: ClusterError) -> RefusedError:
+        self._hidden.add(name)
+        return _unknown(name, error)
+
+    async def _read(self, name: str) -> ScaledKind | RefusedError | None:
+        """Return what a definition says, also if that is of no use; None if there is none.
+
+        Raises:
+            ClusterError: It cannot be read.
+        """
+        try:
+            definition = await self._documents.read(_CRDS, name)
+        except NotFoundError:
+            return None
+        try:
+            return scaled_kind(definition)
+        except (RefusedError, LookupError, TypeError, AttributeError) as error:
+            return _unknown(name, error)
 
     async def place_of(self, reference: WorkloadReference) -> Place:
         """Return where the objects of a workload's kind are.

@@ -209,8 +209,15 @@ class Lease:
             UnavailableError: It has not been renewed for so long that somebody may.
         """
         silent = _now() - self._renewed_at
-        if self._held is None or silent >= self._timing.rest:
+        if not self._is_held_for(self._timing.rest):
             raise UnavailableError(f"the Lease has not been renewed for {silent:.0f} s, so nothing is done")
+
+    def is_held(self) -> bool:
+        """Say whether it is ours and was renewed within its term. If not, somebody else may have it."""
+        return self._is_held_for(self._timing.duration)
+
+    def _is_held_for(self, seconds: float) -> bool:
+        return self._held is not None and _now() - self._renewed_at < seconds
 
     async def release(self) -> None:
         """Leave the Lease to the next one, who need not wait then. Failing to is told, not raised."""

@@ -40,6 +40,8 @@ class Keys:
 
     found: tuple[Key, ...]
     unseen: tuple[ClusterError, ...] = ()
+    over: frozenset[Key] = frozenset()
+    """Those of them that are runs which have ended and do not carry our finalizer: nothing is left to be done."""
 
 
 class Cluster(Protocol):

@@ -21,7 +21,13 @@ REQUEST_SECONDS = 30.0
 
 _WEBHOOK_AWAY = "failed calling webhook"
 """How the API server begins to say so, with a status of 500."""
-_KINDS: dict[int, type[ClusterError]] = {404: NotFoundError, 409: ConflictError, 429: UnavailableError}
+_KINDS: dict[int, type[ClusterError]] = {
+    404: NotFoundError,
+    408: UnavailableError,
+    409: ConflictError,
+    410: UnavailableError,  # a list that took too long to read: it begins anew
+    429: UnavailableError,
+}
 
 
 @contextmanager

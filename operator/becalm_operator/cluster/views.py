@@ -21,8 +21,8 @@ from kubernetes.aio.client import (
 from becalm_operator.api import names
 from becalm_operator.api.switches import NATIVE, resource_name
 from becalm_operator.cluster.identities import identities
+from becalm_operator.cluster.movers import Movers, is_labelled
 from becalm_operator.cluster.quantity import amount, size_bytes
-from becalm_operator.manifests.hooks import HOOK
 from becalm_operator.plan.world import Claim, JobState, Pod
 
 _STUCK = (
@@ -40,9 +40,11 @@ _NOT_STARTED = ("StartError", "ContainerCannotRun")
 _LOCKS_STAND = timedelta(minutes=35)
 """How long a lock stands that nobody refreshes, and a little more."""
 _MOST_GONE = 50
+_MOST_DIGITS = 9
 _ENFORCED = "pod-security.kubernetes.io/enforce"
 _ONE_POD = "ReadWriteOncePod"
 _ONE_NODE = ("ReadWriteOnce", _ONE_POD)
+_NO_MOVERS = Movers()
 
 
 def mounted(pod: V1PodSpec | None) -> tuple[str, ...]:
@@ -69,12 +71,13 @@ def owner_of(one: Any) -> str:
     return controller_of(metadata_of(one.metadata))
 
 
-def pod_view(pod: V1Pod, owners: Mapping[str, str]) -> Pod:
+def pod_view(pod: V1Pod, owners: Mapping[str, str], movers: Movers = _NO_MOVERS) -> Pod:
     """Return a pod as decisions see it. It belongs to the controller of its controller, and so on.
 
-    `owners` says who controls what; all are named as workloads are.
+    `owners` says who controls what; all are named as workloads are. `movers` says what is ours.
     """
     metadata = metadata_of(pod.metadata)
+    ours = movers.has(metadata)
     return Pod(
         name=metadata.name or "",
         owner=_top(controller_of(metadata), owners),
@@ -82,7 +85,8 @@ def pod_view(pod: V1Pod, owners: Mapping[str, str]) -> Pod:
         node=(pod.spec.node_name if pod.spec else None) or "",
         created=metadata.creation_timestamp,
         ended=has_ended(pod),
-        ours=_is_ours(metadata),
+        ours=ours,
+        written=movers.written(pod) if ours else (),
         ready=_is_ready(pod),
         labels=dict(metadata.labels or {}),
         identities=identities(pod.spec),
@@ -151,13 +155,6 @@ def _exit_code(container: V1ContainerStatus) -> int | None:
     return ended.exit_code if ended else None
 
 
-def _is_ours(metadata: V1ObjectMeta) -> bool:
-    """Say whether a pod is one of becalm's. A hook's is not: what runs in it is somebody else's, and may write."""
-    labels = metadata.labels or {}
-    mine = labels.get(names.MANAGED_BY_LABEL) == names.MANAGED_BY and names.OWNER_UID_LABEL in labels
-    return mine and labels.get(names.ROLE_LABEL) != HOOK
-
-
 def pod_security(namespace: V1Namespace) -> str:
     """Return the Pod Security Standard that a namespace enforces."""
     return (metadata_of(namespace.metadata).labels or {}).get(_ENFORCED, "privileged")
@@ -222,8 +219,13 @@ def job_view(job: V1Job, pods: Iterable[V1Pod], hints: Mapping[str, str]) -> Job
         pod=(metadata_of(newest.metadata).name or "") if newest else "",
         ready=newest is not None and _is_ready(newest),
         gate=annotations.get(names.GATE_ANNOTATION, ""),
-        gate_calls=int(annotations.get(names.GATE_CALLS_ANNOTATION, 0)),
+        gate_calls=_number(annotations.get(names.GATE_CALLS_ANNOTATION, "")),
     )
+
+
+def _number(text: str) -> int:
+    """Return a number that an annotation holds; 0 where somebody has written there what they like."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS else 0
 
 
 def _holds(job: V1Job, *types: str) -> bool:
@@ -265,7 +267,7 @@ def gone_pods(pods: Iterable[V1Pod], now: datetime) -> tuple[str, ...]:
 
 
 def _is_ours_and_failed(pod: V1Pod) -> bool:
-    return _is_ours(metadata_of(pod.metadata)) and _phase(pod) == "Failed"
+    return is_labelled(metadata_of(pod.metadata)) and _phase(pod) == "Failed"
 
 
 def _ended_at(pod: V1Pod) -> datetime | None:

@@ -10,7 +10,7 @@ from kubernetes.aio.client import ApiClient, AppsV1Api, BatchV1Api, V1Job
 
 from becalm_operator.api import names
 from becalm_operator.api.record import release_patch
-from becalm_operator.api.switches import merged
+from becalm_operator.api.switches import KEDA_API_VERSION, KEDA_KIND, merged, resource_name
 from becalm_operator.cluster import views
 from becalm_operator.cluster import workload_views as sight
 from becalm_operator.cluster.documents import Document, Documents
@@ -19,8 +19,11 @@ from becalm_operator.cluster.pages import all_pages
 from becalm_operator.cluster.records import Carrier, Records
 from becalm_operator.cluster.translate import translated
 from becalm_operator.errors import ClusterError, NotFoundError, RefusedError, UnavailableError
+from becalm_operator.plan import wording
 from becalm_operator.plan.steps import ScaleDown, ScaleUp
 from becalm_operator.plan.world import Workload
+
+_AUTOSCALER = resource_name(KEDA_KIND, KEDA_API_VERSION)
 
 _log = logging.getLogger(__name__)
 
@@ -32,6 +35,7 @@ class Seen:
     workloads: Mapping[str, Workload]
     owners: Mapping[str, str]
     kinds: frozenset[str]
+    jobs: Sequence[V1Job] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +57,17 @@ class Workloads:
         self._kinds = Kinds(self._documents, extra_kinds)
         self._records = Records(self._documents, self._kinds)
 
-    async def look(self, namespace: str, claims: Iterable[str]) -> Seen:
-        """Return the workloads of a namespace. `claims` are all claims of it."""
+    async def look(self, namespace: str, claims: Iterable[str], needed: frozenset[str] = frozenset()) -> Seen:
+        """Return the workloads of a namespace. `claims` are all claims of it.
+
+        Raises:
+            ClusterError: Something could not be listed. Of what is refused only a kind that is `needed` counts.
+        """
         natives, jobs, (kinds, others), autoscalers = await asyncio.gather(
             asyncio.gather(*(self._native(one, namespace) for one in self._natives)),
             self._jobs(namespace),
-            self._others(namespace),
-            self._unless_refused(self._autoscalers(namespace)),
+            self._others(namespace, needed),
+            self._unless_refused(self._autoscalers(namespace), needed=_AUTOSCALER in needed),
         )
         known = tuple(claims)
         pairs = [(native, one) for native, found in zip(self._natives, natives, strict=True) for one in found]
@@ -71,7 +79,7 @@ class Workloads:
         controllers = {f"job/{sight.name_of(job)}": views.owner_of(job) for job in jobs}
         # a Job of ours belongs to a Backup or the like, which is no workload
         owners |= {job: owner for job, owner in controllers.items() if owner in by_name}
-        return Seen(by_name, owners, frozenset(kind.resource for kind in kinds))
+        return Seen(by_name, owners, frozenset(kind.resource for kind in kinds), jobs)
 
     async def with_record(self, namespace: str) -> tuple[list[Carrier], list[ClusterError]]:
         """Return the workloads that carry a record, with their namespaces; an empty namespace means all.
@@ -107,14 +115,21 @@ class Workloads:
             return await all_pages(self._batch.list_namespaced_job, namespace)
 
     async def _others(
-        self, namespace: str
+        self, namespace: str, needed: frozenset[str]
     ) -> tuple[Sequence[ScaledKind], list[tuple[ScaledKind, list[Document]]]]:
         kinds, problems = await self._kinds.known()
+        if hidden := self._kinds.hidden(needed):
+            raise UnavailableError(
+                "; ".join([f"nobody may know of {wording.listed(hidden)} now", *map(str, problems)])
+            )
         for problem in problems:
             if isinstance(problem, UnavailableError):  # or a workload that is held would seem to be gone
                 raise problem
         found = await asyncio.gather(
-            *(self._unless_refused(self._of_kind(kind, namespace)) for kind in kinds)
+            *(
+                self._unless_refused(self._of_kind(kind, namespace), needed=kind.resource in needed)
+                for kind in kinds
+            )
         )
         return kinds, list(zip(kinds, found, strict=True))
 
@@ -130,11 +145,16 @@ class Workloads:
         except NotFoundError:  # there is no KEDA
             return []
 
-    async def _unless_refused(self, listing: Awaitable[list[Document]]) -> list[Document]:
-        """Return what is listed, and nothing of what must not be: runs that have nothing to do with it go on."""
+    async def _unless_refused(self, listing: Awaitable[list[Document]], *, needed: bool) -> list[Document]:
+        """Return what is listed, and nothing of what must not be: runs that have nothing to do with it go on.
+
+        A run that has to do with it would take what it holds down for gone, and leave it down: it looks again instead.
+        """
         try:
             return await listing
         except RefusedError as error:
+            if needed:
+                raise UnavailableError(str(error)) from error
             _log.warning("%s", error)
             return []
 

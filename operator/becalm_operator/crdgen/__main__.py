@@ -12,7 +12,8 @@ from becalm_operator.crdgen.reference import reference
 
 _NOTE = "# Generated from the models in operator/becalm_operator/api by `make generate`.\n"
 _CHART_HEAD = "{{- if .Values.crds.install }}\n"
-_CHART_KEEP = """  {{- if .Values.crds.keep }}
+_CHART_METADATA = """  labels: {{- include "becalm.labels" . | nindent 4 }}
+  {{- if .Values.crds.keep }}
   annotations:
     helm.sh/resource-policy: keep
   {{- end }}
@@ -51,7 +52,7 @@ def _for_chart(definition: Definition, text: str) -> str:
     """Return the CRD as a template: Helm installs what lies in its own `crds` folder once, and never upgrades it."""
     name = f"  name: {definition.kind.plural}.becalm.dev\n"
     templated = text.replace("{{", "{{ `{{` }}")
-    return _NOTE + _CHART_HEAD + templated.replace(name, name + _CHART_KEEP, 1) + "{{- end }}\n"
+    return _NOTE + _CHART_HEAD + templated.replace(name, name + _CHART_METADATA, 1) + "{{- end }}\n"
 
 
 if __name__ == "__main__":

@@ -24,6 +24,14 @@ Sample = tuple[str, tuple[str, ...], float]
 
 
 @dataclass(frozen=True, slots=True)
+class _Maker:
+    """The schedule that controls a run, as the run says."""
+
+    key: Key
+    uid: str
+
+
+@dataclass(frozen=True, slots=True)
 class _Line:
     """A run, as far as it is counted."""
 
@@ -31,6 +39,7 @@ class _Line:
     phase: Phase
     queued: bool
     down: int
+    maker: _Maker | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +60,18 @@ class _Good:
     unretained: bool
 
 
-def schedule_of(run: Backup | Restore) -> str:
-    """Return the schedule that has made a run, or nothing."""
-    return run.metadata.labels.get(names.SCHEDULE_LABEL, "")
+def _maker(run: Backup | Restore) -> _Maker | None:
+    """Return the schedule that has made a run. The label says so, too, but anybody may set that to anything."""
+    owners = (one for one in run.metadata.owner_references if one.get("controller"))
+    for owner in owners:
+        if (owner.get("kind"), owner.get("apiVersion")) == (BackupSchedule.kind, names.API_VERSION):
+            key = Key(BackupSchedule.kind, run.metadata.namespace, str(owner.get("name")))
+            return _Maker(key, str(owner.get("uid")))
+    return None
 
 
 class Ledger:
-    """Keeps a line for each object there is."""
+    """Keeps a line for each object there is, and nothing else: who makes and deletes objects does not let it grow."""
 
     def __init__(self) -> None:
         self._runs: dict[Key, _Line] = {}
@@ -71,9 +85,7 @@ class Ledger:
         """Note an object as it is, or that it is gone. Returns whether it is a run that has just ended."""
         match resource:
             case None:
-                of_schedules = (self._schedules, self._owed, self._last, self._good)
-                for kept in (self._runs, self._repositories, *of_schedules):
-                    kept.pop(key, None)
+                self._forget(key)
             case BackupSchedule():
                 self._schedules[key], self._owed[key] = resource, owed_since(resource)
             case BackupRepository():
@@ -83,18 +95,40 @@ class Ledger:
                 return self._note_run(key, resource)
         return False
 
+    def schedule_of(self, run: Backup | Restore) -> str:
+        """Return the schedule that has made a run, or nothing: also if there is none of that name any more."""
+        maker = _maker(run)
+        return maker.key.name if maker and self._knows(maker) else ""
+
+    def _knows(self, maker: _Maker) -> bool:
+        schedule = self._schedules.get(maker.key)
+        return schedule is not None and schedule.metadata.uid == maker.uid
+
+    def _may_be(self, maker: _Maker) -> bool:
+        """Say whether there is such a schedule, or may be: when the operator starts, a run may be seen before it."""
+        return self._knows(maker) or maker.key not in self._schedules
+
+    def _forget(self, key: Key) -> None:
+        line = self._runs.get(key)
+        # what a schedule's runs have said stays as long as the schedule, and without one as long as they do
+        lost = line.maker.key if line and line.maker and line.maker.key not in self._schedules else key
+        for of_schedule in (self._last, self._good):
+            of_schedule.pop(lost, None)
+        for kept in (self._runs, self._repositories, self._schedules, self._owed):
+            kept.pop(key, None)
+
     def _note_run(self, key: Key, run: Backup | Restore) -> bool:
         status, before = run.status, self._runs.get(key)
         down = sum(state.stopped_at is not None and state.started_at is None for state in status.workloads)
         queued = status.phase.waiting and status.queued_since is not None
-        self._runs[key] = _Line(run.metadata.uid, status.phase, queued, down)
-        if isinstance(run, Backup) and status.completion_time is not None and schedule_of(run):
-            self._note_last(run, status.completion_time)
+        maker = _maker(run)
+        self._runs[key] = _Line(run.metadata.uid, status.phase, queued, down, maker)
+        if isinstance(run, Backup) and status.completion_time is not None and maker and self._may_be(maker):
+            self._note_last(maker.key, run, status.completion_time)
         was_under_way = before is not None and before.uid == run.metadata.uid and not before.phase.finished
         return was_under_way and status.phase.finished
 
-    def _note_last(self, backup: Backup, ended: datetime) -> None:
-        schedule = Key(BackupSchedule.kind, backup.metadata.namespace, schedule_of(backup))
+    def _note_last(self, schedule: Key, backup: Backup, ended: datetime) -> None:
         known = self._last.get(schedule)
         if known is None or known.at <= ended:
             forecast = backup.status.forecast

@@ -5,7 +5,7 @@ by itself: kopf opens it anew every minute, and one that is not opened any more 
 successes: when the API server is down, a restart of the operator would help nobody and delay what comes after.
 
 Nor does a restart give permissions back. So an operator of which every watch is refused is alive, for its sweep goes
-on, but it is not ready.
+on, but it is not ready. Nor is one that cannot renew its Lease beyond its term: it tries on, and does nothing else.
 """
 
 import logging
@@ -30,6 +30,8 @@ class Heartbeats:
         self.ready = False
         self.blind = False
         """Every watch is refused."""
+        self.holds_lease: Callable[[], bool] = lambda: True
+        """Says of one that is ready whether it still has the Lease."""
 
     def expect(self, name: str, within_seconds: float) -> None:
         """Expect a sign of life at least so often, from now on."""
@@ -66,6 +68,8 @@ async def serving(port: int, heartbeats: Heartbeats) -> AsyncIterator[None]:
     async def readyz(_: web.Request) -> web.Response:
         if not heartbeats.ready:
             return web.Response(status=503, text="another operator holds the Lease\n")
+        if not heartbeats.holds_lease():
+            return web.Response(status=503, text="the Lease cannot be renewed: the log says why\n")
         if heartbeats.blind:
             return web.Response(status=503, text="every watch is refused: the log says what to do\n")
         return web.Response(text="ok\n")

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import version
+from typing import TypeVar
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry, Counter, Histogram, Info, ProcessCollector, generate_latest
@@ -20,11 +21,14 @@ from prometheus_client.registry import Collector
 
 from becalm_operator.api.backup import Backup, Phase
 from becalm_operator.api.restore import Restore
+from becalm_operator.api.schedule import BackupSchedule
 from becalm_operator.cluster.port import Key, Resource
 from becalm_operator.handlers.endpoint import answering
-from becalm_operator.handlers.ledger import Ledger, schedule_of
+from becalm_operator.handlers.ledger import Ledger
 from becalm_operator.handlers.queue import Reconcile
 from becalm_operator.plan.world import Held
+
+M = TypeVar("M", Counter, Histogram)
 
 _DOWNTIMES = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600, 14400)
 _DURATIONS = (10, 30, 60, 120, 300, 600, 1800, 3600, 7200, 14400, 43200)
@@ -41,6 +45,9 @@ class Told:
     labels: tuple[str, ...]
     help: str
     buckets: tuple[float, ...] = Histogram.DEFAULT_BUCKETS
+
+
+_LEASE = "becalm_lease_held"
 
 
 def _gauge(name: str, labels: tuple[str, ...], text: str) -> Told:
@@ -89,6 +96,11 @@ GAUGES = (
         "becalm_schedule_expected_downtime_seconds",
         _OF_SCHEDULE,
         "What was expected of it, by the Backups before.",
+    ),
+    _gauge(
+        _LEASE,
+        (),
+        "1 if it holds the Lease and could renew it in time. Otherwise it waits for its turn, or does nothing.",
     ),
     _gauge("becalm_repository_ready", ("namespace", "repository"), "1 if it could be opened."),
 )
@@ -147,6 +159,9 @@ class Metrics(Collector):
         self.registry = CollectorRegistry()
         self._ledger = Ledger()
         self._overdue: Count[str] = Count()
+        self.holds_lease: Callable[[], bool] = lambda: False
+        """Asked whenever somebody looks."""
+        self._of_schedules: dict[Key, set[tuple[Counter | Histogram, tuple[str, ...]]]] = {}
         Info("becalm_build", BUILD.help, registry=self.registry).info({"version": version("becalm")})
         ProcessCollector(registry=self.registry)
         self._counters = {t.name: Counter(t.name, t.help, t.labels, registry=self.registry) for t in COUNTERS}
@@ -160,17 +175,27 @@ class Metrics(Collector):
         """Note an object of ours as it is now; None if it is gone."""
         if self._ledger.note(key, resource) and isinstance(resource, Backup | Restore):
             self._ended(resource)
+        if resource is None:
+            for metric, labels in self._of_schedules.pop(key, ()):
+                metric.remove(*labels)
+
+    def _of(self, metric: M, schedule: Key, *labels: str) -> M:
+        """Return one series of a metric, which goes with its schedule."""
+        if schedule.name:
+            self._of_schedules.setdefault(schedule, set()).add((metric, labels))
+        return metric.labels(*labels)
 
     def _ended(self, run: Backup | Restore) -> None:
         status, kind = run.status, run.kind
-        labels = (kind, run.metadata.namespace, schedule_of(run))
+        schedule = Key(BackupSchedule.kind, run.metadata.namespace, self._ledger.schedule_of(run))
+        labels = (kind, schedule.namespace, schedule.name)
         outcome = "succeeded" if status.phase is Phase.SUCCEEDED else "failed"
-        self._counters[_RUNS].labels(*labels, outcome, status.reason).inc()
+        self._of(self._counters[_RUNS], schedule, *labels, outcome, status.reason).inc()
         if status.start_time and status.completion_time:
             took = (status.completion_time - status.start_time).total_seconds()
             self._histograms[_DURATION].labels(kind).observe(took)
         if status.downtime_seconds is not None:
-            self._histograms[_DOWNTIME].labels(*labels).observe(status.downtime_seconds)
+            self._of(self._histograms[_DOWNTIME], schedule, *labels).observe(status.downtime_seconds)
         if parts := status.downtime_parts:
             for name, seconds in parts.model_dump().items():
                 self._histograms[_PART].labels(kind, name.removesuffix("_seconds")).observe(seconds)
@@ -206,6 +231,7 @@ class Metrics(Collector):
             families[name].add_metric(labels, value)
         for namespace, count in self._overdue.items():
             families["becalm_workloads_overdue"].add_metric((namespace,), count)
+        families[_LEASE].add_metric((), float(self.holds_lease()))
         yield from families.values()
 
     def text(self) -> bytes:

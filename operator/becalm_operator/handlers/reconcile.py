@@ -5,7 +5,8 @@ was done and decides the rest:
 
 1. The finalizer is set before the first action. Once a workload may be down, a deletion has to pass by us.
 2. The actions, in order. Each may be repeated; what they did is read from the cluster, never from the status. What
-   fails ends that, but keeps no workload down: all starts are tried, and the status says which were refused.
+   fails ends that, but keeps no workload down: all starts are tried, and the status says which were refused. What a
+   plan can do without is left out if it is refused, so that the status of a run that fails is written all the same.
 3. The events. They tell of what has been done, so they come after it. One that fails is lost, and nothing else.
 4. The status, after what it tells of. A status that was never written is made up for from the records on workloads
    and from the Jobs; the other way round it would claim what has not been done.
@@ -15,6 +16,7 @@ was done and decides the rest:
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from becalm_operator.api.backup import Backup
@@ -24,16 +26,35 @@ from becalm_operator.api.restore import Restore
 from becalm_operator.api.schedule import BackupSchedule
 from becalm_operator.cluster.port import Cluster, Key, R, Resource
 from becalm_operator.errors import ClusterError, RefusedError, WebhookAwayError
-from becalm_operator.plan import backup, quiesce, repository, restore, schedule
-from becalm_operator.plan.steps import Action, Event, Plan, ScaleUp
+from becalm_operator.plan import backup, quiesce, repository, restore, schedule, unmade
+from becalm_operator.plan.steps import (
+    Action,
+    DeleteBackup,
+    DeleteJob,
+    DeleteSnapshot,
+    Event,
+    MakeSnapshot,
+    OpenGate,
+    Plan,
+    RequestProbe,
+    ScaleUp,
+)
 from becalm_operator.plan.world import World
 
 RunT = TypeVar("RunT", Backup, Restore)
 Turn = Callable[[Key], bool]
 Saw = Callable[[Key, Resource | None], None]
+Complain = Callable[[Key, Sequence[str]], None]
 
 _REFUSALS = (RefusedError, WebhookAwayError)
 """The API server's own word: it is told of, and asked again. Anything else is a step that could not be done."""
+_DISPENSABLE = (RequestProbe, DeleteJob, DeleteSnapshot, DeleteBackup, OpenGate, MakeSnapshot)
+"""What keeps nothing else from being done and told if it is refused: the next look sees that it was not done."""
+_MOST_CHARS = 1024
+"""How much is kept of what the API server says: a policy may list all its rules, and a run has many workloads."""
+
+Refused = list[tuple[Action, str]]
+"""Actions that the API server did not allow, and why."""
 
 _log = logging.getLogger(__name__)
 
@@ -47,26 +68,42 @@ def _nobody_looks(key: Key, resource: Resource | None) -> None:
     """Do nothing."""
 
 
+def _log_each(key: Key, refused: Sequence[str]) -> None:
+    """Say what was refused, at every look."""
+    for why in refused:
+        _log.warning("%s: %s", key, why)
+
+
+@dataclass(frozen=True, slots=True)
+class Witness:
+    """Who is told: of each object as it was and as it is left, and of what was refused that can be done without."""
+
+    saw: Saw = _nobody_looks
+    complain: Complain = _log_each
+
+
+_NOBODY = Witness()
+
+
 async def reconcile(
-    cluster: Cluster, key: Key, turn: Turn = _always, saw: Saw = _nobody_looks
+    cluster: Cluster, key: Key, turn: Turn = _always, witness: Witness = _NOBODY
 ) -> float | None:
     """Take one object a step further. Returns after how many seconds to come back, None to wait for events.
 
     `turn` says whether a run that has not begun may be decided about now; one that may not is left alone until then.
-    `saw` is told of the object as it was and as it is left.
 
     Raises:
         ClusterError: A step could not be done. Everything before it stands, and the next try goes on from there.
     """
     match key.kind:
         case Backup.kind:
-            return await _run(cluster, key, turn, saw, Backup, backup.decide)
+            return await _run(cluster, key, turn, witness, Backup, backup.decide)
         case Restore.kind:
-            return await _run(cluster, key, turn, saw, Restore, restore.decide)
+            return await _run(cluster, key, turn, witness, Restore, restore.decide)
         case BackupRepository.kind:
-            return await _repository(cluster, key, saw)
+            return await _repository(cluster, key, witness)
         case BackupSchedule.kind:
-            return await _schedule(cluster, key, saw)
+            return await _schedule(cluster, key, witness)
     raise ValueError(f"{key} is nothing of ours")
 
 
@@ -74,35 +111,37 @@ async def _run(
     cluster: Cluster,
     key: Key,
     turn: Turn,
-    saw: Saw,
+    witness: Witness,
     kind: type[RunT],
     decide: Callable[[RunT, World], Plan[Any]],
 ) -> float | None:
     found = await cluster.load(kind, key.namespace, key.name)
-    saw(key, found)
+    witness.saw(key, found)
     if found is None or _is_over(found):
         return None
     if found.status.phase.waiting and not turn(key):
         return None
-    return await _follow(cluster, found, saw, decide(found, await cluster.observe_run(found)))
+    return await _follow(cluster, found, witness, decide(found, await cluster.observe_run(found)))
 
 
-async def _repository(cluster: Cluster, key: Key, saw: Saw) -> float | None:
+async def _repository(cluster: Cluster, key: Key, witness: Witness) -> float | None:
     found = await cluster.load(BackupRepository, key.namespace, key.name)
-    saw(key, found)
+    witness.saw(key, found)
     if found is None:
         return None
     return await _follow(
-        cluster, found, saw, repository.decide(found, await cluster.observe_repository(found))
+        cluster, found, witness, repository.decide(found, await cluster.observe_repository(found))
     )
 
 
-async def _schedule(cluster: Cluster, key: Key, saw: Saw) -> float | None:
+async def _schedule(cluster: Cluster, key: Key, witness: Witness) -> float | None:
     found = await cluster.load(BackupSchedule, key.namespace, key.name)
-    saw(key, found)
+    witness.saw(key, found)
     if found is None:
         return None
-    return await _follow(cluster, found, saw, schedule.decide(found, await cluster.observe_schedule(found)))
+    return await _follow(
+        cluster, found, witness, schedule.decide(found, await cluster.observe_schedule(found))
+    )
 
 
 def _is_over(run: Backup | Restore) -> bool:
@@ -110,30 +149,31 @@ def _is_over(run: Backup | Restore) -> bool:
     return run.status.phase.finished and FINALIZER not in run.metadata.finalizers
 
 
-async def _follow(cluster: Cluster, resource: R, saw: Saw, plan: Plan[Any]) -> float | None:
+async def _follow(cluster: Cluster, resource: R, witness: Witness, plan: Plan[Any]) -> float | None:
     bound = FINALIZER in resource.metadata.finalizers
     key = Key(resource.kind, resource.metadata.namespace, resource.metadata.name)
     # the API server takes no new finalizer on an object that is being deleted
     if plan.finalizer is True and not bound and resource.metadata.deletion_timestamp is None:
         resource = await cluster.set_finalizer(resource, present=True)
-        saw(key, resource)
+        witness.saw(key, resource)
     refused = await _act(cluster, resource, plan.actions)
+    witness.complain(key, [why for action, why in refused if not isinstance(action, ScaleUp)])
     if refused and isinstance(resource, Backup | Restore):
         plan = _told(key, resource, plan, refused)
     for event in plan.events:
         await _announce(cluster, resource, event)
     if plan.status != resource.status:
         resource = await cluster.write_status(resource, plan.status)
-        saw(key, resource)
+        witness.saw(key, resource)
     if plan.finalizer is False and bound:
         await cluster.set_finalizer(resource, present=False)
     return plan.again_seconds
 
 
-async def _act(cluster: Cluster, resource: Resource, actions: Sequence[Action]) -> dict[str, str]:
+async def _act(cluster: Cluster, resource: Resource, actions: Sequence[Action]) -> Refused:
     """Do the actions in order, and the starts beside them: whatever fails or hangs, each of them is tried.
 
-    Returns the workloads that the API server did not let be started, by name, and why.
+    Returns the starts that the API server did not allow, and what else of that kind can be done without.
 
     Raises:
         ClusterError: Something else could not be done.
@@ -148,22 +188,42 @@ async def _act(cluster: Cluster, resource: Resource, actions: Sequence[Action]) 
     for outcome in (rest, *(one for one in started if not isinstance(one, _REFUSALS))):
         if isinstance(outcome, BaseException):
             raise outcome
+    refused: Refused = rest if isinstance(rest, list) else []
     outcomes = zip(starts, started, strict=True)
-    return {str(start.workload): str(why) for start, why in outcomes if why is not None}
+    return refused + [(start, _words(why)) for start, why in outcomes if isinstance(why, BaseException)]
 
 
-async def _in_order(cluster: Cluster, resource: Resource, actions: Sequence[Action]) -> None:
+async def _in_order(cluster: Cluster, resource: Resource, actions: Sequence[Action]) -> Refused:
+    refused: Refused = []
     for action in actions:
-        await cluster.apply(resource, action)
+        try:
+            await cluster.apply(resource, action)
+        except _REFUSALS as error:
+            if not isinstance(action, _DISPENSABLE):
+                raise
+            refused.append((action, _words(error)))
+    return refused
 
 
-def _told(key: Key, run: Backup | Restore, plan: Plan[Any], refused: dict[str, str]) -> Plan[Any]:
-    """Return what may be told of a plan that was followed but for some starts."""
+def _words(refusal: BaseException) -> str:
+    text = str(refusal)
+    return text if len(text) <= _MOST_CHARS else f"{text[: _MOST_CHARS - 1]}…"
+
+
+def _told(key: Key, run: Backup | Restore, plan: Plan[Any], refused: Refused) -> Plan[Any]:
+    """Return what may be told of a plan that was followed but for what was refused."""
+    starts = {str(action.workload): why for action, why in refused if isinstance(action, ScaleUp)}
     known = {str(state.reference): state.error for state in run.status.workloads}
-    for name, why in refused.items():
+    for name, why in starts.items():
         if known[name] != why:  # the same again is no news
             _log.warning("%s: %s was not started: %s", key, name, why)
-    return quiesce.unstarted(plan, run.status, refused)
+    plan = quiesce.unstarted(plan, run.status, starts)
+    snapshots = {
+        action.document["metadata"]["name"]: why
+        for action, why in refused
+        if isinstance(action, MakeSnapshot)
+    }
+    return unmade.refused(plan, snapshots) if snapshots else plan
 
 
 async def _announce(cluster: Cluster, resource: R, event: Event) -> None:

@@ -7,7 +7,9 @@ there is no operator for a while, and nothing is stopped behind its back.
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
+from typing import TypeVar
 
 from becalm_operator.api.backup import Backup
 from becalm_operator.api.names import FINALIZER
@@ -24,7 +26,11 @@ UNINSTALL_TIMING = Timing(duration=60)
 NOTICE_SECONDS = Timing().renew + 2.0
 """When an operator has certainly seen that the Lease is gone."""
 
+T = TypeVar("T")
+D = TypeVar("D")
+
 _TRIES = 5
+_AT_ONCE = 8
 _PAUSE_SECONDS = 1.0
 _MOVERS_SECONDS = 30.0
 
@@ -41,6 +47,23 @@ async def stop_the_operator(lease: Lease, tell: Tell) -> None:
         await asyncio.sleep(NOTICE_SECONDS)
 
 
+async def release_for_good(cluster: Cluster, lease: Lease, tell: Tell) -> bool:
+    """Release everything, and keep the Lease meanwhile: there may be more to do than its term is long.
+
+    Returns whether all of it was done, and no operator could begin anything behind it.
+    """
+    keeping = asyncio.create_task(lease.keep())
+    try:
+        done = await release_everything(cluster, tell)
+    finally:
+        keeping.cancel()
+        await asyncio.wait([keeping])
+    if keeping.cancelled():
+        return done
+    tell(f"NOT kept: {keeping.exception()}; an operator may stop workloads again")
+    return False
+
+
 async def release_everything(cluster: Cluster, tell: Tell) -> bool:
     """Start every workload that becalm holds down and take our finalizer off all runs.
 
@@ -50,18 +73,33 @@ async def release_everything(cluster: Cluster, tell: Tell) -> bool:
     keys, listed = await _runs(cluster, tell)
     await _end_movers(cluster, keys)
     started = await _start_workloads(cluster, tell)
-    freed = [await _free(cluster, key, tell) for key in keys]
+    freed = await _several(partial(_free, cluster, tell), keys)
     return listed and started and all(freed)
 
 
+async def _several(work: Callable[[T], Awaitable[D]], items: Iterable[T]) -> list[D]:
+    """Do the same with all of them, a few at a time: with thousands it would take long one by one."""
+    room = asyncio.Semaphore(_AT_ONCE)
+
+    async def one(item: T) -> D:
+        async with room:
+            return await work(item)
+
+    return await asyncio.gather(*(one(item) for item in items))
+
+
 async def _runs(cluster: Cluster, tell: Tell) -> tuple[list[Key], bool]:
-    """Return the runs that can be listed, and whether those are all. Workloads are held whatever can be listed."""
+    """Return the runs that can be listed and are not over, and whether those are all.
+
+    Workloads are held whatever can be listed.
+    """
     keys = await cluster.list_keys()
     # a kind that is gone has no objects left
     problems = [problem for problem in keys.unseen if not isinstance(problem, NotFoundError)]
     for problem in problems:
         tell(f"NOT looked at: {problem}")
-    return [key for key in keys.found if key.kind in (Backup.kind, Restore.kind)], not problems
+    runs = [key for key in keys.found if key.kind in (Backup.kind, Restore.kind)]
+    return [key for key in runs if key not in keys.over], not problems
 
 
 async def _load(cluster: Cluster, key: Key) -> Backup | Restore | None:
@@ -76,7 +114,8 @@ async def _end_movers(cluster: Cluster, keys: list[Key]) -> None:
     until = loop.time() + _MOVERS_SECONDS
     left = keys
     while left:
-        left = [key for key in left if await _has_movers(cluster, key)]
+        having = await _several(partial(_has_movers, cluster), left)
+        left = [key for key, has in zip(left, having, strict=True) if has]
         if not left or loop.time() >= until:
             return
         await asyncio.sleep(_PAUSE_SECONDS)
@@ -102,7 +141,7 @@ async def _start_workloads(cluster: Cluster, tell: Tell) -> bool:
     for attempt in range(_TRIES):
         seen = await _held(cluster)
         last = attempt == _TRIES - 1
-        outcomes = [await _start(cluster, release, tell, last=last) for release in release_all(seen.held)]
+        outcomes = await _several(partial(_start, cluster, tell, last=last), release_all(seen.held))
         if None not in outcomes and (last or not seen.unseen):
             for problem in seen.unseen:
                 tell(f"NOT looked at: {problem}")
@@ -118,7 +157,7 @@ async def _held(cluster: Cluster) -> Holdings:
         return Holdings((), (error,))
 
 
-async def _start(cluster: Cluster, release: Release, tell: Tell, *, last: bool) -> bool | None:
+async def _start(cluster: Cluster, tell: Tell, release: Release, *, last: bool) -> bool | None:
     """Start one workload. Returns None if it should be tried again."""
     what = f"{release.namespace} {release.event.workload}"
     if release.action is None:
@@ -142,7 +181,7 @@ async def _start(cluster: Cluster, release: Release, tell: Tell, *, last: bool) 
     return True
 
 
-async def _free(cluster: Cluster, key: Key, tell: Tell) -> bool:
+async def _free(cluster: Cluster, tell: Tell, key: Key) -> bool:
     """Take our finalizer off a run, so that it can be deleted when no operator is left."""
     for _ in range(_TRIES):
         try:

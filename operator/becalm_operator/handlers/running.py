@@ -15,12 +15,13 @@ from becalm_operator.cluster.connection import connected
 from becalm_operator.cluster.lease import ApiLeases, Lease
 from becalm_operator.cluster.pod_watch import PodWatch
 from becalm_operator.cluster.port import Cluster, Key, Resource
+from becalm_operator.handlers.complaints import Complaints
 from becalm_operator.handlers.liveness import Heartbeats, serving
 from becalm_operator.handlers.metrics import Metrics, showing
 from becalm_operator.handlers.news import News
 from becalm_operator.handlers.observer import Observer
 from becalm_operator.handlers.queue import Queue
-from becalm_operator.handlers.reconcile import reconcile
+from becalm_operator.handlers.reconcile import Witness, reconcile
 from becalm_operator.handlers.resync import resync_forever
 from becalm_operator.handlers.sweep import Sweep
 from becalm_operator.handlers.turns import Turns
@@ -54,6 +55,7 @@ async def run(settings: Settings) -> None:
         heartbeats.expect(_LEASE, _LEASE_ALIVE_SECONDS)
         leases = ApiLeases(client, settings.namespace)
         lease = Lease(leases, settings.identity, on_attempt=partial(heartbeats.beat, _LEASE))
+        heartbeats.holds_lease = metrics.holds_lease = lease.is_held
         if not await _unless(stop, lease.acquire()):
             return
         _log.info("%s holds the Lease and begins", settings.identity)
@@ -87,7 +89,9 @@ async def _lead(
         queue.add(key)
 
     turns = Turns(call, everywhere=bool(settings.most_down_per_cluster))
-    reconciling = metrics.measured(partial(reconcile, cluster, turn=turns.has_come, saw=saw))
+    reconciling = metrics.measured(
+        partial(reconcile, cluster, turn=turns.has_come, witness=Witness(saw, Complaints().say))
+    )
     queue = Queue(turns.taken(reconciling), vigil.looks_after)
     sweep = Sweep(cluster, _now, partial(heartbeats.beat, _SWEEP), seen=metrics.swept)
     observer = Observer(client, settings.watched_namespaces, heartbeats, queue.add, news.is_news)

@@ -15,7 +15,6 @@ from kubernetes.aio.client import (
     V1EnvVarSource,
     V1Job,
     V1ObjectFieldSelector,
-    V1ResourceRequirements,
     V1SecretEnvSource,
     V1SecretKeySelector,
     V1SecurityContext,
@@ -27,6 +26,7 @@ from becalm_operator.api.base import parse_duration
 from becalm_operator.api.dumps import Dump, DumpContainer, KeySelector, Variable, Variables, VariableSource
 from becalm_operator.api.repository import BackupRepositorySpec
 from becalm_operator.manifests.jobs import Image, Owner, stream_job
+from becalm_operator.manifests.written import resources, security_context
 
 DUMP = "dump"
 CONTAINER = "dump"
@@ -37,7 +37,11 @@ _INTO_PIPE = f'exec "$@" >{_PIPE}'
 
 
 def dump_job(owner: Owner, repository: BackupRepositorySpec, image: Image, *, dump: Dump) -> V1Job:
-    """Take one dump and upload it, without publishing a snapshot."""
+    """Take one dump and upload it, without publishing a snapshot.
+
+    Raises:
+        UnfitError: What is written of its container, or of the repository's movers, makes no sense.
+    """
     mount = V1VolumeMount(name="pipe", mount_path=_FOLDER)
     job = stream_job(
         owner,
@@ -56,7 +60,7 @@ def dump_job(owner: Owner, repository: BackupRepositorySpec, image: Image, *, du
     assert pod is not None
     (mover,) = pod.containers
     pod.init_containers = [_pipe_maker(mover, mount)]
-    pod.containers = [mover, _dumper(dump.container, mount)]
+    pod.containers = [mover, _dumper(dump, mount)]
     return job
 
 
@@ -73,7 +77,8 @@ def _pipe_maker(mover: V1Container, mount: V1VolumeMount) -> V1Container:
     )
 
 
-def _dumper(container: DumpContainer, mount: V1VolumeMount) -> V1Container:
+def _dumper(dump: Dump, mount: V1VolumeMount) -> V1Container:
+    container, of = dump.container, f"dump {dump.name}"
     return V1Container(
         name=CONTAINER,
         image=container.image,
@@ -83,15 +88,15 @@ def _dumper(container: DumpContainer, mount: V1VolumeMount) -> V1Container:
         args=list(container.args) or None,
         env=[_variable(variable) for variable in container.env] or None,
         env_from=[_variables(variables) for variables in container.env_from] or None,
-        resources=V1ResourceRequirements.from_dict(container.resources) if container.resources else None,
-        security_context=_security_context(container),
+        resources=resources(container.resources, "container.resources", of),
+        security_context=_security_context(container, of),
         volume_mounts=[mount],
     )
 
 
-def _security_context(container: DumpContainer) -> V1SecurityContext:
+def _security_context(container: DumpContainer, of: str) -> V1SecurityContext:
     if container.security_context is not None:
-        return V1SecurityContext.model_validate(container.security_context)
+        return security_context(container.security_context, "container.securityContext", of)
     return V1SecurityContext(allow_privilege_escalation=False, capabilities=V1Capabilities(drop=["ALL"]))
 
 

@@ -27,6 +27,7 @@ from becalm_operator.manifests.access import literal
 from becalm_operator.manifests.jobs import KEEP_SECONDS, TERMINATION_LOG, Image, Owner, owner_reference
 from becalm_operator.manifests.names import job_name
 from becalm_operator.manifests.trust import trusting
+from becalm_operator.manifests.written import place_and_fault, with_texts
 
 HOOK = "hook"
 
@@ -122,7 +123,7 @@ def own_job(owner: Owner, part: str, hook: JobHook, timeout_seconds: int) -> V1J
 
 def _template(written: dict[str, Any]) -> V1PodTemplateSpec:
     try:
-        template = V1PodTemplateSpec.from_dict(written)
+        template = V1PodTemplateSpec.from_dict(with_texts(written))
         understood = template.model_dump(mode="json", by_alias=True) if template is not None else {}
     except ValidationError as error:
         raise ValueError(f"it is no template of pods: {_told(error)}") from None
@@ -137,8 +138,8 @@ def _template(written: dict[str, Any]) -> V1PodTemplateSpec:
 
 def _told(error: ValidationError) -> str:
     """Return what is wrong and where, without what was written: that may hold a secret."""
-    first = error.errors(include_input=False, include_url=False)[0]
-    return f"{error.title}.{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    place, fault = place_and_fault(error)
+    return f"{error.title}.{place}: {fault}"
 
 
 def _unknown(written: Any, understood: Any, path: str) -> str:

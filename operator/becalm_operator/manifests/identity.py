@@ -12,9 +12,12 @@ from kubernetes.aio.client import (
 
 from becalm_operator.api.identity import Identity
 from becalm_operator.api.repository import BackupRepositorySpec
+from becalm_operator.manifests.written import security_context
 
 _NOBODY = 65532
 """The user of becalm's image."""
+OF_REPOSITORY = "the BackupRepository"
+"""Where people write what movers look like."""
 
 
 def pod_context(identity: Identity | None) -> V1PodSecurityContext:
@@ -40,10 +43,13 @@ def container_context(
 
     One that mounts nothing of a workload needs no more than the image's user. On a claim, a repository's files belong
     to root, so that there it is root who opens it.
+
+    Raises:
+        UnfitError: What the repository says is no security context.
     """
     own = repository.mover.security_context
     if own is not None:
-        return V1SecurityContext.model_validate(own)
+        return security_context(own, "spec.mover.securityContext", OF_REPOSITORY)
     if identity is not None:
         return _context(identity.run_as_user, identity.run_as_group, ())
     needs_root = bool(capabilities) or repository.storage.persistent_volume_claim is not None

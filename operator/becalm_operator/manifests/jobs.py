@@ -1,7 +1,7 @@
 """The Jobs of a run: each runs one command of the engine, once, and leaves its report as termination message."""
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,8 +22,6 @@ from kubernetes.aio.client import (
     V1PodSpec,
     V1PodTemplateSpec,
     V1Probe,
-    V1ResourceRequirements,
-    V1Toleration,
     V1Volume,
     V1VolumeMount,
 )
@@ -38,18 +36,21 @@ from becalm_operator.api.schedule import Retention
 from becalm_operator.api.snapshots import VolumeSnapshotStatus
 from becalm_operator.manifests.access import literal, repository_access
 from becalm_operator.manifests.gate import CLOSED, Gate, annotation_file
-from becalm_operator.manifests.identity import container_context, pod_context
+from becalm_operator.manifests.identity import OF_REPOSITORY, container_context, pod_context
 from becalm_operator.manifests.names import job_name
 from becalm_operator.manifests.snapshots import clone_volume, volume_snapshot
+from becalm_operator.manifests.written import resources, tolerations
 from becalm_operator.settings import PullPolicy
 
 ACCESS, INIT, MOVER, COMMIT, FORGET, RESTORE = "access", "init", "mover", "commit", "forget", "restore"
+PREVIEW = "preview"
 SNAPSHOT = "snapshot"
 """The role of what is no Job: a VolumeSnapshot."""
 
 TERMINATION_LOG = "/dev/termination-log"
 _DATA_FOLDER = "/data"
 _PLAN_FOLDER = "/run/becalm"
+_NOWHERE = "/tmp/preview"  # noqa: S108  nothing is written there
 _READS = ("DAC_READ_SEARCH",)
 _WRITES = ("CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID", "MKNOD", "SETFCAP")
 KEEP_SECONDS = 24 * 3600
@@ -213,15 +214,35 @@ def restore_job(
     deadline_seconds: int | None = None,
 ) -> V1Job:
     """Put the files of a snapshot back into one claim, until Kubernetes ends it after `deadline_seconds`."""
-    folder = data_path(target.to)
-    arguments = ["restore", f"{target.snapshot_id}:{data_path(target.claim)}", f"--target={folder}"]
-    arguments += [f"--include={pattern}" for pattern in restore.paths.include]
+    arguments = _restored(restore, target, data_path(target.to))
     arguments += ["--sparse"]  # a claim may hold files that are larger than itself
+    arguments += ["--allow-unset-metadata"]  # the content counts; the status says what could not be set
     arguments += ["--delete"] if restore.delete_extra else []
     arguments += ["--verify"] if restore.verify else []
     volumes, mounts = _claim(target.to, read_only=False)
     task = _Task(RESTORE, tuple(arguments), target.to, volumes, mounts, _WRITES, target.node, target.identity)
     return _job(owner, repository, image, dataclasses.replace(task, deadline_seconds=deadline_seconds))
+
+
+def preview_job(
+    owner: Owner,
+    repository: BackupRepositorySpec,
+    image: Image,
+    *,
+    restore: RestoreSpec,
+    target: TargetStatus,
+) -> V1Job:
+    """See that a restore into one claim could begin. It mounts nothing, and is over when the top folder is read."""
+    arguments = (*_restored(restore, target, _NOWHERE), "--exclude=*", "--dry-run")
+    return _job(
+        owner, repository, image, _Task(PREVIEW, arguments, target.to, deadline_seconds=_OPENING_SECONDS)
+    )
+
+
+def _restored(restore: RestoreSpec, target: TargetStatus, folder: str) -> list[str]:
+    """Return the command that restores what is wished into a folder, but for how."""
+    command = ["restore", f"{target.snapshot_id}:{data_path(target.claim)}", f"--target={folder}"]
+    return command + [f"--include={pattern}" for pattern in restore.paths.include]
 
 
 def breaking_locks(job: V1Job, gone_hosts: Iterable[str]) -> V1Job:
@@ -332,7 +353,7 @@ def _pod(repository: BackupRepositorySpec, image: Image, task: _Task) -> V1PodSp
         volume_mounts=[*access.mounts, *task.mounts, V1VolumeMount(name="tmp", mount_path="/tmp")],  # noqa: S108
         termination_message_path=TERMINATION_LOG,
         termination_message_policy="File",
-        resources=V1ResourceRequirements.from_dict(mover.resources) if mover.resources else None,
+        resources=resources(mover.resources, "spec.mover.resources", OF_REPOSITORY),
         security_context=container_context(repository, task.identity, task.capabilities),
     )
     return V1PodSpec(
@@ -343,7 +364,7 @@ def _pod(repository: BackupRepositorySpec, image: Image, task: _Task) -> V1PodSp
         priority_class_name=mover.priority_class_name or None,
         node_selector=dict(mover.node_selector) or None,
         affinity=_affinity(task.node),
-        tolerations=_tolerations(mover.tolerations),
+        tolerations=tolerations(mover.tolerations, "spec.mover.tolerations", OF_REPOSITORY),
         termination_grace_period_seconds=20,
         security_context=pod_context(task.identity),
         containers=[container],
@@ -362,8 +383,3 @@ def _affinity(node: str) -> V1Affinity | None:
     here = V1NodeSelectorRequirement(key="metadata.name", operator="In", values=[node])
     terms = V1NodeSelector(node_selector_terms=[V1NodeSelectorTerm(match_fields=[here])])
     return V1Affinity(node_affinity=V1NodeAffinity(required_during_scheduling_ignored_during_execution=terms))
-
-
-def _tolerations(tolerations: Sequence[Mapping[str, object]]) -> list[V1Toleration] | None:
-    made = [V1Toleration.from_dict(dict(toleration)) for toleration in tolerations]
-    return [toleration for toleration in made if toleration is not None] or None

@@ -77,7 +77,7 @@ def repository_opened(status: S, world: World, owner: Owner) -> tuple[S, Plan[S]
     report = report_of(job, AccessReport) if job and job.succeeded else None
     failure = _failure(job, report, world.repository, world.now) if job else None
     if job and failure:
-        return status, _not_opened(status, world, job, failure)
+        return status, turned_away(status, world, job, failure)
     if report is None:
         told = changed(status, message=(job and job.stuck) or "opening the repository")
         missing = job is None or job.refused
@@ -100,8 +100,11 @@ def _failure(
     return cannot_start(job, now)
 
 
-def _not_opened(status: S, world: World, job: JobState, failure: Failure) -> Plan[S]:
-    """Fail, but for what passes by itself: then wait as if the run had never begun, and open it again later."""
+def turned_away(status: S, world: World, job: JobState, failure: Failure) -> Plan[S]:
+    """Return the plan of a run whose Job got nothing from the repository before anything stopped.
+
+    It fails, but for what passes by itself: then it waits as if it had never begun, and is tried again later.
+    """
     assert world.repository is not None
     name = world.repository.metadata.name
     if failure.reason not in PASSES and not _has_no_verdict(job, failure):

@@ -17,6 +17,7 @@ from becalm_operator.api.backup import Backup, BackupStatus, Phase, VolumeStatus
 from becalm_operator.api.conditions import Reason
 from becalm_operator.api.record import Holder
 from becalm_operator.manifests import jobs
+from becalm_operator.manifests.dumps import dump_job
 from becalm_operator.manifests.jobs import COMMIT, Owner
 from becalm_operator.manifests.names import job_name
 from becalm_operator.plan import (
@@ -36,6 +37,7 @@ from becalm_operator.plan import (
     retention,
     run,
     snapshots,
+    unmade,
     withdrawal,
     wording,
 )
@@ -103,6 +105,7 @@ def _preflight(backup: Backup, status: BackupStatus, this: Run, owner: Owner, wo
     volumes = identity.identified(world, _planned_volumes(backup, owner, world, claims))
     hooks.refuse(backup.spec, owner, world)
     dumps.refuse(backup.spec, world)
+    _try_dumps(backup, owner, world)
     status, waiting = access.repository_opened(status, world, owner)
     if waiting:
         return waiting
@@ -118,6 +121,17 @@ def _preflight(backup: Backup, status: BackupStatus, this: Run, owner: Owner, wo
     return Plan(
         entered(planned, Phase.PREPARING, world.now, "starting movers"), events=events, again_seconds=SOON
     )
+
+
+def _try_dumps(backup: Backup, owner: Owner, world: World) -> None:
+    """See that a Job can be made of every dump.
+
+    Raises:
+        UnfitError: What is written of one makes no sense.
+    """
+    assert world.repository is not None
+    for dump in backup.spec.dumps:
+        dump_job(owner, world.repository.spec, world.image, dump=dump)
 
 
 def _planned_volumes(
@@ -157,7 +171,8 @@ def _capturing(backup: Backup, status: BackupStatus, this: Run, owner: Owner, wo
     if tainted:
         return Plan(failing(status, tainted, world.now), again_seconds=SOON)
     if snapshots.is_wished(backup.spec):
-        return snapshots.capturing(status, owner, world)
+        status = unmade.overcome(status, world)
+        return unmade.given_up(status, world) or unmade.shown(snapshots.capturing(status, owner, world))
     return _reading(backup, status, owner, world, Phase.RESUMING, "starting workloads")
 
 
@@ -176,6 +191,11 @@ def _reading(
     running = 0
     for volume in status.volumes:
         job = world.jobs.get(gate.mover_name(owner, volume.claim))
+        if volume.tree and (
+            job is None or job.refused
+        ):  # read, and Kubernetes has cleared the Job away since
+            volumes.append(volume)
+            continue
         failure = _capture_failure(backup, volume, job, world) if job else None
         if job is None or job.refused:
             actions.append(gate.mover(backup, volume, owner, world))

@@ -12,6 +12,9 @@ from becalm_operator.api.schedule import BackupScheduleStatus
 from becalm_operator.plan import wording
 from becalm_operator.plan.outcome import Failure
 
+_MOST_CHARS = 32768
+"""What the API server takes as a condition's message; a longer one would keep the whole status from being written."""
+
 RunT = TypeVar("RunT", bound=RunStatus)
 ReadyT = TypeVar("ReadyT", BackupRepositoryStatus, BackupScheduleStatus)
 
@@ -36,7 +39,7 @@ def merged(
         observed_generation=generation,
         last_transition_time=since,
         reason=reason.value,
-        message=message,
+        message=message if len(message) <= _MOST_CHARS else f"{message[: _MOST_CHARS - 1]}…",
     )
     others = [other for other in conditions if other.type != kind]
     return tuple(sorted((*others, condition), key=lambda c: c.type))

@@ -16,6 +16,7 @@ from becalm_operator.api.repository import BackupRepository, BackupRepositorySpe
 from becalm_operator.manifests import jobs
 from becalm_operator.manifests.jobs import ACCESS, INIT, Owner
 from becalm_operator.manifests.names import job_name
+from becalm_operator.manifests.written import UnfitError
 from becalm_operator.plan import conditions, leftovers
 from becalm_operator.plan.outcome import (
     Failure,
@@ -46,7 +47,7 @@ def _decided(repository: BackupRepository, world: RepositoryWorld) -> Repository
     if repository.metadata.deletion_timestamp:
         return Plan(repository.status)
     if repository.status.probing:
-        return _probe(repository, world)
+        return _probed(repository, world)
     wait = time_to_probe(repository, world.now)
     if wait > timedelta():
         return Plan(repository.status, again_seconds=wait.total_seconds())
@@ -87,6 +88,13 @@ def _begin(repository: BackupRepository, world: RepositoryWorld) -> RepositoryPl
     # Jobs of the probe before were left for people to read; their time is over
     old = tuple(DeleteJob(job.name) for job in world.jobs.values() if job.finished)
     return Plan(status, old, again_seconds=SOON)
+
+
+def _probed(repository: BackupRepository, world: RepositoryWorld) -> RepositoryPlan:
+    try:
+        return _probe(repository, world)
+    except UnfitError as unfit:
+        return _failed(repository, world, Failure(Reason.MOVER_NOT_STARTED, str(unfit)))
 
 
 def _probe(repository: BackupRepository, world: RepositoryWorld) -> RepositoryPlan:

@@ -15,7 +15,17 @@ from becalm_operator.api.restore import NotSet, Restore, RestoreStatus, RestoreT
 from becalm_operator.manifests import jobs
 from becalm_operator.manifests.jobs import RESTORE, Owner
 from becalm_operator.manifests.names import job_name
-from becalm_operator.plan import access, deadlines, identity, leftovers, preflight, quiesce, run, wording
+from becalm_operator.plan import (
+    access,
+    deadlines,
+    identity,
+    leftovers,
+    preflight,
+    preview,
+    quiesce,
+    run,
+    wording,
+)
 from becalm_operator.plan.outcome import Failure, cannot_start, failure_of, report_of
 from becalm_operator.plan.preflight import RefusalError
 from becalm_operator.plan.quiesce import Run
@@ -71,6 +81,7 @@ def _preflight(restore: Restore, status: RestoreStatus, this: Run, owner: Owner,
     preflight.refuse_strangers(world, claims, stopped)
     preflight.refuse_running_jobs(world, claims, workloads, restore.spec.quiesce)
     status, waiting = access.repository_opened(status, world, owner)
+    waiting = waiting or preview.seen(restore, status, targets, owner, world)
     if waiting:
         return waiting
     planned = changed(status, workloads=workloads, targets=targets)
@@ -140,6 +151,9 @@ def _restoring(restore: Restore, status: RestoreStatus, this: Run, owner: Owner,
     targets: list[TargetStatus] = []
     for target in status.targets:
         job = world.jobs.get(_mover_name(owner, target))
+        if target.done and (job is None or job.refused):  # Kubernetes has cleared the Job away since
+            targets.append(target)
+            continue
         if job is None or job.refused:
             made = jobs.restore_job(
                 owner,

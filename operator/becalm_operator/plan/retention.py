@@ -7,6 +7,7 @@ from becalm_operator.api.schedule import Retention
 from becalm_operator.manifests import jobs
 from becalm_operator.manifests.jobs import FORGET, Owner
 from becalm_operator.manifests.names import job_name
+from becalm_operator.manifests.written import UnfitError
 from becalm_operator.plan import conditions, guards, publishing
 from becalm_operator.plan.outcome import Failure, cannot_start, failure_of
 from becalm_operator.plan.run import WAITING, changed, ended
@@ -27,7 +28,10 @@ def retained(backup: Backup, status: BackupStatus, owner: Owner, world: World) -
     if world.repository is None and (job is None or job.refused):
         gone = f"BackupRepository {backup.spec.repository_ref.name} was deleted"
         return _without(backup, status, gone, world)
-    return _forgotten(backup, status, schedule.metadata.name, schedule.spec.retention, owner, world)
+    try:
+        return _forgotten(backup, status, schedule.metadata.name, schedule.spec.retention, owner, world)
+    except UnfitError as unfit:
+        return _without(backup, status, str(unfit), world)
 
 
 def _forgotten(

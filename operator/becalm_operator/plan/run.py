@@ -10,6 +10,7 @@ from becalm_operator.api.base import Metadata, parse_duration, to_utc
 from becalm_operator.api.conditions import Reason
 from becalm_operator.api.limits import Needs
 from becalm_operator.api.names import RELEASED_ANNOTATION
+from becalm_operator.manifests.written import UnfitError
 from becalm_operator.plan import conditions, downtime, limits, quiesce, wording
 from becalm_operator.plan.outcome import Failure
 from becalm_operator.plan.preflight import RefusalError
@@ -152,7 +153,7 @@ def _up(world: World, references: Iterable[WorkloadReference]) -> int:
 def guarded(
     status: S, run: Run, metadata: Metadata, world: World, *, using: Phase, phase: Callable[[], Plan[S]]
 ) -> Plan[S]:
-    """Return what `phase` decides, unless the run must not go on or `phase` refuses.
+    """Return what `phase` decides, unless the run must not go on, `phase` refuses, or no Job can be made as written.
 
     `using` is the phase in which workloads are down and the repository is worked on.
     """
@@ -165,6 +166,8 @@ def guarded(
         return phase()
     except RefusalError as refused:
         return Plan(failing(status, refused.failure, world.now), again_seconds=SOON)
+    except UnfitError as unfit:
+        return _fallen(status, Failure(Reason.MOVER_NOT_STARTED, str(unfit)), world.now)
 
 
 def given_up(status: S, run: Run, metadata: Metadata, kind: str, now: datetime) -> Plan[S] | None:
@@ -183,10 +186,15 @@ def without_repository(status: S, world: World) -> Plan[S] | None:
     if world.repository is not None:
         return None
     gone = Failure(Reason.REPOSITORY_NOT_READY, "the BackupRepository was deleted while the run went on")
+    return _fallen(status, gone, world.now)
+
+
+def _fallen(status: S, failure: Failure, now: datetime) -> Plan[S]:
+    """Return the plan of a run that can make no Job any more."""
     if status.phase in (Phase.UPLOADING, Phase.FINISHING):  # the workloads are up again
-        failed = changed(status, reason=gone.reason.value)
-        return Plan(ended(failed, Phase.FAILED, world.now, gone.message))
-    return Plan(failing(status, gone, world.now), again_seconds=SOON)
+        failed = changed(status, reason=failure.reason.value)
+        return Plan(ended(failed, Phase.FAILED, now, failure.message))
+    return Plan(failing(status, failure, now), again_seconds=SOON)
 
 
 def waits_for(others: Iterable[OtherRun], mine: OtherRun) -> OtherRun | None:

@@ -12,7 +12,7 @@ from becalm_operator.api import names
 from becalm_operator.api.backup import Backup, Phase
 from becalm_operator.api.base import parse_duration, time_text, to_utc
 from becalm_operator.api.conditions import Reason
-from becalm_operator.api.schedule import BackupSchedule, BackupScheduleStatus
+from becalm_operator.api.schedule import LONGEST_JITTER_HOURS, BackupSchedule, BackupScheduleStatus
 from becalm_operator.plan import conditions, guards
 from becalm_operator.plan.outcome import Failure
 from becalm_operator.plan.steps import Action, DeleteBackup, Event, MakeBackup, Plan
@@ -37,7 +37,7 @@ SchedulePlan = Plan[BackupScheduleStatus]
 
 
 class InvalidScheduleError(Exception):
-    """The expression or the time zone makes no sense."""
+    """The expression, the time zone or the jitter makes no sense."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ def clock_of(schedule: BackupSchedule) -> Clock:
     """Return the schedule's clock.
 
     Raises:
-        InvalidScheduleError: The expression or the time zone makes no sense.
+        InvalidScheduleError: The expression, the time zone or the jitter makes no sense.
     """
     spec = schedule.spec
     expression = _MACROS.get(spec.schedule.strip(), spec.schedule)
@@ -120,8 +120,16 @@ def owed_since(schedule: BackupSchedule) -> datetime | None:
 
 
 def _jitter(schedule: BackupSchedule) -> timedelta:
-    """Return how much later this schedule runs: always the same for one UID, in whole seconds."""
+    """Return how much later this schedule runs: always the same for one UID, in whole seconds.
+
+    Raises:
+        InvalidScheduleError: It may be so long that dates come to an end.
+    """
     most = int(parse_duration(schedule.spec.jitter).total_seconds())
+    if most > LONGEST_JITTER_HOURS * 3600:  # of a definition before this one, the API server has taken any
+        raise InvalidScheduleError(
+            f"spec.jitter {schedule.spec.jitter!r} is too long: at most {LONGEST_JITTER_HOURS}h"
+        )
     digest = hashlib.sha256(schedule.metadata.uid.encode()).digest()
     return timedelta(seconds=int.from_bytes(digest[:8]) % (most + 1))
 
@@ -210,7 +218,8 @@ def _must_wait(schedule: BackupSchedule, status: BackupScheduleStatus, backups: 
 
 def _too_late(schedule: BackupSchedule, due: datetime, now: datetime) -> bool:
     deadline = schedule.spec.starting_deadline_seconds
-    return deadline is not None and now - due > timedelta(seconds=deadline)
+    # a number of any size is compared as one: as a length of time it may be too long
+    return deadline is not None and (now - due).total_seconds() > deadline
 
 
 def backup_of(schedule: BackupSchedule, due: datetime) -> MakeBackup:

@@ -63,6 +63,9 @@ class Pod:
     ended: bool = False
     """Its containers are gone: it holds no volume any more."""
     ours: bool = False
+    """It is a mover, of whatever run."""
+    written: tuple[str, ...] = ()
+    """Claims that it may write though it is ours, for another run than the one that looks."""
     ready: bool = False
     """It is Ready, and not going."""
     labels: Mapping[str, str] = field(default_factory=dict, hash=False)
@@ -243,7 +246,7 @@ class World:
         return [pod for pod in ended if since and pod.created and pod.created >= since]
 
     def _mounting(self, claims: frozenset[str]) -> list[Pod]:
-        return [pod for pod in self.pods if not pod.ours and claims.intersection(pod.claims)]
+        return [pod for pod in self.pods if claims.intersection(pod.written if pod.ours else pod.claims)]
 
 
 @dataclass(frozen=True, slots=True)

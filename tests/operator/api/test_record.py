@@ -16,7 +16,7 @@ from becalm_operator.api.record import Holder, Record, undo_command
 from becalm_operator.api.switches import KEDA_PAUSE, REPLICAS, SUSPENSION, Form, Switch
 
 names = st.from_regex(NAME_PATTERN, fullmatch=True).filter(lambda name: len(name) <= 63)
-replicas = st.integers(0, 2**31 - 1)
+replicas = st.integers(1, 2**31 - 1)
 times = st.datetimes(
     datetime(2000, 1, 1),  # noqa: DTZ001  Hypothesis adds the zone
     datetime(2999, 1, 1),  # noqa: DTZ001
@@ -105,3 +105,13 @@ def test_a_record_of_an_older_version_is_read() -> None:
 
     assert record.generation is None
     assert record.to_annotation() == text
+
+
+@pytest.mark.parametrize("count", [0, -1, 2**31])
+@given(record=records)
+def test_a_record_of_something_that_was_not_up_is_refused(record: Record, count: int) -> None:
+    """Somebody has edited it. It is not believed: the workload would stay at a standstill."""
+    plain = json.loads(record.to_annotation())
+
+    with pytest.raises(ValidationError):
+        Record.model_validate_json(json.dumps({**plain, "replicas": count}))

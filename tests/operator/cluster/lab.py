@@ -4,7 +4,7 @@ import enum
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 from kubernetes.aio.client import V1Job
 
@@ -40,7 +40,6 @@ DB = WorkloadReference(kind="StatefulSet", name="db")
 REPORT = '{"kind":"access","exit_code":0,"repository_id":"abc","version":2}'
 CSI_DRIVER, CSI_STORAGE = "e2e.csi.becalm.dev", "snapshots"
 SNAPSHOT_CLASS, REFUSING_CLASS = "snapshots", "refusing"
-LONGEST_ENDING = timedelta(minutes=2)
 
 
 class Ending(enum.Enum):
@@ -54,6 +53,14 @@ class Ending(enum.Enum):
     """It runs until it is deleted."""
     STUCK = enum.auto()
     """Its container cannot be made, for the image is not on the node and must not be fetched."""
+
+
+class Announced(NamedTuple):
+    """An event as people read it."""
+
+    type: str
+    reason: str
+    note: str
 
 
 class Lab(Protocol):
@@ -132,6 +139,9 @@ class Lab(Protocol):
 
     async def touch_workload(self, workload: WorkloadReference) -> None:
         """Change a label of a workload, so that it gets a new version."""
+
+    async def announced(self, about: Resource | WorkloadReference) -> list[Announced]:
+        """Return what the operator has announced about an object, oldest first."""
 
     def job(self, owner: Resource, part: str, ending: Ending) -> V1Job:
         """Return a Job of ours, not made yet, whose pod fares so. `part` tells several of one owner apart."""

@@ -17,7 +17,10 @@ from becalm_operator.plan.steps import (
     MakeBackup,
     RequestProbe,
 )
-from tests.operator.cluster.lab import WEB, Scene, a_repository, a_schedule, a_status
+from tests.operator.cluster.lab import WEB, Announced, Scene, a_repository, a_schedule, a_status
+
+_NOTE_BYTES = 1024
+"""What the API server takes as the note of an event."""
 
 
 class ObjectsContract:
@@ -220,11 +223,20 @@ class ObjectsContract:
         assert [(s.movers, s.workloads, s.queued, s.started) for s in started] == [(2, 1, False, True)]
         assert started[0].created == other.metadata.creation_timestamp
 
-    async def test_events_can_be_made(self, scene: Scene) -> None:
+    async def test_events_are_about_the_run_and_the_workload_and_no_longer_than_may_be(
+        self, scene: Scene
+    ) -> None:
         await scene.lab.make_deployment("web", replicas=1)
         backup = await scene.backup()
         uid = (await scene.world(backup)).workloads["deployment/web"].uid
 
         await scene.cluster.announce(backup, Event("Quiesced", "scaled", workload=WEB))
-        await scene.cluster.announce(backup, Event("Failed", "x" * 5000, "Warning"))
+        await scene.cluster.announce(backup, Event("Failed", "ü" * 5000, "Warning"))
         await scene.cluster.announce_workload(scene.lab.namespace, uid, Event("Released", "up", workload=WEB))
+
+        quiesced = Announced("Normal", "Quiesced", "scaled")
+        about_run = await scene.lab.announced(backup)
+        assert about_run[:-1] == [quiesced]
+        assert about_run[-1] == Announced("Warning", "Failed", "ü" * 510 + "...")
+        assert len(about_run[-1].note.encode()) <= _NOTE_BYTES
+        assert await scene.lab.announced(WEB) == [quiesced, Announced("Normal", "Released", "up")]

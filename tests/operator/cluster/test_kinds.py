@@ -157,3 +157,31 @@ async def test_every_workload_has_its_place() -> None:
     assert await place(WorkloadReference(kind="CronJob", name="web")) == "cronjobs.batch"
     assert await place(AUTOSCALER) == "scaledobjects.keda.sh"
     assert await place(WIDGET) == "widgets.example.org"
+
+
+def test_while_a_definition_must_not_be_read_what_was_known_is_believed() -> None:
+    async def scenario() -> tuple[int, int, list[str]]:
+        shelf = Shelf(widgets())
+        kinds = Kinds(shelf, (WIDGETS_NAME,))
+        await kinds.known()
+        shelf.answer = RefusedError("forbidden")
+        await asyncio.sleep(100)
+        found, problems = await kinds.known()
+        return len(found), len(problems), kinds.hidden([WIDGET.resource])
+
+    assert virtually(scenario()) == (1, 0, [])
+
+
+def test_a_definition_is_hidden_until_it_can_be_read() -> None:
+    async def scenario() -> list[list[str]]:
+        shelf = Shelf(RefusedError("forbidden"))
+        kinds, seen = Kinds(shelf, (WIDGETS_NAME,)), []
+        answers = (shelf.answer, UnavailableError("no answer"), widgets())
+        for answer in answers:
+            shelf.answer = answer
+            await kinds.known()
+            seen.append(kinds.hidden([WIDGET.resource, AUTOSCALER.resource, "deployment"]))
+            await asyncio.sleep(100)
+        return seen
+
+    assert virtually(scenario()) == [["widget.example.org"], ["widget.example.org"], []]

@@ -77,11 +77,13 @@ class Refusing(Documents):
 
     def __init__(self, error: ClusterError) -> None:
         self._error = error
+        self.deleting: list[str] = []
 
     async def list(self, place: Place, namespace: str, selector: str = "") -> list[Document]:
         raise self._error
 
     async def delete(self, place: Place, namespace: str, name: str) -> None:
+        self.deleting.append(f"{namespace}/{name}")
         raise self._error
 
 
@@ -177,7 +179,20 @@ async def test_an_api_server_that_is_away_says_nothing_about_snapshots() -> None
             await VolumeSnapshots(client, Refusing(UnavailableError("away"))).look(a_run(Phase.CAPTURING), {})
 
 
-@pytest.mark.parametrize("error", [NotFoundError("gone"), RefusedError("may not delete")])
-async def test_one_that_cannot_be_deleted_keeps_no_run_from_its_end(error: ClusterError) -> None:
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (NotFoundError("gone"), []),
+        (RefusedError("may not delete"), ["VolumeSnapshot shop/s is left: may not delete"]),
+    ],
+)
+async def test_one_that_cannot_be_deleted_keeps_no_run_from_its_end(
+    error: ClusterError, told: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    documents = Refusing(error)
+
     async with ApiClient() as client:
-        await VolumeSnapshots(client, Refusing(error)).apply("shop", DeleteSnapshot("s"))
+        await VolumeSnapshots(client, documents).apply("shop", DeleteSnapshot("s"))
+
+    assert documents.deleting == ["shop/s"]
+    assert caplog.messages == told

@@ -1,7 +1,6 @@
 """What decisions see of the API's objects."""
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -9,9 +8,7 @@ import pytest
 from kubernetes.aio.client import (
     V1Container,
     V1Deployment,
-    V1Job,
     V1PersistentVolumeClaim,
-    V1Pod,
     V1ReplicaSet,
     V1StatefulSet,
 )
@@ -20,8 +17,7 @@ from becalm_operator.api import names
 from becalm_operator.api.record import Holder, Record
 from becalm_operator.api.switches import REPLICAS, SUSPENSION
 from becalm_operator.cluster import views, workload_views
-
-NOON = datetime(2026, 11, 27, 12, tzinfo=UTC)
+from tests.operator.cluster.examples import ENDED, FAILED, NOON, a_pod, becalm_container, controller
 
 
 def a_deployment_document(**changes: Any) -> dict[str, Any]:
@@ -49,54 +45,8 @@ def a_deployment(**changes: Any) -> V1Deployment:
     return made
 
 
-def a_pod(phase: str = "Running", **changes: Any) -> V1Pod:
-    made = V1Pod.from_dict(
-        {
-            "metadata": {
-                "name": "web-1",
-                "uid": "p1",
-                "labels": changes.get("labels", {}),
-                "creationTimestamp": "2026-11-27T12:00:00Z",
-                "ownerReferences": changes.get("owners", []),
-            },
-            "spec": {
-                "nodeName": "node1",
-                "restartPolicy": changes.get("restart", "Always"),
-                "containers": [{"name": "becalm"}],
-                "volumes": changes.get("volumes", []),
-            },
-            "status": {
-                "phase": phase,
-                "initContainerStatuses": changes.get("init", []),
-                "ephemeralContainerStatuses": changes.get("ephemeral", []),
-                "containerStatuses": changes.get("containers", []),
-                "conditions": changes.get("conditions", []),
-            },
-        }
-    )
-    assert made is not None
-    return made
-
-
-def controller(kind: str, name: str, version: str = "apps/v1") -> list[dict[str, Any]]:
-    return [{"apiVersion": version, "kind": kind, "name": name, "uid": "x", "controller": True}]
-
-
 def a_volume(claim: str) -> dict[str, Any]:
     return {"name": claim, "persistentVolumeClaim": {"claimName": claim}}
-
-
-def becalm_container(state: dict[str, Any], name: str = "becalm") -> list[dict[str, Any]]:
-    return [
-        {
-            "name": name,
-            "ready": False,
-            "restartCount": 0,
-            "image": "becalm",
-            "imageID": "",
-            "state": state,
-        }
-    ]
 
 
 def test_a_deployment_shows_its_counts_and_claims() -> None:
@@ -265,7 +215,6 @@ def test_a_pod_has_ended_when_its_containers_have(phase: str, ended: bool) -> No
     assert views.pod_view(a_pod(phase), {}).ended is ended
 
 
-ENDED, FAILED = ({"terminated": {"exitCode": code}} for code in (0, 1))
 RUNS: dict[str, Any] = {"running": {}}
 
 
@@ -302,9 +251,10 @@ def test_a_container_that_the_kubelet_has_not_told_of_may_run() -> None:
 
 def test_a_pod_is_ours_only_with_an_owner_of_ours() -> None:
     claimed = {"app.kubernetes.io/managed-by": "becalm"}
+    job = controller("Job", "mover", "batch/v1")
 
-    assert not views.pod_view(a_pod(labels=claimed), {}).ours
-    assert views.pod_view(a_pod(labels={**claimed, "becalm.dev/owner-uid": "u"}), {}).ours
+    assert not views.pod_view(a_pod(labels=claimed, owners=job), {}).ours
+    assert views.pod_view(a_pod(labels={**claimed, "becalm.dev/owner-uid": "u"}, owners=job), {}).ours
 
 
 def test_a_pod_of_a_hook_is_not_ours_for_others_decide_what_it_does() -> None:
@@ -314,7 +264,7 @@ def test_a_pod_of_a_hook_is_not_ours_for_others_decide_what_it_does() -> None:
         "becalm.dev/role": "hook",
     }
 
-    seen = views.pod_view(a_pod(labels=labels), {})
+    seen = views.pod_view(a_pod(labels=labels, owners=controller("Job", "hook", "batch/v1")), {})
 
     assert (seen.ours, seen.labels) == (False, labels)
 
@@ -329,17 +279,6 @@ def test_a_pod_is_ready_while_it_says_so_and_is_not_going() -> None:
     assert not views.pod_view(a_pod(conditions=[{"type": "Ready", "status": "False"}]), {}).ready
     assert not views.pod_view(a_pod(), {}).ready
     assert not views.pod_view(going, {}).ready
-
-
-@pytest.mark.parametrize(("names", "told"), [(["own", "mesh"], "own"), (["mesh", "becalm"], "becalm")])
-def test_the_end_of_a_pod_is_that_of_our_container_or_else_of_its_first(names: list[str], told: str) -> None:
-    ends = {name: {"terminated": {"exitCode": at, "message": name}} for at, name in enumerate(names)}
-    containers = [{**becalm_container(ends[name])[0], "name": name} for name in reversed(names)]
-    pod = a_pod("Failed", owners=OURS, containers=containers)
-    assert pod.spec is not None
-    pod.spec.containers = [V1Container(name=name) for name in names]
-
-    assert views.job_view(a_job(), [pod], {}).report == told
 
 
 @pytest.mark.parametrize(
@@ -362,85 +301,6 @@ def test_a_claim_says_whether_one_node_or_one_pod_alone_can_mount_it(
     seen = views.claim_view(claim)
 
     assert (seen.bound, seen.node_bound, seen.one_pod) == (True, node_bound, one_pod)
-
-
-def a_job(conditions: list[dict[str, str]] | None = None) -> V1Job:
-    made = V1Job.from_dict(
-        {
-            "metadata": {"name": "mover", "uid": "j1", "creationTimestamp": "2026-11-27T12:00:00Z"},
-            "status": {"conditions": conditions or []},
-        }
-    )
-    assert made is not None
-    return made
-
-
-OURS = controller("Job", "mover")
-
-
-def test_a_job_whose_pod_runs_is_active() -> None:
-    seen = views.job_view(a_job(), [a_pod(owners=OURS)], {})
-
-    assert seen.active
-    assert not seen.finished
-
-
-@pytest.mark.parametrize(("status", "ready"), [("True", True), ("False", False)])
-def test_a_job_shows_its_pod_its_gate_and_whether_it_is_ready(status: str, ready: bool) -> None:
-    pod = a_pod(owners=OURS, conditions=[{"type": "Ready", "status": status}])
-    assert pod.metadata is not None
-    pod.metadata.annotations = {"becalm.dev/gate": "closed", "becalm.dev/gate-calls": "3"}
-
-    seen = views.job_view(a_job(), [pod], {})
-
-    assert (seen.pod, seen.gate, seen.gate_calls, seen.ready) == ("web-1", "closed", 3, ready)
-    without = views.job_view(a_job(), [], {})
-    assert (without.pod, without.gate, without.gate_calls, without.ready) == ("", "", 0, False)
-
-
-def test_a_pod_that_has_ended_well_counts_before_its_job_does() -> None:
-    ended = becalm_container({"terminated": {"exitCode": 0, "message": '{"kind":"capture"}'}})
-
-    seen = views.job_view(a_job(), [a_pod("Succeeded", owners=OURS, containers=ended)], {})
-
-    assert (seen.succeeded, seen.failed, seen.active) == (True, False, False)
-    assert (seen.exit_code, seen.report) == (0, '{"kind":"capture"}')
-
-
-@pytest.mark.parametrize("told", ["Pending", "Running"])
-@pytest.mark.parametrize(("state", "succeeded"), [(ENDED, True), (FAILED, False)])
-def test_a_containers_end_counts_before_the_phase_of_its_pod_does(
-    state: dict[str, Any], told: str, *, succeeded: bool
-) -> None:
-    pod = a_pod(told, owners=OURS, restart="Never", containers=becalm_container(state))
-
-    seen = views.job_view(a_job(), [pod], {})
-
-    assert (seen.succeeded, seen.failed) == (succeeded, not succeeded)
-    assert (seen.active, seen.lingers) == (False, True)
-
-
-@pytest.mark.parametrize(("reason", "overdue"), [("DeadlineExceeded", True), ("BackoffLimitExceeded", False)])
-def test_a_job_that_took_longer_than_it_may_is_overdue(reason: str, overdue: bool) -> None:
-    job = a_job([{"type": "Failed", "status": "True", "reason": reason}])
-
-    seen = views.job_view(job, [], {})
-
-    assert (seen.failed, seen.overdue) == (True, overdue)
-
-
-def test_a_pod_whose_phase_is_final_does_not_linger() -> None:
-    ended = becalm_container(ENDED)
-
-    assert not views.job_view(a_job(), [a_pod("Succeeded", owners=OURS, containers=ended)], {}).lingers
-
-
-def test_a_pod_that_has_failed_shows_its_exit_code_and_report() -> None:
-    ended = becalm_container({"terminated": {"exitCode": 12, "message": "{}"}})
-
-    seen = views.job_view(a_job(), [a_pod("Failed", owners=OURS, containers=ended)], {})
-
-    assert (seen.failed, seen.exit_code, seen.report) == (True, 12, "{}")
 
 
 OUR_LABELS = {names.MANAGED_BY_LABEL: names.MANAGED_BY, names.OWNER_UID_LABEL: "u1"}
@@ -490,84 +350,3 @@ def test_a_pod_that_may_hold_a_lock_or_left_none_is_not_called_gone(
     phase: str, changes: dict[str, Any]
 ) -> None:
     assert views.gone_pods([a_pod(phase, **changes)], NOON) == ()
-
-
-def test_the_pod_of_a_dump_shows_how_each_of_its_containers_has_ended() -> None:
-    dumped = {"exitCode": 2, "message": "not a report", "finishedAt": "2026-11-27T12:00:09Z"}
-    containers = [
-        *becalm_container({"terminated": {"exitCode": 0, "message": "{}"}}),
-        *becalm_container({"terminated": dumped}, "dump"),
-    ]
-
-    seen = views.job_view(a_job(), [a_pod("Failed", owners=OURS, containers=containers)], {})
-
-    assert (seen.failed, seen.exit_code, seen.report) == (True, 0, "{}")
-    assert (seen.dump_exit_code, seen.dump_ended_at) == (2, NOON + timedelta(seconds=9))
-
-
-@pytest.mark.parametrize(
-    ("reason", "told"),
-    [
-        ("Error", ""),
-        ("Completed", ""),
-        (None, ""),
-        ("OOMKilled", "OOMKilled"),
-        ("StartError", "StartError: no sh"),
-    ],
-)
-def test_why_a_dumps_container_was_ended_is_told_but_not_what_its_program_said(
-    reason: str | None, told: str
-) -> None:
-    ended = {"terminated": {"exitCode": 1, "reason": reason, "message": "no sh"}}
-
-    seen = views.job_view(a_job(), [a_pod(owners=OURS, containers=becalm_container(ended, "dump"))], {})
-
-    assert seen.dump_reason == told
-
-
-def test_a_job_that_has_failed_without_a_pod_has_no_exit_code() -> None:
-    seen = views.job_view(a_job([{"type": "Failed", "status": "True"}]), [], {})
-
-    assert (seen.failed, seen.exit_code, seen.report) == (True, None, "")
-
-
-def test_pods_of_other_jobs_say_nothing() -> None:
-    seen = views.job_view(a_job(), [a_pod("Failed", owners=controller("Job", "other"))], {})
-
-    assert not seen.finished
-    assert not seen.active
-
-
-def test_a_pod_that_cannot_start_says_why() -> None:
-    waiting = becalm_container({"waiting": {"reason": "ErrImageNeverPull", "message": "no such image"}})
-    pod = a_pod("Pending", owners=OURS, containers=waiting)
-
-    assert views.job_view(a_job(), [pod], {}).stuck == "ErrImageNeverPull: no such image"
-
-
-def test_a_pod_whose_first_container_cannot_be_made_says_why() -> None:
-    waiting = {"waiting": {"reason": "ErrImagePull", "message": "no such image"}}
-    first = becalm_container(waiting, "pipe")
-    pod = a_pod(
-        "Pending",
-        owners=OURS,
-        init=first,
-        containers=becalm_container({"waiting": {"reason": "PodInitializing"}}),
-    )
-
-    assert views.job_view(a_job(), [pod], {}).stuck == "ErrImagePull: no such image"
-
-
-def test_a_pod_that_cannot_be_placed_says_why() -> None:
-    nowhere = [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/3 nodes"}]
-
-    assert views.stuck_reason(a_pod("Pending", conditions=nowhere), {}) == "Unschedulable: 0/3 nodes"
-
-
-def test_events_say_why_a_volume_cannot_be_mounted() -> None:
-    assert views.stuck_reason(a_pod("Pending"), {"p1": "FailedMount: no secret"}) == "FailedMount: no secret"
-    assert views.job_view(a_job(), [], {"j1": "FailedCreate: quota"}).stuck == "FailedCreate: quota"
-
-
-def test_a_running_pod_is_not_stuck() -> None:
-    assert views.stuck_reason(a_pod("Running"), {"p1": "an old warning"}) == ""

@@ -196,6 +196,9 @@ class WorkloadsContract:
         await scene.cluster.apply(backup, ScaleUp(WEB, "uid", "1", 2))
         await scene.cluster.release(scene.lab.namespace, ScaleUp(WEB, "uid", "1", 2))
 
+        assert "deployment/web" not in (await scene.world(backup)).workloads
+        assert await scene.held() == {}
+
     async def test_what_is_held_is_seen_with_its_run(self, scene: Scene) -> None:
         await scene.lab.make_deployment("web", replicas=2)
         await scene.lab.make_deployment("other", replicas=1)

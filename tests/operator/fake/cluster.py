@@ -1,5 +1,6 @@
 """The port over the cluster in memory."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -12,9 +13,11 @@ from becalm_operator.api.record import Holder
 from becalm_operator.api.repository import BackupRepository
 from becalm_operator.api.restore import Restore
 from becalm_operator.api.schedule import BackupSchedule
+from becalm_operator.cluster.announcements import _cut
 from becalm_operator.cluster.port import Key, Keys, R, Resource
 from becalm_operator.errors import ConflictError, RefusedError
 from becalm_operator.manifests.jobs import Image
+from becalm_operator.plan.leaving import leaves
 from becalm_operator.plan.limits import share_of
 from becalm_operator.plan.snapshot_world import Snapshots
 from becalm_operator.plan.steps import (
@@ -76,7 +79,13 @@ class FakeCluster:
 
     async def list_keys(self) -> Keys:
         """Return all objects of ours."""
-        return Keys(tuple(self.state.resources))
+        runs = [(key, one) for key, one in self.state.resources.items() if isinstance(one, Backup | Restore)]
+        over = {
+            key
+            for key, run in runs
+            if run.status.phase.finished and names.FINALIZER not in run.metadata.finalizers
+        }
+        return Keys(tuple(self.state.resources), over=frozenset(over))
 
     # --- reading
 
@@ -84,6 +93,7 @@ class FakeCluster:
         """Return the namespace of a run."""
         namespace = run.metadata.namespace
         workloads = {str(w.reference): self._workload(w) for w in self._workloads(namespace)}
+        pods = self._pods(namespace, run.metadata.uid)
         label = run.metadata.labels.get(names.SCHEDULE_LABEL, "") if isinstance(run, Backup) else ""
         source = (run.spec.source.backup_name or "") if isinstance(run, Restore) else ""
         return World(
@@ -93,11 +103,11 @@ class FakeCluster:
             repository=await self.load(BackupRepository, namespace, run.spec.repository_ref.name),
             workloads=workloads,
             kinds=frozenset({"widget.example.org"}),
-            pods=self._pods(namespace),
+            pods=pods,
             claims=self._claims(namespace),
             jobs=self._jobs(run.metadata.uid),
             snapshots=self._snapshots(run),
-            others=tuple(_other(other, workloads) for other in self._other_runs(run)),
+            others=tuple(_other(other, workloads) for other in self._other_runs(run, pods)),
             caps=self.caps,
             shares=self._shares(run),
             former=tuple(b for b in backups_in(self.state, namespace) if b.status.phase.finished),
@@ -169,9 +179,10 @@ class FakeCluster:
         pods = [pod for pod in self.state.pods.values() if (pod.namespace, pod.controller) == place]
         return tuple(sorted({claim for pod in pods for claim in pod.claims}))
 
-    def _pods(self, namespace: str) -> tuple[Pod, ...]:
+    def _pods(self, namespace: str, run: str) -> tuple[Pod, ...]:
         pods = [_pod(pod) for pod in self.state.pods.values() if pod.namespace == namespace]
-        movers = [job_views.mover_pod(job) for job in self.state.jobs.values() if job.namespace == namespace]
+        jobs = [job for job in self.state.jobs.values() if job.namespace == namespace]
+        movers = [job_views.mover_pod(job, run) for job in jobs]
         return (*pods, *(pod for pod in movers if pod))
 
     def _claims(self, namespace: str) -> dict[str, Claim]:
@@ -187,9 +198,13 @@ class FakeCluster:
         refused = self.state.unmade.of(owner_uid, self.state.now)
         return refused | {job.name: job_views.job_state(job) for job in mine}
 
-    def _other_runs(self, run: Backup | Restore) -> list[Backup | Restore]:
-        runs = self._runs(run.metadata.namespace)
-        return [r for r in runs if r.metadata.uid != run.metadata.uid and not r.status.phase.finished]
+    def _other_runs(self, run: Backup | Restore, pods: tuple[Pod, ...]) -> list[Backup | Restore]:
+        runs = [r for r in self._runs(run.metadata.namespace) if r.metadata.uid != run.metadata.uid]
+        return [
+            one
+            for one in runs
+            if not one.status.phase.finished or leaves(one.metadata.uid, one.status, pods, self.state.now)
+        ]
 
     def _runs(self, namespace: str) -> list[Backup | Restore]:
         runs = [one for one in self.state.resources.values() if isinstance(one, Backup | Restore)]
@@ -322,11 +337,14 @@ class FakeCluster:
         """Make an event about an object of ours."""
         if owner.metadata.namespace in self.state.terminating:
             raise RefusedError(f"namespace {owner.metadata.namespace} is being terminated")
-        self.state.events.append((str(key_of(owner)), event))
+        self._note(str(key_of(owner)), event)
 
     async def announce_workload(self, namespace: str, uid: str, event: Event) -> None:
         """Make an event about a workload alone."""
-        self.state.events.append((f"{namespace}/{event.workload}", event))
+        self._note(f"{namespace}/{event.workload}", event)
+
+    def _note(self, about: str, event: Event) -> None:
+        self.state.events.append((about, replace(event, message=_cut(event.message))))
 
     async def annotate(self, resource: Resource, name: str, value: str) -> None:
         """Set an annotation of an object of ours."""

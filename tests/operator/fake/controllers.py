@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 from becalm_operator.cluster.port import Key
+from becalm_operator.manifests.jobs import RESTORE
 from tests.operator.fake import snapshots
 from tests.operator.fake.job_views import pod_of
 from tests.operator.fake.movers import tree_of
@@ -149,6 +150,9 @@ def _note_torn(state: State) -> None:
 
 
 def _has_strangers(state: State, job: StoredJob) -> bool:
+    restoring = (other for other in state.jobs.values() if other.role == RESTORE and other.phase == "running")
+    if any((other.namespace, other.claim) == (job.namespace, job.claim) for other in restoring):
+        return True
     return any(
         pod.namespace == job.namespace and job.claim in pod.claims and not pod.ours
         for pod in state.pods.values()

@@ -7,6 +7,7 @@ from kubernetes.aio.client import V1Job
 from becalm_operator.api import names
 from becalm_operator.errors import RefusedError
 from becalm_operator.manifests.hooks import HOOK
+from becalm_operator.manifests.jobs import RESTORE
 from becalm_operator.plan.world import JobState, Pod
 from tests.operator.fake.objects import StoredJob
 from tests.operator.fake.state import State, refuse_bad_labels
@@ -14,12 +15,13 @@ from tests.operator.fake.state import State, refuse_bad_labels
 NODE = "node-1"
 
 
-def mover_pod(job: StoredJob) -> Pod | None:
-    """Return the pod of a mover."""
+def mover_pod(job: StoredJob, run: str) -> Pod | None:
+    """Return the pod of a mover, as the run of a UID sees it."""
     if not job.has_pod:
         return None
     claim = f"{job.name}-pod-data" if job.snapshot else job.claim
     ours = job.role != HOOK
+    written = (claim,) if job.role == RESTORE and job.owner_uid != run else ()
     labels = {names.OWNER_UID_LABEL: job.owner_uid}
     return Pod(
         pod_name(job),
@@ -27,6 +29,7 @@ def mover_pod(job: StoredJob) -> Pod | None:
         (claim,) if claim else (),
         NODE,
         ours=ours,
+        written=written,
         ready=True,
         labels=labels,
         requests={"memory": Decimal(job.script.memory)},

@@ -17,7 +17,7 @@ from becalm_operator.cluster.port import R, Resource
 from becalm_operator.manifests.hooks import HOOK, own_job
 from becalm_operator.manifests.jobs import Image, Owner, access_job
 from becalm_operator.plan.steps import RunCommand
-from tests.operator.cluster.lab import CSI_DRIVER, CSI_STORAGE, REPORT, Ending
+from tests.operator.cluster.lab import CSI_DRIVER, CSI_STORAGE, REPORT, Announced, Ending
 from tests.operator.fake.controllers import ENDING, tick
 from tests.operator.fake.movers import CANNOT_START, HANGS
 from tests.operator.fake.objects import Script, StoredClaim, StoredPod, StoredWorkload
@@ -199,6 +199,13 @@ class FakeLab:
 
     async def touch_workload(self, workload: WorkloadReference) -> None:
         self.state.touched(self.state.workload(SHOP, workload), spec=False)
+
+    async def announced(self, about: Resource | WorkloadReference) -> list[Announced]:
+        if isinstance(about, WorkloadReference):
+            events = [event for _, event in self.state.events if event.workload == about]
+        else:
+            events = [event for place, event in self.state.events if place == str(key_of(about))]
+        return [Announced(event.type, event.reason, event.message) for event in events]
 
     def command(self, pod: str, part: str, ending: Ending) -> RunCommand:
         self.state.scripts[f"{HOOK}/{part}"] = _ENDINGS[ending]

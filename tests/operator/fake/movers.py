@@ -16,9 +16,7 @@ from becalm_engine.contract import (
     Report,
     RestoreReport,
 )
-from becalm_operator.manifests.dumps import DUMP
 from becalm_operator.manifests.hooks import HOOK
-from becalm_operator.manifests.jobs import ACCESS, COMMIT, FORGET, INIT, MOVER, RESTORE
 from tests.operator.fake.objects import Script, StoredJob
 
 REPOSITORY_ID = "0123456789abcdef" * 4
@@ -38,7 +36,6 @@ UNREADABLE = Script(
 )
 EMPTY_VOLUME = Script(report=CaptureReport(tree="e" * 64).to_json())
 FAILED_DUMP = Script(dump_exit_code=1)
-EMPTY_DUMP = Script(report=CaptureReport(tree="e" * 64, files_new=1).to_json())
 WRONG_PASSWORD = Script(
     exit_code=ExitCode.WRONG_PASSWORD,
     report=CaptureReport(
@@ -88,8 +85,8 @@ class Store:
                 return self._committed(job)
             case "forget":
                 return self._forgotten(job)
-            case "restore":
-                self.restored.append(job.claim)
+            case "preview" | "restore":
+                self.restored += [job.claim] if job.role == "restore" else []
                 return RestoreReport(files_restored=7, bytes_restored=700, files_deleted=1)
         raise ValueError(job.role)
 
@@ -119,6 +116,3 @@ class Store:
 def tree_of(job: StoredJob) -> str:
     """Return what a mover captures: another tree whenever another Job reads."""
     return hashlib.sha256(f"{job.uid}/{job.claim}".encode()).hexdigest()
-
-
-ROLES = (ACCESS, INIT, MOVER, DUMP, COMMIT, FORGET, RESTORE)

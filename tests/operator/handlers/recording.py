@@ -46,6 +46,7 @@ class RecordingCluster:
         self.no_kinds = False
         self.unseen: tuple[OperatorError, ...] = ()
         self.unlisted: tuple[ClusterError, ...] = ()
+        self.over: frozenset[Key] = frozenset()
 
     # --- what a test does
 
@@ -81,7 +82,7 @@ class RecordingCluster:
     async def list_keys(self) -> Keys:
         if self.no_kinds:
             return Keys((), (NotFoundError("the server does not know backups"),))
-        return Keys(tuple(self.objects), self.unlisted)
+        return Keys(tuple(self.objects), self.unlisted, self.over)
 
     async def observe_run(self, run: Any) -> World:
         self.observed += 1

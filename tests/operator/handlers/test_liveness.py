@@ -71,6 +71,20 @@ async def test_a_blind_operator_is_alive_and_not_ready(unused_tcp_port: int) -> 
         assert (await asked(unused_tcp_port, "/readyz"))[0] == 200
 
 
+async def test_an_operator_that_cannot_renew_its_lease_is_alive_and_not_ready(unused_tcp_port: int) -> None:
+    held = True
+    heartbeats = Heartbeats()
+    heartbeats.ready, heartbeats.holds_lease = True, lambda: held
+    async with serving(unused_tcp_port, heartbeats):
+        assert (await asked(unused_tcp_port, "/readyz"))[0] == 200
+        held = False
+        assert (await asked(unused_tcp_port, "/healthz"))[0] == 200
+        told = await asked(unused_tcp_port, "/readyz")
+        assert told == (503, "the Lease cannot be renewed: the log says why\n")
+        held = True
+        assert (await asked(unused_tcp_port, "/readyz"))[0] == 200
+
+
 async def test_the_port_is_free_again_afterwards(unused_tcp_port: int) -> None:
     async with serving(unused_tcp_port, Heartbeats()):
         pass

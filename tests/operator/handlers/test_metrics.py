@@ -1,5 +1,7 @@
 """What is counted and shown."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -14,8 +16,9 @@ from becalm_operator.api.repository import BackupRepository
 from becalm_operator.api.schedule import BackupSchedule
 from becalm_operator.cluster.port import Key
 from becalm_operator.errors import UnavailableError
+from becalm_operator.handlers import metrics as metrics_module
 from becalm_operator.handlers.metrics import BUILD, COUNTERS, GAUGES, HISTOGRAMS, Metrics, showing
-from becalm_operator.handlers.reconcile import reconcile
+from becalm_operator.handlers.reconcile import Witness, reconcile
 from becalm_operator.handlers.sweep import Sweep
 from becalm_operator.plan.world import Held
 from tests.operator.handlers.examples import BOUND, backup, held, planned, restore, running
@@ -24,6 +27,13 @@ from tests.operator.plan import worlds
 
 RUN = Key("Backup", "shop", "nightly")
 SCHEDULE = Key("BackupSchedule", "shop", "nightly")
+MAKER = {
+    "apiVersion": "becalm.dev/v1alpha1",
+    "kind": "BackupSchedule",
+    "name": "nightly",
+    "uid": "uid-nightly",
+    "controller": True,
+}
 REPOSITORY = Key("BackupRepository", "shop", "main")
 
 
@@ -37,7 +47,7 @@ def a_run(
     phase: Phase, *, scheduled: bool = True, meta: dict[str, Any] | None = None, **status: Any
 ) -> Backup:
     labels = {SCHEDULE_LABEL: "nightly"} if scheduled else {}
-    made = backup(phase, labels=labels, **(meta or {}))
+    made = backup(phase, labels=labels, ownerReferences=[MAKER] if scheduled else [], **(meta or {}))
     return made.model_copy(update={"status": made.status.model_copy(update=status)})
 
 
@@ -53,6 +63,7 @@ def an_ended_run(phase: Phase = Phase.SUCCEEDED, **status: Any) -> Backup:
 
 def test_a_run_that_ends_is_counted_once() -> None:
     metrics = Metrics()
+    metrics.saw(SCHEDULE, a_schedule())
     metrics.saw(RUN, a_run(Phase.RESUMING))
     metrics.saw(RUN, an_ended_run())
     metrics.saw(RUN, an_ended_run())
@@ -195,7 +206,7 @@ async def test_reconciling_tells_of_the_object_as_it_was_and_as_it_is_left() -> 
     cluster.workloads["deployment/web"] = running()
     key = cluster.put(run.model_copy(update={"status": failed}))
 
-    while await reconcile(cluster, key, saw=metrics.saw) is not None:
+    while await reconcile(cluster, key, witness=Witness(metrics.saw)) is not None:
         pass
 
     assert list(values(metrics, "becalm_runs_ended_total")) == [("Backup", "shop", "", "failed", "Tainted")]
@@ -243,9 +254,19 @@ async def test_they_are_served_where_prometheus_looks(unused_tcp_port: int) -> N
     assert "process_resident_memory_bytes" in text
 
 
-async def test_without_a_port_nothing_is_served() -> None:
+async def test_without_a_port_nothing_is_served(monkeypatch: pytest.MonkeyPatch) -> None:
+    served: list[object] = []
+
+    @asynccontextmanager
+    async def answering(port: int, _: object) -> AsyncIterator[None]:
+        served.append(port)
+        yield
+
+    monkeypatch.setattr(metrics_module, "answering", answering)
+    async with showing(8080, Metrics()):
+        assert served == [8080]
     async with showing(0, Metrics()):
-        pass
+        assert served == [8080]
 
 
 def test_the_catalogue_is_what_is_shown_under_names_as_prometheus_wants_them() -> None:

@@ -2,6 +2,7 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from kubernetes.aio.client import ApiClient, Configuration
 from becalm_operator.api import names
 from becalm_operator.cluster.port import Key
 from becalm_operator.handlers import observer as observer_module
-from becalm_operator.handlers import refusals
+from becalm_operator.handlers import refusals, session
 from becalm_operator.handlers.liveness import Heartbeats
 from becalm_operator.handlers.observer import Observer
 from becalm_operator.handlers.watches import WATCHED
@@ -228,13 +229,23 @@ async def test_a_namespace_that_is_refused_ends_no_watch_of_another(
 async def test_a_watch_that_is_refused_rests_before_it_is_tried_again(
     api_server: FakeApiServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(refusals, "_REST_SECONDS", (60.0, 60.0))
+    rests: list[float] = []
+    woken = threading.Event()
+
+    async def rest(seconds: float) -> None:
+        rests.append(seconds)
+        await until(woken.is_set)
+
+    monkeypatch.setattr(session, "asyncio", SimpleNamespace(sleep=rest))
     divided = Divided(api_server, 403)
     async with divided.going_on():
-        await until(lambda: divided.tries("gone") == 1)
-        await asyncio.sleep(0.5)
+        await until(lambda: len(rests) == len(WATCHED))
+        assert rests == [refusals._REST_SECONDS[0]] * len(WATCHED)
         paths = [path for _, path in api_server.requests if "/namespaces/gone/" in path]
         assert sorted(paths) == sorted(watched.path("gone") for watched in WATCHED)
+
+        woken.set()
+        await until(lambda: divided.tries("gone") > 1)
 
 
 @pytest.mark.usefixtures("hasty")

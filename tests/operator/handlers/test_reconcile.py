@@ -180,9 +180,9 @@ async def test_what_else_fails_keeps_nothing_down() -> None:
     cluster, key = starting(since=NOW - timedelta(hours=1))
     mover = job_name("nightly", "uid-nightly", MOVER, "data")
     cluster.jobs = {mover: JobState(mover, NOW, active=True)}
-    cluster.failures["DeleteJob"] = [RefusedError("not allowed")]
+    cluster.failures["DeleteJob"] = [UnavailableError("no answer")]
 
-    with pytest.raises(RefusedError):
+    with pytest.raises(UnavailableError):
         await reconcile(cluster, key)
 
     assert [workload.replicas for workload in cluster.workloads.values()] == [3, 3]

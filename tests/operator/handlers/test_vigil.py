@@ -1,4 +1,4 @@
-"""The vigil over a real connection: whom a pod concerns, and for how long anybody watches."""
+"""The vigil: over a real connection, whom a pod concerns; in virtual time, for how long anybody watches."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -17,6 +17,7 @@ from becalm_operator.handlers import vigil as vigil_module
 from becalm_operator.handlers.vigil import Vigil
 from tests.operator.handlers.api import FakeApiServer, fake_api_server
 from tests.operator.handlers.test_observer import until
+from tests.operator.handlers.virtual_time import virtually
 
 RUN = Key("Backup", "shop", "nightly")
 OTHER = Key("Backup", "shop", "other")
@@ -78,22 +79,46 @@ async def scene(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Scene]:
 @asynccontextmanager
 async def keeping(server: FakeApiServer) -> AsyncIterator[Scene]:
     async with ApiClient(Configuration(host=server.url)) as client:
-        vigil, woken = Vigil(PodWatch(client).changes), list[Key]()
-        task = asyncio.create_task(vigil.run(woken.append))
-        try:
+        woken = list[Key]()
+        async with running(Vigil(PodWatch(client).changes), woken) as vigil:
             yield Scene(server, vigil, woken)
+
+
+@asynccontextmanager
+async def running(vigil: Vigil, woken: list[Key]) -> AsyncIterator[Vigil]:
+    task = asyncio.create_task(vigil.run(woken.append))
+    await asyncio.sleep(0)  # it begins
+    try:
+        yield vigil
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+class Watches:
+    """Watches of pods that tell of one pod each, and last until they are broken."""
+
+    def __init__(self, *claims: str) -> None:
+        self.claims = frozenset(claims)
+        self.begun, self.going_on = 0, 0
+        self._broken = asyncio.Event()
+
+    async def changes(self, namespace: str) -> AsyncIterator[frozenset[str]]:
+        self.begun += 1
+        self.going_on += 1
+        try:
+            yield self.claims
+            await self._broken.wait()
         finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+            self.going_on -= 1
 
-
-async def assert_nobody_watches(server: FakeApiServer) -> None:
-    """See that no watch is opened again once the last one is broken."""
-    asked = len(server.requests)
-    server.break_watches()
-    await asyncio.sleep(0.1)  # ten times as long as the vigil waits before it tries again
-    assert len(server.requests) == asked
+    async def break_all(self) -> None:
+        """Break what goes on; who wants to watch on opens a new one meanwhile."""
+        self._broken.set()
+        await asyncio.sleep(0)
+        self._broken.clear()
+        await asyncio.sleep(60)
 
 
 @pytest.mark.parametrize("change", ["ADDED", "MODIFIED", "DELETED"])
@@ -150,25 +175,36 @@ async def test_movers_are_watched_elsewhere(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("phase", HELD)
-async def test_nobody_is_watched_for_a_run_that_is_over(scene: Scene, phase: Phase) -> None:
-    scene.vigil.saw(RUN, backup(phase, "data"))
-    scene.vigil.saw(OTHER, backup(phase, "data"))
-    await scene.is_watching()
+def test_nobody_is_watched_for_a_run_that_is_over(phase: Phase) -> None:
+    async def scenario() -> None:
+        watches, woken = Watches("data"), list[Key]()
+        async with running(Vigil(watches.changes), woken) as vigil:
+            vigil.saw(RUN, backup(phase, "data"))
+            vigil.saw(OTHER, backup(phase, "data"))
+            await asyncio.sleep(0)
+            vigil.saw(OTHER, None)
+            woken.clear()
+            await watches.break_all()
+            assert (watches.begun, watches.going_on, woken) == (2, 1, [RUN])
 
-    scene.vigil.saw(OTHER, None)
-    scene.server.put("pods", pod("web-1", "data"))
-    await scene.sees(RUN)
-    scene.vigil.saw(RUN, backup(Phase.SUCCEEDED, "data"))
-    scene.vigil.saw(RUN, None)  # it may be told twice
+            vigil.saw(RUN, backup(Phase.SUCCEEDED, "data"))
+            vigil.saw(RUN, None)  # it may be told twice
+            await watches.break_all()
+            assert (watches.begun, watches.going_on) == (2, 0)
 
-    await assert_nobody_watches(scene.server)
+    virtually(scenario())
 
 
 @pytest.mark.parametrize("phase", FREE)
-async def test_while_nothing_is_down_no_pod_is_watched(scene: Scene, phase: Phase) -> None:
-    scene.vigil.saw(RUN, backup(phase, "data"))
-    await asyncio.sleep(0.01)
-    assert scene.server.requests == []
+def test_while_nothing_is_down_no_pod_is_watched(phase: Phase) -> None:
+    async def scenario() -> None:
+        watches = Watches()
+        async with running(Vigil(watches.changes), []) as vigil:
+            vigil.saw(RUN, backup(phase, "data"))
+            await asyncio.sleep(3600)
+        assert watches.begun == 0
+
+    virtually(scenario())
 
 
 async def test_a_watch_that_is_refused_or_broken_is_opened_again_and_tells_of_what_was_missed(
@@ -206,9 +242,15 @@ async def test_what_makes_no_sense_ends_a_watch_and_not_the_vigil(
     await scene.sees(RUN)
 
 
-async def test_no_watch_outlives_the_vigil() -> None:
-    async with fake_api_server() as server:
-        async with keeping(server) as scene:
-            scene.vigil.saw(RUN, backup(Phase.DRAINING, "data"))
-            await scene.is_watching()
-        await assert_nobody_watches(server)
+def test_no_watch_outlives_the_vigil() -> None:
+    async def scenario() -> None:
+        watches = Watches()
+        async with running(Vigil(watches.changes), []) as vigil:
+            vigil.saw(RUN, backup(Phase.DRAINING, "data"))
+            await asyncio.sleep(60)
+            assert (watches.begun, watches.going_on) == (1, 1)
+        assert watches.going_on == 0
+        await watches.break_all()
+        assert watches.begun == 1
+
+    virtually(scenario())

@@ -99,6 +99,7 @@ def all_jobs(owner: Owner = OWNER, repository: BackupRepositorySpec | None = Non
         jobs.FORGET: jobs.forget_job(
             owner, spec, IMAGE, schedule="nightly", retention=Retention(keep_last=3)
         ),
+        jobs.PREVIEW: jobs.preview_job(owner, spec, IMAGE, restore=a_restore(), target=target),
         jobs.RESTORE: jobs.restore_job(owner, spec, IMAGE, restore=a_restore(), target=target),
     }
 

@@ -33,6 +33,7 @@ from tests.operator.plan.worlds import (
     committed,
     db,
     failed,
+    fails,
     held_db,
     held_web,
     jobs_made,
@@ -47,11 +48,6 @@ from tests.operator.plan.worlds import (
 
 def decide(run: Backup, world: World) -> Plan[BackupStatus]:
     return backup.decide(run, world)
-
-
-def fails(plan: Plan[BackupStatus], reason: Reason, *, phase: Phase = Phase.FAILED) -> str:
-    assert (plan.status.phase, plan.status.reason) == (phase, reason.value), plan.status.message
-    return plan.status.message
 
 
 # --- Pending

@@ -29,6 +29,7 @@ from tests.operator.plan.worlds import (
     committed,
     db,
     failed,
+    fails,
     held_db,
     held_web,
     jobs_made,
@@ -44,16 +45,11 @@ BackupPlan = Plan[BackupStatus]
 OWNER = Owner("Backup", "b", "shop", "uid-b")
 
 
-def fails(plan: BackupPlan, reason: Reason, *, phase: Phase = Phase.RESUMING) -> str:
-    assert (plan.status.phase, plan.status.reason) == (phase, reason.value), plan.status.message
-    return plan.status.message
-
-
 # --- Capturing
 
 
 def capture(*jobs: JobState, spec: dict[str, Any] | None = None, **world: Any) -> BackupPlan:
-    run = a_backup(Phase.CAPTURING, spec=spec, workloads=stopped(), volumes=volumes())
+    run = a_backup(Phase.CAPTURING, spec=spec, workloads=stopped(), volumes=volumes(tree=""))
     return backup.decide(run, a_world(held_web(), held_db(), jobs=jobs, **world))
 
 
@@ -113,7 +109,7 @@ def test_when_all_are_read_the_workloads_are_started() -> None:
 def test_a_capture_that_is_not_whole_fails_the_run(job: JobState, reason: Reason, text: str) -> None:
     plan = capture(job, captured("data-db-0"))
 
-    message = fails(plan, reason)
+    message = fails(plan, reason, phase=Phase.RESUMING)
     assert message.startswith("claim uploads: ")
     assert text in message
     assert text in plan.status.volumes[0].error
@@ -142,11 +138,19 @@ def test_a_mover_that_cannot_start_is_told_of_and_given_up_in_time() -> None:
     stuck = a_job(MOVER, "uploads", stuck="FailedMount: no such secret")
 
     assert capture(stuck, captured("data-db-0")).status.message == "FailedMount: no such secret"
-    fails(capture(stuck, captured("data-db-0"), now=later(minutes=6)), Reason.MOVER_NOT_STARTED)
+    fails(
+        capture(stuck, captured("data-db-0"), now=later(minutes=6)),
+        Reason.MOVER_NOT_STARTED,
+        phase=Phase.RESUMING,
+    )
 
 
 def test_a_pod_that_comes_while_volumes_are_read_fails_the_run() -> None:
-    message = fails(capture(*all_captured(), pods=(a_pod("x", "deployment/web", "uploads"),)), Reason.TAINTED)
+    message = fails(
+        capture(*all_captured(), pods=(a_pod("x", "deployment/web", "uploads"),)),
+        Reason.TAINTED,
+        phase=Phase.RESUMING,
+    )
 
     assert "pod x of deployment/web" in message
 
@@ -155,13 +159,17 @@ def test_a_pod_that_comes_while_volumes_are_read_fails_the_run() -> None:
 def test_a_workload_that_is_changed_while_volumes_are_read_fails_the_run(first: Workload) -> None:
     run = a_backup(Phase.CAPTURING, workloads=stopped(), volumes=volumes())
 
-    fails(backup.decide(run, a_world(first, held_db(), jobs=all_captured())), Reason.TAINTED)
+    fails(
+        backup.decide(run, a_world(first, held_db(), jobs=all_captured())),
+        Reason.TAINTED,
+        phase=Phase.RESUMING,
+    )
 
 
 def test_a_repository_that_is_deleted_meanwhile_fails_the_run() -> None:
     plan = capture(repository=None)
 
-    fails(plan, Reason.REPOSITORY_NOT_READY)
+    fails(plan, Reason.REPOSITORY_NOT_READY, phase=Phase.RESUMING)
     assert plan.again_seconds
 
 
@@ -194,7 +202,7 @@ def test_workloads_are_started_in_reverse_order_one_by_one() -> None:
 def test_a_pod_that_came_in_the_last_moment_still_taints() -> None:
     plan = resume(held_web(), held_db(), pods=(a_pod("x", "deployment/other", "uploads"),))
 
-    assert fails(plan, Reason.TAINTED)
+    assert fails(plan, Reason.TAINTED, phase=Phase.RESUMING)
 
 
 def test_our_own_pods_that_come_back_are_no_taint() -> None:
@@ -213,7 +221,7 @@ def test_when_all_are_up_the_snapshots_are_written() -> None:
 def test_when_all_are_up_a_failed_run_ends() -> None:
     plan = resume(web(), db(), reason="Tainted", status={"workloads": stopped(started_at=later(seconds=5))})
 
-    assert fails(plan, Reason.TAINTED, phase=Phase.FAILED) == "so it was"
+    assert fails(plan, Reason.TAINTED) == "so it was"
     assert (plan.status.downtime_seconds, plan.finalizer) == (5, False)
 
 
@@ -337,7 +345,7 @@ def test_a_run_whose_snapshots_are_written_has_succeeded() -> None:
 def test_a_commit_that_leaves_a_volume_out_is_no_success() -> None:
     plan = finish(committed("uploads"))
 
-    assert "1 snapshots for 2 volumes" in fails(plan, Reason.COMMIT_FAILED, phase=Phase.FAILED)
+    assert "1 snapshots for 2 volumes" in fails(plan, Reason.COMMIT_FAILED)
 
 
 @pytest.mark.parametrize(
@@ -354,7 +362,7 @@ def test_a_commit_that_leaves_a_volume_out_is_no_success() -> None:
 def test_a_commit_that_says_no_fails_the_run(job: JobState, reason: Reason) -> None:
     plan = finish(job)
 
-    fails(plan, reason, phase=Phase.FAILED)
+    fails(plan, reason)
     assert plan.status.downtime_seconds == 42
 
 
@@ -376,7 +384,7 @@ def test_a_commit_that_cannot_start_is_taken_away_so_that_it_never_writes() -> N
 
     assert finish(stuck).status.phase is Phase.FINISHING
     late = finish(stuck, now=later(minutes=6))
-    fails(late, Reason.MOVER_NOT_STARTED, phase=Phase.FAILED)
+    fails(late, Reason.MOVER_NOT_STARTED)
     assert late.actions == [DeleteJob(stuck.name)]
 
 

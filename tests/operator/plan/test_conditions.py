@@ -138,3 +138,12 @@ def test_a_condition_is_found_by_its_type() -> None:
 
     assert conditions.find(made, "Ready") == made[0]
     assert conditions.find(made, "Other") is None
+
+
+def test_a_message_is_cut_to_what_the_api_server_takes() -> None:
+    found = conditions.merged(
+        (), "Quiesced", holds=True, reason=Reason.QUIESCED, message="x" * 40000, generation=1, now=NOW
+    )
+
+    assert len(found[0].message) == 32768
+    assert found[0].message.endswith("x…")

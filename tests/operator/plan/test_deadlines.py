@@ -108,7 +108,7 @@ def test_movers_are_made_with_their_bounds(wished: int | None, found: int) -> No
     spec = repository.spec.model_copy(update={"mover": mover})
     repository = repository.model_copy(update={"spec": spec})
     waiting = a_backup(Phase.PREPARING, workloads=planned(), volumes=worlds.volumes())
-    reading = a_backup(Phase.CAPTURING, workloads=stopped(), volumes=worlds.volumes())
+    reading = a_backup(Phase.CAPTURING, workloads=stopped(), volumes=worlds.volumes(tree=""))
 
     ahead = deadlines_of(backup.decide(waiting, a_world(repository=repository)))
     during = deadlines_of(backup.decide(reading, a_world(held_web(), held_db(), repository=repository)))

@@ -26,6 +26,7 @@ from tests.operator.plan.worlds import (
     all_captured,
     db,
     failed,
+    fails,
     jobs_made,
     later,
     opened,
@@ -62,11 +63,6 @@ def prepare(
     fields = {"dumps": DUMPS, **(spec or {})}
     run = a_backup(Phase.PREPARING, spec=fields, workloads=planned(), volumes=volumes(), dumps=dumps)
     return backup.decide(run, a_world(jobs=jobs, **world))
-
-
-def fails(plan: Plan[BackupStatus], reason: Reason) -> str:
-    assert (plan.status.phase, plan.status.reason) == (Phase.FAILED, reason.value), plan.status.message
-    return plan.status.message
 
 
 # --- before anything stops

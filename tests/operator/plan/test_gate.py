@@ -29,6 +29,7 @@ from tests.operator.plan.worlds import (
     captured,
     db,
     failed,
+    fails,
     held_db,
     held_web,
     jobs_made,
@@ -47,11 +48,6 @@ ONE_POD = {name: Claim(name, bound=True, one_pod=True) for name in ("uploads", "
 def prepare(*jobs: JobState, spec: dict[str, Any] | None = None, **world: Any) -> BackupPlan:
     run = a_backup(Phase.PREPARING, spec=spec, workloads=planned(), volumes=volumes())
     return backup.decide(run, a_world(jobs=jobs, **world))
-
-
-def fails(plan: BackupPlan, reason: Reason, *, phase: Phase = Phase.FAILED) -> str:
-    assert (plan.status.phase, plan.status.reason) == (phase, reason.value), plan.status.message
-    return plan.status.message
 
 
 def commands(plan: BackupPlan) -> list[list[str]]:

@@ -1,102 +1,32 @@
 """Hooks: when each is due, that it is begun once, and what its end means."""
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from becalm_operator.api.backup import Backup, BackupStatus, Phase
+from becalm_operator.api.backup import Phase
 from becalm_operator.api.conditions import Reason
 from becalm_operator.api.hooks import HookStatus, Outcome, When
 from becalm_operator.manifests.hooks import HOOK
-from becalm_operator.plan import backup
 from becalm_operator.plan.hooks import harmless
-from becalm_operator.plan.steps import (
-    ApplyHookJob,
-    DeleteJob,
-    EndCommand,
-    Plan,
-    RequestProbe,
-    RunCommand,
-    ScaleDown,
-    ScaleUp,
-)
+from becalm_operator.plan.steps import ApplyHookJob, DeleteJob, EndCommand, RequestProbe, RunCommand
 from becalm_operator.plan.world import Hooking, HookState, JobState, Pod, World
+from tests.operator.plan.hook_worlds import EXEC, a_job_hook, a_lock, begun, decide, here, hooked, kinds
 from tests.operator.plan.worlds import (
     NOW,
-    a_backup,
     a_job,
-    a_pod,
     a_world,
     all_captured,
-    committed,
     db,
-    held_db,
     held_web,
     later,
     opened,
     planned,
     stopped,
     volumes,
-    web,
 )
-
-_EXEC = {"command": ["flush"]}
-_AT_DB = {"workload": {"kind": "StatefulSet", "name": "db"}, "command": ["lock"]}
-_JOB = {"template": {"spec": {"containers": [{"name": "own", "image": "own:1"}]}}}
-_READY = (
-    a_pod("db-0", "statefulset/db", "data-db-0", ready=True),
-    a_pod("web-1", "deployment/web", "uploads", ready=True),
-    a_pod("web-0", "deployment/web", "uploads", ready=False),
-)
-HERE = Hooking(enabled=True, process="here")
-
-
-def hooked(
-    phase: Phase = Phase.QUIESCING,
-    *,
-    before: list[dict[str, Any]] | None = None,
-    after: list[dict[str, Any]] | None = None,
-    of_web: dict[str, Any] | None = None,
-    more: dict[str, Any] | None = None,
-    **status: Any,
-) -> Backup:
-    workloads = [
-        {"kind": "Deployment", "name": "web", "hooks": of_web or {}},
-        {"kind": "StatefulSet", "name": "db"},
-    ]
-    hooks = {"before": before or [], "after": after or []}
-    spec = {"workloads": workloads, "hooks": hooks, **(more or {})}
-    return a_backup(phase, spec=spec, **{"workloads": planned(), **status})
-
-
-def here(*workloads: Any, known: dict[str, HookState] | None = None, **more: Any) -> World:
-    hooks = replace(HERE, known=known or {})
-    return a_world(*workloads, **{"pods": _READY, "hooks": hooks, **more})
-
-
-def a_lock(**more: Any) -> dict[str, Any]:
-    return {"name": "lock", "exec": _AT_DB, **more}
-
-
-def begun(name: str = "lock", when: When = When.BEFORE, **more: Any) -> HookStatus:
-    fields = {"started_at": NOW, "started_by": "here", "pod": "db-0", **more}
-    return HookStatus(name=name, when=when, **fields)
-
-
-def over(name: str = "lock", when: When = When.BEFORE, **more: Any) -> HookStatus:
-    return begun(name, when, **{"finished_at": NOW, "outcome": Outcome.SUCCEEDED, **more})
-
-
-def decide(run: Backup, world: World) -> Plan[BackupStatus]:
-    return backup.decide(run, world)
-
-
-def kinds(plan: Plan[Any]) -> list[str]:
-    return [type(action).__name__ for action in plan.actions]
-
 
 # --- begun once
 
@@ -158,10 +88,6 @@ def test_the_end_of_a_command_is_told(known: HookState, outcome: Outcome, messag
 
 def job_of(part: str, **more: Any) -> JobState:
     return a_job(HOOK, part, **more)
-
-
-def a_job_hook(**more: Any) -> dict[str, Any]:
-    return {"name": "own", "job": _JOB, **more}
 
 
 def test_a_job_is_made_and_found_again_by_whoever_looks() -> None:
@@ -255,7 +181,7 @@ def test_a_template_that_another_version_let_pass_keeps_nothing_down() -> None:
 
 
 def test_a_command_runs_in_the_first_ready_pod() -> None:
-    plan = decide(hooked(of_web={"before": [{"name": "flush", "exec": _EXEC}]}), here())
+    plan = decide(hooked(of_web={"before": [{"name": "flush", "exec": EXEC}]}), here())
 
     assert (plan.status.hooks[0].pod, plan.status.hooks[0].workload) == ("web-1", "deployment/web")
 
@@ -276,116 +202,6 @@ def test_a_selector_never_picks_a_pod_of_becalm() -> None:
     assert decide(hooked(before=[aimed]), here(pods=(ours, theirs))).status.hooks[0].pod == "z"
     alone = decide(hooked(before=[aimed]), here(pods=(ours,))).status.hooks[0]
     assert alone.message == "there is no Ready pod with labels app=db"
-
-
-# --- when
-
-
-def test_nothing_is_stopped_before_the_runs_hooks_have_ended() -> None:
-    run = hooked(before=[a_lock()], hooks=(over(),))
-
-    assert kinds(decide(run, here())) == ["ScaleDown"]
-
-
-def test_a_workloads_hooks_come_just_before_its_own_stop() -> None:
-    of_web = {"before": [{"name": "flush", "exec": _EXEC}]}
-    ended = over("flush", workload="deployment/web")
-
-    assert decide(hooked(of_web=of_web), here()).status.hooks[0].name == "flush"
-    (stop,) = decide(hooked(of_web=of_web, hooks=(ended,)), here()).actions
-    assert isinstance(stop, ScaleDown)
-    assert stop.workload.name == "web"
-
-
-def test_a_workload_that_is_at_0_gets_no_hooks() -> None:
-    of_web = {"before": [{"name": "flush", "exec": _EXEC}], "after": [{"name": "warm", "exec": _EXEC}]}
-
-    plan = decide(hooked(of_web=of_web), here(web(0), db()))
-
-    (stop,) = plan.actions
-    assert isinstance(stop, ScaleDown)
-    assert (stop.workload.name, plan.status.hooks) == ("db", ())
-
-
-def test_what_hooks_take_before_the_first_stop_is_no_downtime() -> None:
-    run = hooked(before=[a_lock()], hooks=(begun(),), phase_time=NOW)
-    ended = {"before.lock": HookState(ended=True, exit_code=0)}
-
-    plan = decide(run, here(known=ended, now=later(minutes=29)))
-
-    assert plan.status.phase_time == later(minutes=29)
-
-
-def test_a_failing_hook_ends_a_run_that_has_stopped_nothing_by_way_of_its_after_hooks() -> None:
-    failed = over(outcome=Outcome.FAILED, message="ended with exit code 3", output="why")
-    run = hooked(before=[a_lock()], after=[a_lock(name="unlock")], hooks=(failed,))
-
-    plan = decide(run, here())
-    then = decide(run.model_copy(update={"status": plan.status}), here())
-
-    assert (plan.status.phase, plan.status.reason, plan.actions) == (Phase.RESUMING, "HookFailed", [])
-    assert plan.status.message == "before-hook lock: ended with exit code 3: why"
-    assert [hook.name for hook in then.status.hooks] == ["lock", "unlock"]
-    assert then.finalizer is True
-
-
-@pytest.mark.parametrize("outcome", [Outcome.FAILED, Outcome.TIMED_OUT, Outcome.UNKNOWN])
-def test_a_hook_that_may_fail_lets_the_run_go_on(outcome: Outcome) -> None:
-    run = hooked(before=[a_lock(onError="Continue")], hooks=(over(outcome=outcome),))
-
-    assert kinds(decide(run, here())) == ["ScaleDown"]
-
-
-def test_a_run_that_fails_leaves_its_hook_alone_and_says_so() -> None:
-    run = hooked(Phase.RESUMING, before=[a_lock()], hooks=(begun(),), reason="Deleted", message="deleted")
-
-    plan = decide(run, here(known={"before.lock": HookState()}))
-
-    assert plan.status.hooks[0].outcome is Outcome.UNKNOWN
-    assert EndCommand("before.lock") in plan.actions
-
-
-def test_after_hooks_of_a_workload_do_not_hold_up_the_next_one() -> None:
-    states = (
-        stopped(started_at=None)[0],
-        stopped()[1].model_copy(update={"started_at": NOW, "released_at": NOW}),
-    )
-    workloads = [
-        {"kind": "Deployment", "name": "web"},
-        {"kind": "StatefulSet", "name": "db", "hooks": {"after": [{"name": "warm", "exec": _EXEC}]}},
-    ]
-    run = hooked(Phase.RESUMING, more={"workloads": workloads}, workloads=states, volumes=volumes())
-
-    plan = decide(run, here(held_web(), db(), jobs=all_captured()))
-
-    assert [type(action) for action in plan.actions] == [ScaleUp]
-    assert [hook.name for hook in plan.status.hooks] == ["warm"]
-
-
-def test_the_runs_after_hooks_wait_until_all_is_up() -> None:
-    run = hooked(Phase.RESUMING, after=[a_lock(name="unlock")], workloads=stopped(), volumes=volumes())
-
-    assert decide(run, here(held_web(), held_db())).status.hooks == ()
-    up = run.model_copy(
-        update={"status": run.status.model_copy(update={"workloads": stopped(started_at=NOW)})}
-    )
-    assert [hook.name for hook in decide(up, here()).status.hooks] == ["unlock"]
-
-
-def test_an_after_hook_that_failed_is_told_with_the_good_backup() -> None:
-    failed = over("unlock", When.AFTER, outcome=Outcome.TIMED_OUT, message="took too long")
-    run = hooked(
-        Phase.FINISHING,
-        after=[a_lock(name="unlock")],
-        workloads=stopped(started_at=NOW),
-        volumes=volumes(),
-        hooks=(failed,),
-    )
-
-    plan = decide(run, here(jobs=[*all_captured(), committed()]))
-
-    assert plan.status.phase is Phase.SUCCEEDED
-    assert plan.status.message.endswith(" added; but after-hook unlock: took too long")
 
 
 # --- refused
@@ -433,7 +249,7 @@ def test_a_permission_that_nobody_needs_may_lack() -> None:
         (a_lock(timeout="30m"), "before-hook lock: its timeout (30m) has to be below maxDowntime (30m)"),
         (a_lock(timeout="0s"), "its timeout has to be more than 0"),
         ({"name": "lock"}, "exactly one of exec, http and job"),
-        ({"name": "lock", "exec": _EXEC}, "exec needs a workload or a podSelector"),
+        ({"name": "lock", "exec": EXEC}, "exec needs a workload or a podSelector"),
         (an_https_hook("bm8gUEVN"), "http.caBundle: it holds something that is no certificate"),
         (an_https_hook("w7w="), "http.caBundle: it is not PEM in base64"),
         (
@@ -460,6 +276,7 @@ def test_a_command_in_a_workload_that_does_not_exist_is_refused() -> None:
 
 
 # --- always
+
 
 _KNOWN = st.dictionaries(
     st.sampled_from(["before.lock", "before.own", "before.flush.0", "after.unlock", "after.warm.0"]),
@@ -518,7 +335,7 @@ def test_nothing_is_begun_that_was_not_written_down_by_this_process_before(
         phase,
         before=[a_lock(), a_job_hook()],
         after=[a_lock(name="unlock")],
-        of_web={"before": [{"name": "flush", "exec": _EXEC}], "after": [{"name": "warm", "exec": _EXEC}]},
+        of_web={"before": [{"name": "flush", "exec": EXEC}], "after": [{"name": "warm", "exec": EXEC}]},
         hooks=statuses,
         workloads=states,
         volumes=volumes(),

@@ -21,6 +21,7 @@ from tests.operator.plan.worlds import (
     a_world,
     db,
     opened,
+    previewed,
     succeeded,
     web,
 )
@@ -128,7 +129,9 @@ def test_a_restore_knows_its_user_before_anything_stops() -> None:
     done = succeeded("access", opened().report, owner=("r", "uid-r"))
     world = namespace()
 
-    plan = restore.decide(run, a_world(*world.workloads.values(), pod_security="restricted", jobs=[done]))
+    plan = restore.decide(
+        run, a_world(*world.workloads.values(), pod_security="restricted", jobs=[done, previewed()])
+    )
 
     assert [target.identity for target in plan.status.targets] == [USER]
 

@@ -81,7 +81,7 @@ def preparing(*jobs: JobState, now: datetime) -> Plan[Any]:
 
 
 def uploading(*jobs: JobState, now: datetime) -> Plan[Any]:
-    made = a_backup(Phase.UPLOADING, volumes=volumes()[:1], workloads=planned())
+    made = a_backup(Phase.UPLOADING, volumes=volumes(tree="")[:1], workloads=planned())
     return backup.decide(made, a_world(jobs=jobs, now=now))
 
 

@@ -16,7 +16,7 @@ from becalm_operator.plan import conditions, repository
 from becalm_operator.plan.steps import DeleteJob, Plan
 from becalm_operator.plan.world import JobState, RepositoryWorld
 from tests.operator.plan import worlds
-from tests.operator.plan.worlds import IMAGE, NOW, REPOSITORY_ID, jobs_made, later
+from tests.operator.plan.worlds import IMAGE, NOW, REPOSITORY_ID, jobs_made, later, told
 
 RepositoryPlan = Plan[BackupRepositoryStatus]
 ME = ("main", "uid-main")
@@ -44,12 +44,6 @@ def ready(**status: Any) -> BackupRepository:
 
 def decide(what: BackupRepository, *jobs: JobState, now: datetime = NOW) -> RepositoryPlan:
     return repository.decide(what, RepositoryWorld(now, IMAGE, {job.name: job for job in jobs}))
-
-
-def told(plan: RepositoryPlan) -> tuple[str, str]:
-    condition = conditions.find(plan.status.conditions, "Ready")
-    assert condition is not None
-    return condition.status, condition.reason
 
 
 def opened(found: str = REPOSITORY_ID, part: str = "1") -> JobState:

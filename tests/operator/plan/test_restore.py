@@ -26,8 +26,10 @@ from tests.operator.plan.worlds import (
     a_restore,
     an_other,
     db,
+    fails,
     jobs_made,
     later,
+    previewed,
     targets,
     web,
 )
@@ -50,11 +52,6 @@ def held_web(replicas: int = 0) -> Workload:
 
 def decide(run: Restore, world: World) -> RestorePlan:
     return restore.decide(run, world)
-
-
-def fails(plan: RestorePlan, reason: Reason, *, phase: Phase = Phase.FAILED) -> str:
-    assert (plan.status.phase, plan.status.reason) == (phase, reason.value), plan.status.message
-    return plan.status.message
 
 
 def opened() -> JobState:
@@ -133,7 +130,7 @@ def test_a_claim_that_is_not_bound_yet_may_be_restored_into() -> None:
 
 
 def test_snapshot_and_node_are_pinned_before_anything_stops() -> None:
-    plan = preflight(jobs=[opened()])
+    plan = preflight(jobs=[opened(), previewed()])
 
     assert (plan.status.phase, plan.finalizer) == (Phase.QUIESCING, True)
     (target,) = plan.status.targets
@@ -146,13 +143,13 @@ def test_snapshot_and_node_are_pinned_before_anything_stops() -> None:
 
 
 def test_whoever_mounts_the_targets_is_stopped() -> None:
-    plan = preflight(jobs=[opened()])
+    plan = preflight(jobs=[opened(), previewed()])
 
     assert [state.name for state in plan.status.workloads] == ["web"]
 
 
 def test_a_named_snapshot_needs_no_backup() -> None:
-    plan = preflight(spec={"source": {"snapshotID": "abcdef12"}}, source=None, jobs=[opened()])
+    plan = preflight(spec={"source": {"snapshotID": "abcdef12"}}, source=None, jobs=[opened(), previewed()])
 
     assert plan.status.targets[0].snapshot_id == "abcdef12"
 
@@ -161,7 +158,7 @@ def test_another_claim_may_be_the_target() -> None:
     spec = {"targets": [{"claim": "uploads", "to": "copy"}]}
     claims = {"copy": Claim("copy", bound=True)}
 
-    plan = preflight(spec=spec, claims=claims, jobs=[opened()])
+    plan = preflight(spec=spec, claims=claims, jobs=[opened(), previewed("copy")])
 
     assert (plan.status.targets[0].claim, plan.status.targets[0].to) == ("uploads", "copy")
     assert plan.status.workloads == ()

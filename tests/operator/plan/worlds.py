@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from becalm_engine.contract import AccessReport, CaptureReport, CommitReport, Report
+from becalm_engine.contract import AccessReport, CaptureReport, CommitReport, Report, RestoreReport
 from becalm_operator.api.backup import (
     Backup,
     BackupStatus,
@@ -15,11 +15,12 @@ from becalm_operator.api.backup import (
 )
 from becalm_operator.api.conditions import Condition, Reason
 from becalm_operator.api.record import Holder, Record
-from becalm_operator.api.repository import BackupRepository
+from becalm_operator.api.repository import BackupRepository, BackupRepositoryStatus
 from becalm_operator.api.restore import Restore, RestoreStatus, TargetStatus
-from becalm_operator.api.schedule import BackupSchedule
-from becalm_operator.manifests.jobs import ACCESS, COMMIT, FORGET, MOVER, RESTORE, Image
+from becalm_operator.api.schedule import BackupSchedule, BackupScheduleStatus
+from becalm_operator.manifests.jobs import ACCESS, COMMIT, MOVER, PREVIEW, Image
 from becalm_operator.manifests.names import job_name
+from becalm_operator.plan import conditions
 from becalm_operator.plan.steps import Action, ApplyJob, Plan
 from becalm_operator.plan.world import Claim, JobState, OtherRun, Pod, Workload, World
 
@@ -222,8 +223,9 @@ def stopped(at: datetime = NOW, **both: Any) -> tuple[WorkloadStatus, ...]:
 
 
 def volumes(**more: Any) -> tuple[VolumeStatus, ...]:
+    """Return the states of volumes that are read, unless `tree` is empty."""
     return tuple(
-        VolumeStatus(claim=claim, tree=f"tree-{claim}", **more) for claim in ("uploads", "data-db-0")
+        VolumeStatus(claim=claim, **{"tree": f"tree-{claim}", **more}) for claim in ("uploads", "data-db-0")
     )
 
 
@@ -251,6 +253,11 @@ def failed(role: str, report: Report | str = "", part: str = "", **more: Any) ->
 
 def opened(repository_id: str = REPOSITORY_ID, **more: Any) -> JobState:
     return succeeded(ACCESS, AccessReport(repository_id=repository_id, version=2), **more)
+
+
+def previewed(to: str = "uploads", **more: Any) -> JobState:
+    """Return the Job of a Restore that has seen that it can begin."""
+    return succeeded(PREVIEW, RestoreReport(), to, owner=("r", "uid-r"), **more)
 
 
 def captured(claim: str, **more: Any) -> JobState:
@@ -281,6 +288,21 @@ def committed(*claims: str, part: str = "") -> JobState:
 # --- plans
 
 
+def fails(
+    plan: Plan[BackupStatus] | Plan[RestoreStatus], reason: Reason, *, phase: Phase = Phase.FAILED
+) -> str:
+    """See that a plan fails a run for a reason; return what is told."""
+    assert (plan.status.phase, plan.status.reason) == (phase, reason.value), plan.status.message
+    return plan.status.message
+
+
+def told(plan: Plan[BackupRepositoryStatus] | Plan[BackupScheduleStatus]) -> tuple[str, str]:
+    """Return the status and the reason of the condition Ready."""
+    condition = conditions.find(plan.status.conditions, "Ready")
+    assert condition is not None
+    return condition.status, condition.reason
+
+
 def jobs_made(plan: Plan[Any]) -> list[str]:
     """Return the roles of the Jobs that a plan makes."""
     return [role_of(action) for action in plan.actions if isinstance(action, ApplyJob)]
@@ -290,6 +312,3 @@ def role_of(action: Action) -> str:
     assert isinstance(action, ApplyJob)
     assert action.job.metadata is not None
     return (action.job.metadata.labels or {})["becalm.dev/role"]
-
-
-ROLES = (ACCESS, MOVER, COMMIT, FORGET, RESTORE)

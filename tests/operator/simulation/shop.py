@@ -39,7 +39,6 @@ LONE = WorkloadReference(kind="ReplicaSet", name="lone")
 PRESS = WorkloadReference(api_version="example.org/v1", kind="Widget", name="press")
 SCALER = WorkloadReference(api_version="keda.sh/v1alpha1", kind="ScaledObject", name="scaler")
 OF_ALL_KINDS = (REPORTS, WEB, DB, LONE, PRESS)
-CLAIMS = ("uploads", "data-db-0", "archive")
 DRAIN_SECONDS, DOWNTIME_SECONDS = 20, 60
 SWEEP_SECONDS, SWEEP_AGAIN_SECONDS = 60, 5
 RUN = Key("Backup", SHOP, "b")
@@ -126,6 +125,11 @@ class Shop:
         """Return how a run stands, or None if it is gone."""
         found = self.state.resources.get(key)
         return found if isinstance(found, Backup | Restore) else None
+
+    @property
+    def backups(self) -> list[Backup]:
+        """All Backups there are."""
+        return [one for one in self.state.resources.values() if isinstance(one, Backup)]
 
     @property
     def is_read(self) -> bool:

@@ -22,7 +22,7 @@ _MOST_TICKS = 500
 _CANNOT_START = [
     'FailedCreate: pods "x" is forbidden: exceeded quota: shop, requested: memory=256Mi, used: 1Gi, limited: 1Gi',
     "Unschedulable: 0/3 nodes are available: 3 Insufficient memory.",
-    "ImagePullBackOff: Back-off pulling image ghcr.io/becalm/becalm:0.1.0",
+    "ImagePullBackOff: Back-off pulling image registry.example.org/becalm:0.1.0",
 ]
 
 

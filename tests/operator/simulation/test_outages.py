@@ -6,7 +6,7 @@ from typing import Literal
 import pytest
 
 from becalm_engine.contract import AccessReport, CaptureReport, Problem
-from becalm_operator.api.backup import Backup, BackupSpec, Phase
+from becalm_operator.api.backup import BackupSpec, Phase
 from becalm_operator.api.base import LocalReference, Metadata, time_text
 from becalm_operator.api.names import SCHEDULED_ANNOTATION
 from becalm_operator.api.schedule import BackupSchedule, BackupScheduleSpec, BackupTemplate
@@ -46,10 +46,6 @@ async def open_shop(policy: Literal["Forbid", "Allow"]) -> Shop:
     return shop
 
 
-def backups(shop: Shop) -> list[Backup]:
-    return [one for one in shop.state.resources.values() if isinstance(one, Backup)]
-
-
 @pytest.mark.parametrize("policy", ["Forbid", "Allow"])
 def test_a_store_that_is_away_makes_nothing_pile_up(policy: Literal["Forbid", "Allow"]) -> None:
     async def play() -> tuple[Shop, list[str]]:
@@ -62,7 +58,7 @@ def test_a_store_that_is_away_makes_nothing_pile_up(policy: Literal["Forbid", "A
 
     shop, calls = asyncio.run(play())
 
-    (waiting,) = backups(shop)
+    (waiting,) = shop.backups
     assert waiting.status.phase is Phase.PENDING
     assert "no route to host" in waiting.status.message
     assert shop.cluster.stops == []
@@ -83,14 +79,14 @@ def test_when_the_store_is_back_one_run_makes_up_for_all_that_were_missed(
         del shop.state.scripts["access"]
         for _ in range(360):
             await work(shop, operator, 1)
-            if any(one.status.phase is Phase.SUCCEEDED for one in backups(shop)):
+            if any(one.status.phase is Phase.SUCCEEDED for one in shop.backups):
                 break
         await work(shop, operator, 20)
         return shop, back
 
     shop, back = asyncio.run(play())
 
-    missed = [one for one in backups(shop) if one.metadata.annotations[SCHEDULED_ANNOTATION] < back]
+    missed = [one for one in shop.backups if one.metadata.annotations[SCHEDULED_ANNOTATION] < back]
     assert len(missed) <= 2  # the one that waited, and the newest of the others
     assert missed[0].status.phase is Phase.SUCCEEDED
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from becalm_operator.api.backup import Backup, Phase, WorkloadReference
+from becalm_operator.api.backup import Phase, WorkloadReference
 from becalm_operator.api.limits import RepositoryLimits
 from becalm_operator.api.repository import BackupRepository
 from becalm_operator.cluster.port import Cluster, Key
@@ -52,13 +52,9 @@ async def open_shop(rush: Rush) -> Shop:
     return shop
 
 
-def backups(shop: Shop) -> list[Backup]:
-    return [one for one in shop.state.resources.values() if isinstance(one, Backup)]
-
-
 def check_limits(shop: Shop, rush: Rush) -> None:
     """See that no more is taken than there is, but by one that runs alone."""
-    at_work = [one for one in backups(shop) if one.status.phase not in _IDLE_PHASES]
+    at_work = [one for one in shop.backups if one.status.phase not in _IDLE_PHASES]
     names = [one.metadata.name for one in at_work]
     assert len(at_work) <= rush.at_once, f"{names} are at work at once"
     down = {one.record.by.name for one in shop.state.workloads.values() if one.record is not None}
@@ -70,10 +66,10 @@ async def follow(shop: Shop, operator: Operator, rush: Rush) -> None:
         await operator.work()
         check_always(shop)
         check_limits(shop, rush)
-        if all(shop.is_over(Key("Backup", SHOP, one.metadata.name)) for one in backups(shop)):
+        if all(shop.is_over(Key("Backup", SHOP, one.metadata.name)) for one in shop.backups):
             return
         tick(shop.state)
-    told = {one.metadata.name: one.status.message for one in backups(shop)}
+    told = {one.metadata.name: one.status.message for one in shop.backups}
     raise AssertionError(f"not all came to an end: {told}")
 
 
@@ -86,7 +82,7 @@ async def play(rush: Rush, at: int | None = None) -> tuple[Shop, list[str]]:
         await follow(shop, Operator(shop.state, first), rush)
     except OperatorDiedError:
         await follow(shop, Operator(shop.state, shop.cluster), rush)
-    for one in backups(shop):
+    for one in shop.backups:
         check_end(shop, Key("Backup", SHOP, one.metadata.name))
         assert one.status.phase is Phase.SUCCEEDED, one.status
     return shop, counting.calls
@@ -96,13 +92,13 @@ async def play(rush: Rush, at: int | None = None) -> tuple[Shop, list[str]]:
 def test_all_get_their_turn_and_no_more_is_taken_than_there_is(rush: Rush) -> None:
     shop, _ = asyncio.run(play(rush))
 
-    assert len(backups(shop)) == len(rush.wanted)
+    assert len(shop.backups) == len(rush.wanted)
 
 
 def test_a_run_that_needs_much_is_not_passed_by() -> None:
     shop, _ = asyncio.run(play(WIDE))
 
-    begun = [one.status.start_time for one in backups(shop)]
+    begun = [one.status.start_time for one in shop.backups]
     assert all(begun)
     assert begun == sorted(begun, key=str)
 
@@ -134,11 +130,11 @@ def test_one_that_is_deleted_in_the_queue_lets_the_others_pass() -> None:
         for _ in range(3):
             await operator.work()
             tick(shop.state)
-        waiting = [one for one in backups(shop) if one.status.queued_since]
+        waiting = [one for one in shop.backups if one.status.queued_since]
         shop.state.delete(Key("Backup", SHOP, waiting[0].metadata.name))
         await follow(shop, operator, NARROW)
         return shop
 
     shop = asyncio.run(play_it())
 
-    assert [one.status.phase for one in backups(shop)] == [Phase.SUCCEEDED] * 2
+    assert [one.status.phase for one in shop.backups] == [Phase.SUCCEEDED] * 2

@@ -258,7 +258,7 @@ def test_a_schedule_goes_on_though_a_job_of_its_backup_was_refused(role: str, ph
 
     shop = asyncio.run(play())
 
-    made = [one for one in shop.state.resources.values() if isinstance(one, Backup)]
+    made = shop.backups
     ended = [one.status for one in made if one.status.phase.finished]
     assert [status.phase for status in ended] == [phase, phase]
     assert all(_QUOTA in status.message for status in ended)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from becalm_operator.api.backup import Backup, BackupSpec, Phase
+from becalm_operator.api.backup import BackupSpec, Phase
 from becalm_operator.api.base import LocalReference, Metadata
 from becalm_operator.api.schedule import BackupSchedule, BackupScheduleSpec, BackupTemplate, Retention
 from becalm_operator.cluster.port import Key
@@ -52,10 +52,6 @@ async def play(at: int, scripts: Mapping[str, Script] | None = None) -> tuple[Sh
     return shop, counting.calls
 
 
-def backups_of(shop: Shop) -> list[Backup]:
-    return [one for one in shop.state.resources.values() if isinstance(one, Backup)]
-
-
 async def play_everywhere(scripts: Mapping[str, Script] | None = None) -> str:
     _, calls = await play(_NEVER, scripts)
     harm = []
@@ -71,7 +67,7 @@ async def play_everywhere(scripts: Mapping[str, Script] | None = None) -> str:
 
 
 def check_runs(shop: Shop) -> None:
-    made = backups_of(shop)
+    made = shop.backups
     stops = shop.cluster.stops
     assert len(made) == 2, [backup.metadata.name for backup in made]
     assert len(stops) == len(set(stops)) == 2, stops
@@ -138,6 +134,6 @@ def test_a_lock_of_somebody_else_keeps_retention_out() -> None:
 
     shop = asyncio.run(locked())
 
-    messages = [one.status.message for one in backups_of(shop)]
+    messages = [one.status.message for one in shop.backups]
     assert all("retention was not applied: repository is already locked" in text for text in messages)
     assert shop.state.store.locks == {"laptop"}
