@@ -1,5 +1,5 @@
 # One image for the operator and for movers.
-#   docker build -t becalm .
+#   docker build -t becalm --build-arg VERSION=0.1.0 --build-arg REVISION="$(git rev-parse HEAD)" .
 # Any Debian with Python 3.11 or newer and its venv module can be the base: --build-arg BASE_IMAGE=...
 ARG BASE_IMAGE=python:3.13-slim-trixie
 
@@ -33,3 +33,8 @@ ENV PATH=/opt/becalm/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin
     PYTHONUNBUFFERED=1
 USER 65532:65532
 CMD ["becalm", "--help"]
+# last: another revision of the same code rebuilds no layer
+ARG VERSION=""
+ARG REVISION=""
+LABEL org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}"

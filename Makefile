@@ -11,7 +11,7 @@ UV := $(BECALM_CACHE)/uv-$(UV_VERSION)/bin/uv
 RUN := $(UV) run --no-sync
 SYNCED := .venv/.synced
 PARALLEL := -n $(shell nproc) --dist loadscope
-# these tests wait more than they compute; what disturbs the others runs alone
+# these tests wait more than they compute; what disturbs the others runs after them, one by one
 AT_ONE_CLUSTER := -n 4 --dist
 
 .PHONY: help setup toolchain lint format unit fuzz compat servers chart e2e faults soak coverage test demo demo-down bench bench-downtime generate \
@@ -57,12 +57,13 @@ compat: toolchain ## real restic reads, checks, restores and continues what we w
 servers: toolchain ## (long, once) the S3 servers that people run, built from source: the storage contract, and a repository's life in each
 	$(RUN) pytest -m exhaustive tests/servers
 
-chart: toolchain ## the Helm chart: lint, schemas, versions, permissions
+chart: toolchain ## the Helm chart and the examples: lint, schemas, versions, permissions
 	$(RUN) pytest $(PARALLEL) tests/chart
 
 e2e: toolchain ## the operator, installed by its chart, on a real cluster
 	$(RUN) pytest $(AT_ONE_CLUSTER) load e2e/test_cluster_contract.py
-	$(RUN) pytest $(AT_ONE_CLUSTER) loadfile e2e --ignore e2e/test_cluster_contract.py
+	$(RUN) pytest $(AT_ONE_CLUSTER) worksteal -m "not alone" e2e --ignore e2e/test_cluster_contract.py
+	$(RUN) pytest -m alone e2e --ignore e2e/test_cluster_contract.py
 
 faults: toolchain ## (long) every fault in every phase on a real cluster; writes docs/faults.md
 	$(RUN) python -m e2e.faults
@@ -76,7 +77,7 @@ coverage: toolchain ## lines and branches of the engine's inner packages that it
 	  $(RUN) coverage report --show-missing --skip-covered --fail-under=95 --include="*/becalm_engine/$$package/*"; \
 	done
 
-test: lint unit compat chart e2e ## everything that proves the project
+test: lint unit compat chart e2e ## what CI runs; not in it: fuzz, servers, coverage, faults, soak, bench
 
 demo: toolchain ## the main job on a real cluster, with all its set-up
 	$(RUN) python -m e2e demo
@@ -90,7 +91,7 @@ bench: toolchain ## measure the engine side by side with its peers
 bench-downtime: toolchain ## (12 minutes) how long a workload is down for a backup, on a real cluster; writes docs/downtime.md
 	$(RUN) python -m e2e.downtime
 
-generate: setup ## CRDs, chart parts and reference docs from the models
+generate: setup ## CRDs, chart parts, and the pages that are written from code and from the chart's values
 	$(RUN) python -m becalm_operator.crdgen
 	$(RUN) python -m docgen
 

@@ -1,11 +1,11 @@
-"""`python -m docgen`: writes the pages about both packages, or with `--check` says which are stale."""
+"""`python -m docgen`: writes the pages about both packages and the chart, or with `--check` says which are stale."""
 
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from becalm_operator.crdgen.checkout import run
-from docgen import errors, metrics
+from docgen import chart, errors, metrics
 
 
 def main(words: Sequence[str]) -> int:
@@ -15,8 +15,13 @@ def main(words: Sequence[str]) -> int:
 
 def files(root: Path) -> dict[Path, str]:
     """Return what every page should hold."""
-    pages = {"errors.md": errors.page(), "metrics.md": metrics.page()}
-    return {root / "docs" / name: text for name, text in pages.items()}
+    folder = root / "charts" / "becalm"
+    values, schema = (folder / name for name in ("values.yaml", "values.schema.json"))
+    return {
+        root / "docs" / "errors.md": errors.page(),
+        root / "docs" / "metrics.md": metrics.page(),
+        folder / "README.md": chart.page(values.read_text(), schema.read_text()),
+    }
 
 
 if __name__ == "__main__":

@@ -17,9 +17,14 @@ again within seconds.
 _ALERTS = """
 ## Alerts
 
+`BecalmOperatorDown` and `BecalmLeaseNotHeld` look for metrics with the labels `namespace` and `service` of the
+release's own Service. The chart's ServiceMonitor adds them; if something else scrapes the operator, it has to add them,
+too. The other alerts look at the metrics of all releases: with several of them, Alertmanager shows each alert once.
+
 | alert | when | what to do |
 |---|---|---|
-| `BecalmOperatorDown` | no metrics for ten minutes | look at its pod; the watchdog starts what is held down |
+| `BecalmOperatorDown` | no metrics of it for ten minutes | see its pod; the watchdog starts what is held down |
+| `BecalmLeaseNotHeld` | it runs, but has not held the Lease for five minutes | its log: who has it, or why not |
 | `BecalmWorkloadHeldBeyondDeadline` | a workload is down three minutes after its deadline | [start it](operations.md) |
 | `BecalmNoRecentBackup` | `noSuccessHours` after one was due none has succeeded | `kubectl get backups` |
 | `BecalmBackupFailed` | the newest Backup of a schedule failed | look up its [reason](reference.md#reasons) |

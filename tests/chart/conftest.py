@@ -10,6 +10,8 @@ from e2e.paths import places
 
 ROOT = Path(__file__).resolve().parents[2]
 CHART = ROOT / "charts" / "becalm"
+IMAGE = "--set=image.repository=registry.example.org/becalm"
+"""What the chart has no default for."""
 
 Document = dict[str, Any]
 Render = Callable[..., list[Document]]
@@ -28,11 +30,11 @@ def helm() -> Callable[..., "subprocess.CompletedProcess[str]"]:
 
 @pytest.fixture(scope="session")
 def render(helm: Callable[..., "subprocess.CompletedProcess[str]"]) -> Render:
-    """Renders the chart with values, as a list of documents."""
+    """Renders the chart with values for a release, as a list of documents."""
 
-    def rendered(*values: str) -> list[Document]:
-        flags = [f"--set={value}" for value in values]
-        done = helm("template", "becalm", str(CHART), "--namespace=becalm", "--kube-version=1.34.0", *flags)
+    def rendered(*values: str, release: str = "becalm", namespace: str = "becalm") -> list[Document]:
+        flags = [IMAGE, f"--namespace={namespace}", *(f"--set={value}" for value in values)]
+        done = helm("template", release, str(CHART), "--kube-version=1.34.0", *flags)
         assert done.returncode == 0, done.stderr
         return [document for document in yaml.safe_load_all(done.stdout) if document]
 

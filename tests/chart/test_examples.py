@@ -1,9 +1,11 @@
 """Examples against the CRDs as a stranger reads them: kubeconform, which knows nothing of our models."""
 
 import copy
+import functools
 import json
 import re
 import subprocess
+import textwrap
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -11,6 +13,7 @@ import pytest
 import yaml
 from e2e.paths import places
 
+from becalm_operator.api.names import SCHEDULE_LABEL
 from tests.chart.conftest import ROOT, Document, fits
 
 Check = Callable[[Document], "subprocess.CompletedProcess[str]"]
@@ -19,8 +22,9 @@ Check = Callable[[Document], "subprocess.CompletedProcess[str]"]
 def _examples() -> Iterator[tuple[str, Document]]:
     for path in sorted((ROOT / "examples").glob("*.yaml")):
         yield from ((path.name, document) for document in yaml.safe_load_all(path.read_text()))
-    for block in re.findall(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL):
-        yield from (("README.md", document) for document in yaml.safe_load_all(block))
+    for page in ("README.md", "docs/restore.md", "docs/dumps.md"):
+        blocks = re.findall(r"```yaml\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
+        yield from ((f"{page}[{at}]", yaml.safe_load(textwrap.dedent(one))) for at, one in enumerate(blocks))
 
 
 EXAMPLES = [(f"{name}:{one['kind']}", one) for name, one in _examples() if "becalm.dev" in one["apiVersion"]]
@@ -72,10 +76,11 @@ def test_what_is_not_ours_is_what_the_api_server_expects() -> None:
         fits(document, f"V1{document['kind']}")
 
 
-def test_the_prune_is_that_of_the_repository_beside_it() -> None:
+@pytest.mark.parametrize("job", ["prune.yaml:Job", "restore-by-hand.yaml:Job"])
+def test_what_is_done_by_hand_is_done_to_the_repository_beside_it(job: str) -> None:
     every = dict(EXAMPLES + OTHERS)
     repository = every["s3-repository.yaml:BackupRepository"]["spec"]
-    (container,) = every["prune.yaml:Job"]["spec"]["template"]["spec"]["containers"]
+    (container,) = every[job]["spec"]["template"]["spec"]["containers"]
     password, s3 = repository["passwordSecretRef"], repository["storage"]["s3"]
 
     variables = {one["name"]: one for one in container["env"]}
@@ -84,6 +89,37 @@ def test_the_prune_is_that_of_the_repository_beside_it() -> None:
     assert variables["AWS_DEFAULT_REGION"]["value"] == s3["region"]
     assert variables["RESTIC_PASSWORD"]["valueFrom"]["secretKeyRef"] == password
     assert container["envFrom"] == [{"secretRef": s3["credentialsSecretRef"]}]
+
+
+def test_the_backup_that_is_made_of_a_schedule_by_hand_fits_the_crds(check: Check) -> None:
+    """The program of jq on the page is of the simplest kind: names, paths and texts, which YAML reads as well."""
+    page = (ROOT / "docs" / "operations.md").read_text()
+    (program,) = re.findall(r"get backupschedule nightly -o json \\\n *\| jq '(.*?)'", page, re.DOTALL)
+    schedule = next(one for name, one in EXAMPLES if name == "nightly-schedule.yaml:BackupSchedule")
+    schedule = {**schedule, "metadata": {**schedule["metadata"], "namespace": "shop"}}
+
+    made = _filled(yaml.safe_load(program), schedule)
+
+    done = check(made)
+    assert done.returncode == 0, done.stdout
+    assert made["spec"] == schedule["spec"]["template"]["spec"]
+    assert made["metadata"]["namespace"] == "shop"
+    # by this the schedule's retention knows its snapshots
+    assert made["metadata"]["labels"] == {SCHEDULE_LABEL: "nightly"}
+
+
+def _filled(template: dict[str, Any], document: Document) -> dict[str, Any]:
+    """Return what jq makes of a template: `name` alone is that field, `.a.b` what stands there, all else a text."""
+    made: dict[str, Any] = {}
+    for key, value in template.items():
+        if isinstance(value, dict):
+            made[key] = _filled(value, document)
+        elif value is None or value.startswith("."):
+            path = key if value is None else value.removeprefix(".")
+            made[key] = functools.reduce(lambda inner, name: inner[name], path.split("."), document)
+        else:
+            made[key] = value
+    return made
 
 
 def test_every_kind_has_an_example() -> None:

@@ -40,6 +40,31 @@ def test_alerts_ask_for_metrics_and_labels_that_there_are(render: Render) -> Non
         assert {"summary", "description"} == set(rule["annotations"])
 
 
+def test_an_operator_that_is_down_is_seen_beside_another_release_that_is_at_work(render: Render) -> None:
+    asked = [
+        _down(render(*ALL, release=release, namespace=namespace))
+        for release, namespace in (("becalm", "becalm"), ("becalm", "office"), ("other", "becalm"))
+    ]
+
+    assert asked == [
+        {"namespace": "becalm", "service": "becalm-metrics"},
+        {"namespace": "office", "service": "becalm-metrics"},
+        {"namespace": "becalm", "service": "other-becalm-metrics"},
+    ]
+
+
+def _down(documents: list[Document]) -> dict[str, str]:
+    """Return the labels by which the alert looks for an operator, which are those of its Service."""
+    (rule,) = [one for one in rules(documents) if one["alert"] == "BecalmOperatorDown"]
+    asked = re.fullmatch(r"absent\(becalm_build_info\{(.*)\}\)", rule["expr"])
+    assert asked
+    labels = dict(re.findall(r'(\w+)="([^"]*)"', asked[1]))
+    (service,) = of_kind(documents, "Service")
+    assert labels == {"namespace": service["metadata"]["namespace"], "service": service["metadata"]["name"]}
+    assert labels["namespace"] in rule["annotations"]["summary"]
+    return labels
+
+
 def test_limits_of_alerts_are_those_of_the_values(render: Render) -> None:
     made = rules(render(*ALL, "metrics.rules.noSuccessHours=1000000", "metrics.rules.downtimeFactor=3"))
     by_name = {rule["alert"]: rule["expr"] for rule in made}

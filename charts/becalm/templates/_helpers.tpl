@@ -27,8 +27,11 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- end }}
 
+{{/* No registry has the image, so there is no default that could be pulled. */}}
 {{- define "becalm.image" -}}
-{{- if .Values.image.digest }}{{ .Values.image.repository }}@{{ .Values.image.digest }}{{ else }}{{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}{{ end }}
+{{- $missing := "image.repository is not set: build the image and push it to a registry that your nodes pull from (README.md, \"Use it\"), then --set image.repository=registry.example.org/becalm" }}
+{{- $repository := required $missing .Values.image.repository }}
+{{- if .Values.image.digest }}{{ $repository }}@{{ .Values.image.digest }}{{ else }}{{ $repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}{{ end }}
 {{- end }}
 
 {{- define "becalm.securityContext" -}}
