@@ -18,7 +18,8 @@ from becalm_operator.api.hooks import JobHook
 from becalm_operator.api.repository import BackupRepositorySpec, ClaimStorage, Storage
 from becalm_operator.cluster.port import R, Resource
 from becalm_operator.manifests.hooks import own_job
-from becalm_operator.manifests.jobs import Image, Owner, access_job
+from becalm_operator.manifests.jobs import Image, access_job
+from becalm_operator.manifests.owned import Owner
 from becalm_operator.plan.steps import RunCommand
 from e2e import snapshots
 from e2e.image import IMAGE

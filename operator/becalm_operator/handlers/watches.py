@@ -123,7 +123,7 @@ def _by_mover(document: Mapping[str, Any]) -> set[Key]:
     """Return the object that a Job or its pod works for."""
     metadata = document["metadata"]
     kind = metadata.get("labels", {}).get(names.OWNER_KIND_LABEL)
-    name = metadata.get("annotations", {}).get(names.OWNER_NAME_LABEL)
+    name = metadata.get("annotations", {}).get(names.OWNER_NAME_ANNOTATION)
     return {Key(kind, metadata["namespace"], name)} if kind in _OURS and name else set()
 
 

@@ -25,7 +25,8 @@ from kubernetes.aio.client import (
 from becalm_operator.api.base import parse_duration
 from becalm_operator.api.dumps import Dump, DumpContainer, KeySelector, Variable, Variables, VariableSource
 from becalm_operator.api.repository import BackupRepositorySpec
-from becalm_operator.manifests.jobs import Image, Owner, stream_job
+from becalm_operator.manifests.jobs import Image, stream_job
+from becalm_operator.manifests.owned import Owner
 from becalm_operator.manifests.written import resources, security_context
 
 DUMP = "dump"

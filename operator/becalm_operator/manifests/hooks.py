@@ -4,28 +4,23 @@ from collections.abc import Mapping
 from typing import Any
 
 from kubernetes.aio.client import (
-    V1Capabilities,
     V1Container,
     V1EnvVar,
     V1EnvVarSource,
     V1Job,
-    V1JobSpec,
-    V1ObjectMeta,
-    V1PodSecurityContext,
     V1PodSpec,
     V1PodTemplateSpec,
     V1ResourceRequirements,
-    V1SeccompProfile,
     V1SecretKeySelector,
-    V1SecurityContext,
 )
 from pydantic import ValidationError
 
 from becalm_operator.api import names
 from becalm_operator.api.hooks import HttpHook, JobHook, SecretKey
 from becalm_operator.manifests.access import literal
-from becalm_operator.manifests.jobs import KEEP_SECONDS, TERMINATION_LOG, Image, Owner, owner_reference
-from becalm_operator.manifests.names import job_name
+from becalm_operator.manifests.identity import nobody_context, pod_context
+from becalm_operator.manifests.jobs import TERMINATION_LOG, Image
+from becalm_operator.manifests.owned import Owner, owned_job
 from becalm_operator.manifests.trust import trusting
 from becalm_operator.manifests.written import place_and_fault, with_texts
 
@@ -52,6 +47,30 @@ def http_job(owner: Owner, part: str, http: HttpHook, timeout_seconds: int, imag
     """
     if http.ca_bundle is not None:
         trusting(http.ca_bundle)
+    container = V1Container(
+        name="becalm",
+        image=image.name,
+        image_pull_policy=image.pull_policy,
+        command=["becalm-operator", "request"],
+        env=_request(http, timeout_seconds),
+        termination_message_path=TERMINATION_LOG,
+        resources=V1ResourceRequirements(
+            requests={"cpu": "20m", "memory": "96Mi"}, limits={"memory": "256Mi"}
+        ),
+        security_context=nobody_context(),
+    )
+    spec = V1PodSpec(
+        containers=[container],
+        automount_service_account_token=False,
+        enable_service_links=False,
+        security_context=pod_context(None),
+        termination_grace_period_seconds=1,
+    )
+    return _job(owner, part, V1PodTemplateSpec(spec=spec), timeout_seconds)
+
+
+def _request(http: HttpHook, timeout_seconds: int) -> list[V1EnvVar]:
+    """Return the request as variables; what is secret in it comes by reference."""
     order = http.model_dump_json(by_alias=True, exclude_none=True)
     environment = [
         V1EnvVar(name=REQUEST_VARIABLE, value=literal(order)),
@@ -64,36 +83,7 @@ def http_job(owner: Owner, part: str, http: HttpHook, timeout_seconds: int, imag
         if header.value_from is not None:
             name = header_variable(position)
             environment.append(_secret_variable(name, header.value_from.secret_key_ref))
-    container = V1Container(
-        name="becalm",
-        image=image.name,
-        image_pull_policy=image.pull_policy,
-        command=["becalm-operator", "request"],
-        env=environment,
-        termination_message_path=TERMINATION_LOG,
-        resources=V1ResourceRequirements(
-            requests={"cpu": "20m", "memory": "96Mi"}, limits={"memory": "256Mi"}
-        ),
-        security_context=V1SecurityContext(
-            allow_privilege_escalation=False,
-            read_only_root_filesystem=True,
-            capabilities=V1Capabilities(drop=["ALL"]),
-        ),
-    )
-    restricted = V1PodSecurityContext(
-        run_as_non_root=True,
-        run_as_user=65532,
-        run_as_group=65532,
-        seccomp_profile=V1SeccompProfile(type="RuntimeDefault"),
-    )
-    spec = V1PodSpec(
-        containers=[container],
-        automount_service_account_token=False,
-        enable_service_links=False,
-        security_context=restricted,
-        termination_grace_period_seconds=1,
-    )
-    return _job(owner, part, V1PodTemplateSpec(spec=spec), timeout_seconds)
+    return environment
 
 
 def _secret_variable(name: str, reference: SecretKey) -> V1EnvVar:
@@ -160,33 +150,7 @@ def _unknown(written: Any, understood: Any, path: str) -> str:
 
 
 def _job(owner: Owner, part: str, template: V1PodTemplateSpec, timeout_seconds: int) -> V1Job:
-    labels = {
-        names.MANAGED_BY_LABEL: names.MANAGED_BY,
-        names.ROLE_LABEL: HOOK,
-        names.OWNER_KIND_LABEL: owner.kind,
-        names.OWNER_UID_LABEL: owner.uid,
-    }
-    annotations = {names.OWNER_NAME_LABEL: owner.name, names.HOOK_ANNOTATION: part}
-    theirs = template.metadata or V1ObjectMeta()
-    template.metadata = V1ObjectMeta(
-        labels={**(theirs.labels or {}), **labels},
-        annotations={**(theirs.annotations or {}), **annotations},
-    )
     assert template.spec is not None
     template.spec.restart_policy = "Never"
-    metadata = V1ObjectMeta(
-        name=job_name(owner.name, owner.uid, HOOK, part),
-        namespace=owner.namespace,
-        labels=labels,
-        annotations=annotations,
-        owner_references=[owner_reference(owner)],
-    )
-    spec = V1JobSpec(
-        backoff_limit=0,
-        active_deadline_seconds=timeout_seconds + _SPARE_SECONDS,
-        completions=1,
-        parallelism=1,
-        ttl_seconds_after_finished=KEEP_SECONDS,
-        template=template,
-    )
-    return V1Job(api_version="batch/v1", kind="Job", metadata=metadata, spec=spec)
+    deadline = timeout_seconds + _SPARE_SECONDS
+    return owned_job(owner, HOOK, template, part=(names.HOOK_ANNOTATION, part), deadline_seconds=deadline)

@@ -56,6 +56,11 @@ def container_context(
     return _context(0 if needs_root else _NOBODY, None if needs_root else _NOBODY, capabilities)
 
 
+def nobody_context() -> V1SecurityContext:
+    """Return the security context of a container that needs nothing but its network."""
+    return _context(_NOBODY, _NOBODY, ())
+
+
 def _context(user: int | None, group: int | None, capabilities: Sequence[str]) -> V1SecurityContext:
     return V1SecurityContext(
         run_as_user=user,

@@ -3,7 +3,6 @@
 import dataclasses
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from kubernetes.aio.client import (
     V1Affinity,
@@ -11,13 +10,11 @@ from kubernetes.aio.client import (
     V1EmptyDirVolumeSource,
     V1EnvVar,
     V1Job,
-    V1JobSpec,
     V1NodeAffinity,
     V1NodeSelector,
     V1NodeSelectorRequirement,
     V1NodeSelectorTerm,
     V1ObjectMeta,
-    V1OwnerReference,
     V1PersistentVolumeClaimVolumeSource,
     V1PodSpec,
     V1PodTemplateSpec,
@@ -37,23 +34,19 @@ from becalm_operator.api.snapshots import VolumeSnapshotStatus
 from becalm_operator.manifests.access import literal, repository_access
 from becalm_operator.manifests.gate import CLOSED, Gate, annotation_file
 from becalm_operator.manifests.identity import OF_REPOSITORY, container_context, pod_context
-from becalm_operator.manifests.names import job_name
-from becalm_operator.manifests.snapshots import clone_volume, volume_snapshot
+from becalm_operator.manifests.owned import Owner, owned_job
+from becalm_operator.manifests.snapshots import clone_volume
 from becalm_operator.manifests.written import resources, tolerations
 from becalm_operator.settings import PullPolicy
 
 ACCESS, INIT, MOVER, COMMIT, FORGET, RESTORE = "access", "init", "mover", "commit", "forget", "restore"
 PREVIEW = "preview"
-SNAPSHOT = "snapshot"
-"""The role of what is no Job: a VolumeSnapshot."""
-
 TERMINATION_LOG = "/dev/termination-log"
 _DATA_FOLDER = "/data"
 _PLAN_FOLDER = "/run/becalm"
 _NOWHERE = "/tmp/preview"  # noqa: S108  nothing is written there
 _READS = ("DAC_READ_SEARCH",)
 _WRITES = ("CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID", "MKNOD", "SETFCAP")
-KEEP_SECONDS = 24 * 3600
 _OPENING_SECONDS = 30 * 60
 _TIDYING_SECONDS = 6 * 3600
 """When a Job that holds no workload down is given up. Those that do are ended by the run, and have bounds of it."""
@@ -67,16 +60,6 @@ class Image:
 
     name: str
     pull_policy: PullPolicy
-
-
-@dataclass(frozen=True, slots=True)
-class Owner:
-    """The custom resource that a Job works for."""
-
-    kind: str
-    name: str
-    namespace: str
-    uid: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,66 +261,13 @@ def _claim(claim: str, *, read_only: bool) -> tuple[tuple[V1Volume, ...], tuple[
 
 
 def _job(owner: Owner, repository: BackupRepositorySpec, image: Image, task: _Task) -> V1Job:
-    labels = _labels(owner, task.role)
-    annotations = {names.OWNER_NAME_LABEL: owner.name, names.CLAIM_ANNOTATION: task.part}
-    metadata = V1ObjectMeta(
-        name=job_name(owner.name, owner.uid, task.role, task.part),
-        namespace=owner.namespace,
-        labels=labels,
-        annotations=annotations,
-        owner_references=[owner_reference(owner)],
-    )
     mover = repository.mover
-    pod = V1PodTemplateSpec(
-        metadata=V1ObjectMeta(
-            labels={**mover.pod_labels, **labels},
-            annotations={**mover.pod_annotations, **annotations, **task.annotations},
-        ),
-        spec=_pod(repository, image, task),
+    metadata = V1ObjectMeta(
+        labels=dict(mover.pod_labels), annotations={**mover.pod_annotations, **task.annotations}
     )
-    spec = V1JobSpec(
-        backoff_limit=0,  # a second try would be a second downtime; the run decides, not the Job
-        active_deadline_seconds=task.deadline_seconds,
-        completions=1,
-        parallelism=1,
-        ttl_seconds_after_finished=KEEP_SECONDS,
-        template=pod,
-    )
-    return V1Job(api_version="batch/v1", kind="Job", metadata=metadata, spec=spec)
-
-
-def _labels(owner: Owner, role: str) -> dict[str, str]:
-    return {
-        names.MANAGED_BY_LABEL: names.MANAGED_BY,
-        names.ROLE_LABEL: role,
-        names.OWNER_KIND_LABEL: owner.kind,
-        names.OWNER_UID_LABEL: owner.uid,
-    }
-
-
-def snapshot_document(owner: Owner, claim: str, snapshot: VolumeSnapshotStatus) -> dict[str, Any]:
-    """Return the VolumeSnapshot that a run makes of a claim."""
-    reference = {
-        "apiVersion": names.API_VERSION,
-        "kind": owner.kind,
-        "name": owner.name,
-        "uid": owner.uid,
-        "controller": True,
-        "blockOwnerDeletion": True,
-    }
-    return volume_snapshot(snapshot.name, claim, snapshot.class_name, _labels(owner, SNAPSHOT), reference)
-
-
-def owner_reference(owner: Owner) -> V1OwnerReference:
-    """Return the reference by which a Job goes with what it works for."""
-    return V1OwnerReference(
-        api_version=names.API_VERSION,
-        kind=owner.kind,
-        name=owner.name,
-        uid=owner.uid,
-        controller=True,
-        block_owner_deletion=True,
-    )
+    template = V1PodTemplateSpec(metadata=metadata, spec=_pod(repository, image, task))
+    part = names.CLAIM_ANNOTATION, task.part
+    return owned_job(owner, task.role, template, part=part, deadline_seconds=task.deadline_seconds)
 
 
 def _pod(repository: BackupRepositorySpec, image: Image, task: _Task) -> V1PodSpec:

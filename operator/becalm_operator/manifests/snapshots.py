@@ -1,6 +1,5 @@
 """A VolumeSnapshot of a claim, and the temporary claim through which a mover reads it."""
 
-from collections.abc import Mapping
 from typing import Any
 
 from kubernetes.aio.client import (
@@ -15,25 +14,28 @@ from kubernetes.aio.client import (
 
 from becalm_operator.api import names
 from becalm_operator.api.snapshots import VolumeSnapshotStatus
+from becalm_operator.manifests.owned import Owner, labels_of, owner_reference
+
+SNAPSHOT = "snapshot"
+"""The role of what is no Job."""
 
 GROUP, VERSION, KIND = "snapshot.storage.k8s.io", "v1", "VolumeSnapshot"
 
 
-def volume_snapshot(
-    name: str, claim: str, class_name: str, labels: Mapping[str, str], owner: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Return the VolumeSnapshot of a claim. It goes with its owner, whoever deletes that."""
+def snapshot_document(owner: Owner, claim: str, snapshot: VolumeSnapshotStatus) -> dict[str, Any]:
+    """Return the VolumeSnapshot that a run makes of a claim. It goes with the run, whoever deletes that."""
+    reference = owner_reference(owner).model_dump(by_alias=True, exclude_none=True)
     return {
         "apiVersion": f"{GROUP}/{VERSION}",
         "kind": KIND,
         "metadata": {
-            "name": name,
-            "labels": dict(labels),
+            "name": snapshot.name,
+            "labels": labels_of(owner, SNAPSHOT),
             "annotations": {names.CLAIM_ANNOTATION: claim},
-            "ownerReferences": [dict(owner)],
+            "ownerReferences": [reference],
         },
         "spec": {
-            "volumeSnapshotClassName": class_name,
+            "volumeSnapshotClassName": snapshot.class_name,
             "source": {"persistentVolumeClaimName": claim},
         },
     }

@@ -14,8 +14,9 @@ from becalm_operator.api.backup import RunStatus
 from becalm_operator.api.base import to_utc
 from becalm_operator.api.conditions import Reason
 from becalm_operator.api.repository import BackupRepository
-from becalm_operator.manifests.jobs import ACCESS, Owner, access_job
+from becalm_operator.manifests.jobs import ACCESS, access_job
 from becalm_operator.manifests.names import job_name
+from becalm_operator.manifests.owned import Owner
 from becalm_operator.plan import preflight
 from becalm_operator.plan.outcome import Failure, awaited, cannot_start, failure_of, report_of
 from becalm_operator.plan.quantities import duration_text

@@ -18,8 +18,9 @@ from becalm_operator.api.conditions import Reason
 from becalm_operator.api.record import Holder
 from becalm_operator.manifests import jobs
 from becalm_operator.manifests.dumps import dump_job
-from becalm_operator.manifests.jobs import COMMIT, Owner
+from becalm_operator.manifests.jobs import COMMIT
 from becalm_operator.manifests.names import job_name
+from becalm_operator.manifests.owned import Owner
 from becalm_operator.plan import (
     access,
     downtime,

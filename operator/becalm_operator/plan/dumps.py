@@ -10,8 +10,8 @@ from becalm_operator.api.base import parse_duration, zoned_text
 from becalm_operator.api.conditions import Reason
 from becalm_operator.api.dumps import Dump, DumpStatus
 from becalm_operator.manifests.dumps import CONTAINER, DUMP, dump_job
-from becalm_operator.manifests.jobs import Owner
 from becalm_operator.manifests.names import job_name
+from becalm_operator.manifests.owned import Owner
 from becalm_operator.plan import run, wording
 from becalm_operator.plan.outcome import Failure, awaited, cannot_start, failure_of, report_of
 from becalm_operator.plan.preflight import RefusalError

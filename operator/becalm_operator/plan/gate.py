@@ -12,8 +12,9 @@ from becalm_operator.api.backup import Backup, BackupStatus, Phase, VolumeStatus
 from becalm_operator.api.conditions import Reason
 from becalm_operator.api.repository import BackupRepository
 from becalm_operator.manifests.gate import CLOSED, Gate
-from becalm_operator.manifests.jobs import MOVER, Owner, mover_job
+from becalm_operator.manifests.jobs import MOVER, mover_job
 from becalm_operator.manifests.names import job_name
+from becalm_operator.manifests.owned import Owner
 from becalm_operator.plan import deadlines, fitting, preflight, run, wording
 from becalm_operator.plan.deadlines import PREPARING_TIMEOUT
 from becalm_operator.plan.outcome import Failure, cannot_start, failure_of

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from becalm_operator.api.backup import Backup, BackupStatus, Phase
 from becalm_operator.api.hooks import When
-from becalm_operator.manifests.jobs import Owner
+from becalm_operator.manifests.owned import Owner
 from becalm_operator.plan import hooks
 from becalm_operator.plan.hooks import Step
 from becalm_operator.plan.run import SOON, WATCHING, changed, entered, failing

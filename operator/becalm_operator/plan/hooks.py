@@ -26,8 +26,8 @@ from becalm_operator.api.hooks import (
     When,
 )
 from becalm_operator.manifests.hooks import HOOK, http_job, own_job
-from becalm_operator.manifests.jobs import Owner
 from becalm_operator.manifests.names import job_name
+from becalm_operator.manifests.owned import Owner
 from becalm_operator.plan.outcome import Failure
 from becalm_operator.plan.preflight import RefusalError, refuse_missing
 from becalm_operator.plan.steps import Action, ApplyHookJob, DeleteJob, EndCommand, Event, RunCommand

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from becalm_engine.contract import RestoreReport
 from becalm_operator.api.conditions import Reason
 from becalm_operator.api.restore import Restore, RestoreStatus, TargetStatus
-from becalm_operator.manifests.jobs import PREVIEW, Owner, preview_job
+from becalm_operator.manifests.jobs import PREVIEW, preview_job
 from becalm_operator.manifests.names import job_name
+from becalm_operator.manifests.owned import Owner
 from becalm_operator.plan import access, wording
 from becalm_operator.plan.outcome import Failure, awaited, cannot_start, failure_of, report_of
 from becalm_operator.plan.run import WAITING, changed

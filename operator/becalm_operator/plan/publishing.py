@@ -5,8 +5,9 @@ from becalm_operator.api import names
 from becalm_operator.api.backup import Backup, BackupStatus
 from becalm_operator.api.base import to_utc, zoned_text
 from becalm_operator.manifests import jobs
-from becalm_operator.manifests.jobs import MOVER, Owner
+from becalm_operator.manifests.jobs import MOVER
 from becalm_operator.manifests.names import job_name
+from becalm_operator.manifests.owned import Owner
 from becalm_operator.plan import dumps, guards, hooks
 from becalm_operator.plan.outcome import report_of
 from becalm_operator.plan.quantities import size_text

@@ -14,8 +14,9 @@ from becalm_operator.api.base import to_utc
 from becalm_operator.api.conditions import Reason
 from becalm_operator.api.repository import BackupRepository, BackupRepositorySpec, BackupRepositoryStatus
 from becalm_operator.manifests import jobs
-from becalm_operator.manifests.jobs import ACCESS, INIT, Owner
+from becalm_operator.manifests.jobs import ACCESS, INIT
 from becalm_operator.manifests.names import job_name
+from becalm_operator.manifests.owned import Owner
 from becalm_operator.manifests.written import UnfitError
 from becalm_operator.plan import conditions, leftovers
 from becalm_operator.plan.outcome import (

@@ -13,8 +13,9 @@ from becalm_operator.api.conditions import Reason
 from becalm_operator.api.record import Holder
 from becalm_operator.api.restore import NotSet, Restore, RestoreStatus, RestoreTarget, TargetStatus
 from becalm_operator.manifests import jobs
-from becalm_operator.manifests.jobs import RESTORE, Owner
+from becalm_operator.manifests.jobs import RESTORE
 from becalm_operator.manifests.names import job_name
+from becalm_operator.manifests.owned import Owner
 from becalm_operator.plan import (
     access,
     deadlines,

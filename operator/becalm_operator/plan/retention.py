@@ -5,8 +5,9 @@ from becalm_operator.api.backup import Backup, BackupStatus, Phase
 from becalm_operator.api.conditions import Reason
 from becalm_operator.api.schedule import Retention
 from becalm_operator.manifests import jobs
-from becalm_operator.manifests.jobs import FORGET, Owner
+from becalm_operator.manifests.jobs import FORGET
 from becalm_operator.manifests.names import job_name
+from becalm_operator.manifests.owned import Owner
 from becalm_operator.manifests.written import UnfitError
 from becalm_operator.plan import conditions, guards, publishing
 from becalm_operator.plan.outcome import Failure, cannot_start, failure_of

@@ -12,8 +12,9 @@ from becalm_operator.api.backup import BackupSpec, BackupStatus, Phase, VolumeSt
 from becalm_operator.api.base import parse_duration, to_utc
 from becalm_operator.api.conditions import Reason
 from becalm_operator.api.snapshots import VolumeSnapshotStatus
-from becalm_operator.manifests.jobs import SNAPSHOT, Owner, snapshot_document
 from becalm_operator.manifests.names import job_name
+from becalm_operator.manifests.owned import Owner
+from becalm_operator.manifests.snapshots import SNAPSHOT, snapshot_document
 from becalm_operator.plan import wording
 from becalm_operator.plan.outcome import Failure
 from becalm_operator.plan.preflight import RefusalError

@@ -9,8 +9,9 @@ from becalm_operator.api.backup import Backup, BackupStatus
 from becalm_operator.api.base import to_utc
 from becalm_operator.api.conditions import Reason
 from becalm_operator.manifests.dumps import DUMP
-from becalm_operator.manifests.jobs import ACCESS, MOVER, Owner
+from becalm_operator.manifests.jobs import ACCESS, MOVER
 from becalm_operator.manifests.names import job_name
+from becalm_operator.manifests.owned import Owner
 from becalm_operator.plan import access
 from becalm_operator.plan.deadlines import PREPARING_TIMEOUT
 from becalm_operator.plan.outcome import Failure, failure_of

@@ -2,8 +2,8 @@
 
 from becalm_operator.api.backup import Backup, Phase
 from becalm_operator.api.snapshots import VolumeSnapshotStatus
-from becalm_operator.manifests.jobs import Owner, snapshot_document
-from becalm_operator.manifests.snapshots import clone_volume
+from becalm_operator.manifests.owned import Owner
+from becalm_operator.manifests.snapshots import clone_volume, snapshot_document
 from becalm_operator.plan.snapshot_world import Snapshots, Taken
 from becalm_operator.plan.steps import ApplyJob, DeleteSnapshot, MakeSnapshot
 from tests.operator.cluster.lab import (

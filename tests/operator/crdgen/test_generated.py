@@ -96,7 +96,7 @@ _PRIVATE = {
     names.GATE_ANNOTATION,
     names.GATE_CALLS_ANNOTATION,
     names.HOOK_ANNOTATION,
-    names.OWNER_NAME_LABEL,
+    names.OWNER_NAME_ANNOTATION,
 }
 """What becalm tells itself by, and may change."""
 

@@ -15,7 +15,8 @@ from becalm_operator.api.repository import BackupRepositorySpec, ClaimStorage, S
 from becalm_operator.api.switches import KEDA_PAUSED, KEDA_PAUSED_AT, merged
 from becalm_operator.cluster.port import R, Resource
 from becalm_operator.manifests.hooks import HOOK, own_job
-from becalm_operator.manifests.jobs import Image, Owner, access_job
+from becalm_operator.manifests.jobs import Image, access_job
+from becalm_operator.manifests.owned import Owner
 from becalm_operator.plan.steps import RunCommand
 from tests.operator.cluster.lab import CSI_DRIVER, CSI_STORAGE, REPORT, Announced, Ending
 from tests.operator.fake.controllers import ENDING, tick

@@ -13,7 +13,8 @@ from becalm_operator.api.restore import RestoreSpec, TargetStatus
 from becalm_operator.api.schedule import Retention
 from becalm_operator.manifests import dumps, jobs
 from becalm_operator.manifests.gate import Gate
-from becalm_operator.manifests.jobs import Image, Owner
+from becalm_operator.manifests.jobs import Image
+from becalm_operator.manifests.owned import Owner
 
 OWNER = Owner("Backup", "b", "shop", "0b5f1f0e-7c0e-4a53-9d0a-0d5c1f6a7b11")
 IMAGE = Image("registry.example/becalm:1", "IfNotPresent")

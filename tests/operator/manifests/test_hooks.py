@@ -11,7 +11,8 @@ from kubernetes.aio.client import V1Container, V1Job, V1PodSpec
 
 from becalm_operator.api.hooks import HttpHook, JobHook
 from becalm_operator.manifests.hooks import http_job, own_job
-from becalm_operator.manifests.jobs import Image, Owner
+from becalm_operator.manifests.jobs import Image
+from becalm_operator.manifests.owned import Owner
 
 _OWNER = Owner("Backup", "nightly", "shop", "uid-1")
 _IMAGE = Image("becalm:test", "IfNotPresent")
@@ -61,8 +62,10 @@ def test_a_request_runs_restricted_and_without_a_token() -> None:
 
     assert pod.automount_service_account_token is False
     assert pod.security_context is not None
-    assert pod.security_context.run_as_non_root
+    assert pod.security_context.seccomp_profile is not None
     assert container.security_context is not None
+    assert container.security_context.run_as_non_root
+    assert container.security_context.run_as_user == 65532
     assert container.security_context.read_only_root_filesystem
     assert container.security_context.allow_privilege_escalation is False
     assert container.command == ["becalm-operator", "request"]

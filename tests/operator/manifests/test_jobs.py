@@ -15,7 +15,7 @@ from becalm_operator.api.identity import Identity
 from becalm_operator.api.restore import TargetStatus
 from becalm_operator.api.schedule import Retention
 from becalm_operator.manifests import dumps, jobs
-from becalm_operator.manifests.jobs import Owner
+from becalm_operator.manifests.owned import Owner
 from tests.operator.manifests.examples import (
     CLAIM,
     IMAGE,
@@ -120,7 +120,7 @@ def test_every_job_belongs_to_its_owner(job: V1Job) -> None:
     assert (reference.kind, reference.name, reference.uid) == ("Backup", "b", OWNER.uid)
     assert (reference.api_version, reference.controller) == (names.API_VERSION, True)
     assert job.metadata.namespace == "shop"
-    assert (job.metadata.annotations or {})[names.OWNER_NAME_LABEL] == "b"
+    assert (job.metadata.annotations or {})[names.OWNER_NAME_ANNOTATION] == "b"
 
 
 @every_job

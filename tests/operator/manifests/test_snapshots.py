@@ -3,6 +3,7 @@
 from becalm_operator.api import names
 from becalm_operator.api.snapshots import VolumeSnapshotStatus
 from becalm_operator.manifests import jobs
+from becalm_operator.manifests.snapshots import snapshot_document
 from tests.operator.manifests.examples import (
     IMAGE,
     OWNER,
@@ -27,7 +28,7 @@ MOVER = jobs.mover_job(
 
 
 def test_a_snapshot_is_of_the_claim_and_goes_with_the_run() -> None:
-    made = jobs.snapshot_document(OWNER, "data", SNAPSHOT)
+    made = snapshot_document(OWNER, "data", SNAPSHOT)
 
     assert (made["apiVersion"], made["kind"]) == ("snapshot.storage.k8s.io/v1", "VolumeSnapshot")
     assert made["spec"] == {

@@ -5,8 +5,8 @@ from typing import Any
 
 from becalm_operator.api.backup import BackupStatus, Phase, VolumeStatus
 from becalm_operator.api.snapshots import VolumeSnapshotStatus
-from becalm_operator.manifests.jobs import SNAPSHOT
 from becalm_operator.manifests.names import job_name
+from becalm_operator.manifests.snapshots import SNAPSHOT
 from becalm_operator.plan.backup import decide
 from becalm_operator.plan.snapshot_world import SnapshotClass, Snapshots, StorageKind, Taken
 from becalm_operator.plan.steps import Plan

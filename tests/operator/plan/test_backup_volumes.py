@@ -11,7 +11,8 @@ from becalm_engine.contract import CaptureReport, CommitPlan, CommitReport, Exit
 from becalm_operator.api import names
 from becalm_operator.api.backup import BackupStatus, Phase
 from becalm_operator.api.conditions import Reason
-from becalm_operator.manifests.jobs import COMMIT, FORGET, MOVER, Owner
+from becalm_operator.manifests.jobs import COMMIT, FORGET, MOVER
+from becalm_operator.manifests.owned import Owner
 from becalm_operator.plan import backup, conditions, publishing
 from becalm_operator.plan.steps import ApplyJob, DeleteJob, Plan, ScaleUp
 from becalm_operator.plan.world import Claim, JobState, Workload

@@ -12,7 +12,8 @@ from becalm_operator.api.backup import BackupStatus, Phase, WorkloadStatus
 from becalm_operator.api.conditions import Reason
 from becalm_operator.api.dumps import DumpStatus
 from becalm_operator.manifests.dumps import DUMP
-from becalm_operator.manifests.jobs import COMMIT, MOVER, Owner
+from becalm_operator.manifests.jobs import COMMIT, MOVER
+from becalm_operator.manifests.owned import Owner
 from becalm_operator.plan import backup, publishing
 from becalm_operator.plan.steps import ApplyJob, DeleteJob, Plan, ScaleDown
 from becalm_operator.plan.world import JobState

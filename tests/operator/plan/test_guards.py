@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from becalm_engine.contract import CaptureReport
 from becalm_operator.api.backup import Backup, BackupStatus, Phase, VolumeStatus
 from becalm_operator.api.conditions import Reason
-from becalm_operator.manifests.jobs import COMMIT, FORGET, Owner
+from becalm_operator.manifests.jobs import COMMIT, FORGET
+from becalm_operator.manifests.owned import Owner
 from becalm_operator.plan import backup, conditions, guards, publishing, schedule
 from becalm_operator.plan.steps import DeleteBackup, Plan
 from becalm_operator.plan.world import ScheduleWorld
