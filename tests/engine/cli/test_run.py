@@ -1,7 +1,6 @@
 import json
 import os
 import socket
-import threading
 from pathlib import Path
 
 import pytest
@@ -9,6 +8,7 @@ import pytest
 from becalm_engine.cli import run
 from becalm_engine.contract import CaptureReport
 from becalm_engine.errors import StorageUnavailableError
+from becalm_engine.signals import SignalEvent
 from becalm_engine.storage import retry
 from becalm_engine.volume import scan
 from tests.engine.cli.conftest import Becalm, hold_lock, locks
@@ -53,15 +53,13 @@ def test_a_signal_ends_waiting_for_a_lock(
     becalm: Becalm, repository: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hold_lock(repository, exclusive=True)
-    waited, wait = [], threading.Event.wait
+    waited: list[float | None] = []
 
-    def signalled(event: threading.Event, timeout: float | None = None) -> bool:
-        if timeout is None:  # a thread that begins
-            return wait(event)
+    def signalled(_: SignalEvent, timeout: float | None = None) -> bool:
         waited.append(timeout)
         return True
 
-    monkeypatch.setattr(threading.Event, "wait", signalled)
+    monkeypatch.setattr(SignalEvent, "wait", signalled)
 
     result = becalm("snapshots", "--retry-lock=1h")
 
