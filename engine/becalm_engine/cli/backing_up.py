@@ -191,11 +191,7 @@ class _Teller:
         )
 
     def error(self, path: str, during: str, reason: str) -> None:
-        self.output.warn(f"error: {shown_text(path)}: {reason}")
-        self.output.message(
-            {"message_type": "error", "error": {"message": reason}, "during": during, "item": path},
-            to_error=True,
-        )
+        self.output.error(during, path, reason, shown=f"error: {shown_text(path)}: {reason}")
 
     def unmatched(self, pattern: bytes) -> None:
         self.output.warn(f"pattern {shown_text(os.fsdecode(pattern))} fits no files, and is passed over")

@@ -11,15 +11,6 @@ def passed_over(output: Output, during: str) -> Broken:
 
     def tell(name: str, error: EngineError) -> None:
         reason = f"{error}; {way_out_of(name)}"
-        tell_error(output, during, name, reason, shown=f"passing over snapshot {name[:8]}: {reason}")
+        output.error(during, name, reason, shown=f"passing over snapshot {name[:8]}: {reason}")
 
     return only_damaged(tell)
-
-
-def tell_error(output: Output, during: str, item: str, reason: str, *, shown: str) -> None:
-    """Tell what went wrong with one thing, without an end of the command; `shown` is the line for people."""
-    output.warn(shown)
-    output.message(
-        {"message_type": "error", "error": {"message": reason}, "during": during, "item": item},
-        to_error=True,
-    )

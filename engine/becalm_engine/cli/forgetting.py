@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from becalm_engine.cli import maintain, show
-from becalm_engine.cli.broken import passed_over, tell_error
+from becalm_engine.cli.broken import passed_over
 from becalm_engine.cli.output import Output
 from becalm_engine.cli.session import Session
 from becalm_engine.commands import forget as forget_command
@@ -53,7 +53,7 @@ def _remove(
     failed: list[EngineError] = []
 
     def note(name: str, error: EngineError) -> None:
-        tell_error(output, "forget", name, str(error), shown=f"unable to remove snapshot {name[:8]}: {error}")
+        output.error("forget", name, str(error), shown=f"unable to remove snapshot {name[:8]}: {error}")
         failed.append(error)
 
     forget_command.remove(repository, groups, damaged, failed=note)
@@ -97,7 +97,7 @@ def _named(session: Session, output: Output, repository: Repository) -> _Named:
             stored = snapshots.find_or_damaged(repository, name, session.filter())
         except SnapshotMissingError as error:
             reason = str(error)
-            tell_error(output, "forget", name, reason, shown=f"passing over {shown_text(name)}: {reason}")
+            output.error("forget", name, reason, shown=f"passing over {shown_text(name)}: {reason}")
         else:
             found[stored.name] = stored
     return found

@@ -47,6 +47,14 @@ class Output:
         if self.json:
             self._print(json_text(document), self.err if to_error else self.out)
 
+    def error(self, during: str, item: str, reason: str, *, shown: str) -> None:
+        """Tell what went wrong with one thing, while the run goes on; `shown` is the line for people."""
+        self.warn(shown)
+        self.message(
+            {"message_type": "error", "error": {"message": reason}, "during": during, "item": item},
+            to_error=True,
+        )
+
     def show_status(self, lines: Sequence[str]) -> None:
         """Draw lines on a terminal, in place of those that were drawn before."""
         with self._printing:

@@ -115,12 +115,7 @@ class _Teller:
             self.output.say(f"{action:<9} {shown_text(item)}{length}")
 
     def error(self, path: str, reason: str) -> None:
-        self.output.warn(f"error: {shown_text(path)}: {reason}")
-        self.output.message(_error(path, reason), to_error=True)
-
-
-def _error(path: str, reason: str) -> dict[str, Any]:
-    return {"message_type": "error", "error": {"message": reason}, "during": "restore", "item": path}
+        self.output.error("restore", path, reason, shown=f"error: {shown_text(path)}: {reason}")
 
 
 def _say_restored(output: Output, outcome: Outcome, progress: Progress, seconds: float) -> None:
@@ -129,8 +124,8 @@ def _say_restored(output: Output, outcome: Outcome, progress: Progress, seconds:
     for kind, count in outcome.problems.counts.items():
         path, reason = outcome.problems.examples[kind]
         text = f"{kind} could not be set on {count} files"
-        output.warn(f"Warning: {text}, e.g. {shown_text(path)}: {reason}")
-        output.message(_error(path, f"{text}, here: {reason}"), to_error=True)
+        shown = f"Warning: {text}, e.g. {shown_text(path)}: {reason}"
+        output.error("restore", path, f"{text}, here: {reason}", shown=shown)
     if outcome.failed:
         output.warn(f"Fatal: there were {len(outcome.failed)} errors; the target is not complete")
     output.message(_summary(outcome, progress, seconds))

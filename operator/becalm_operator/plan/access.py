@@ -18,7 +18,7 @@ from becalm_operator.manifests.jobs import ACCESS, access_job
 from becalm_operator.manifests.names import job_name
 from becalm_operator.manifests.owned import Owner
 from becalm_operator.plan import preflight
-from becalm_operator.plan.outcome import Failure, awaited, cannot_start, failure_of, report_of
+from becalm_operator.plan.outcome import Failure, awaited, cannot_start, failure_of, is_missing, report_of
 from becalm_operator.plan.quantities import duration_text
 from becalm_operator.plan.run import SOON, WAITING, changed, failing, parked
 from becalm_operator.plan.steps import ApplyJob, DeleteJob, Plan, RequestProbe
@@ -81,7 +81,7 @@ def repository_opened(status: S, world: World, owner: Owner) -> tuple[S, Plan[S]
         return status, turned_away(status, world, job, failure)
     if report is None:
         told = changed(status, message=(job and job.stuck) or "opening the repository")
-        missing = job is None or job.refused
+        missing = is_missing(job)
         made = (ApplyJob(access_job(owner, world.repository.spec, world.image)),) if missing else ()
         return status, Plan(told, made, again_seconds=WAITING)
     return changed(status, repository_id=report.repository_id, repository_wait_since=None), None

@@ -17,7 +17,6 @@ from becalm_operator.api.backup import Backup, BackupStatus, Phase, VolumeStatus
 from becalm_operator.api.conditions import Reason
 from becalm_operator.api.record import Holder
 from becalm_operator.manifests import jobs
-from becalm_operator.manifests.dumps import dump_job
 from becalm_operator.manifests.jobs import COMMIT
 from becalm_operator.manifests.names import job_name
 from becalm_operator.manifests.owned import Owner
@@ -42,7 +41,15 @@ from becalm_operator.plan import (
     withdrawal,
     wording,
 )
-from becalm_operator.plan.outcome import START_TIMEOUT, Failure, awaited, cannot_start, failure_of, report_of
+from becalm_operator.plan.outcome import (
+    START_TIMEOUT,
+    Failure,
+    awaited,
+    cannot_start,
+    failure_of,
+    is_missing,
+    report_of,
+)
 from becalm_operator.plan.quiesce import Run
 from becalm_operator.plan.run import SOON, WAITING, WATCHED, changed, ended, entered, failing
 from becalm_operator.plan.steps import Action, ApplyJob, DeleteJob, Plan
@@ -105,8 +112,7 @@ def _preflight(backup: Backup, status: BackupStatus, this: Run, owner: Owner, wo
     preflight.refuse_running_jobs(world, frozenset(claims), workloads, backup.spec.quiesce)
     volumes = identity.identified(world, _planned_volumes(backup, owner, world, claims))
     hooks.refuse(backup.spec, owner, world)
-    dumps.refuse(backup.spec, world)
-    _try_dumps(backup, owner, world)
+    dumps.refuse(backup.spec, owner, world)
     status, waiting = access.repository_opened(status, world, owner)
     if waiting:
         return waiting
@@ -122,17 +128,6 @@ def _preflight(backup: Backup, status: BackupStatus, this: Run, owner: Owner, wo
     return Plan(
         entered(planned, Phase.PREPARING, world.now, "starting movers"), events=events, again_seconds=SOON
     )
-
-
-def _try_dumps(backup: Backup, owner: Owner, world: World) -> None:
-    """See that a Job can be made of every dump.
-
-    Raises:
-        UnfitError: What is written of one makes no sense.
-    """
-    assert world.repository is not None
-    for dump in backup.spec.dumps:
-        dump_job(owner, world.repository.spec, world.image, dump=dump)
 
 
 def _planned_volumes(
@@ -192,13 +187,11 @@ def _reading(
     running = 0
     for volume in status.volumes:
         job = world.jobs.get(gate.mover_name(owner, volume.claim))
-        if volume.tree and (
-            job is None or job.refused
-        ):  # read, and Kubernetes has cleared the Job away since
+        if volume.tree and is_missing(job):  # read, and Kubernetes has cleared the Job away since
             volumes.append(volume)
             continue
         failure = _capture_failure(backup, volume, job, world) if job else None
-        if job is None or job.refused:
+        if is_missing(job):
             actions.append(gate.mover(backup, volume, owner, world))
             failure = failure or snapshots.lost(volume, world)
         if failure:

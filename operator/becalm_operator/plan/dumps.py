@@ -13,7 +13,7 @@ from becalm_operator.manifests.dumps import CONTAINER, DUMP, dump_job
 from becalm_operator.manifests.names import job_name
 from becalm_operator.manifests.owned import Owner
 from becalm_operator.plan import run, wording
-from becalm_operator.plan.outcome import Failure, awaited, cannot_start, failure_of, report_of
+from becalm_operator.plan.outcome import Failure, awaited, cannot_start, failure_of, is_missing, report_of
 from becalm_operator.plan.preflight import RefusalError
 from becalm_operator.plan.run import SOON, WAITING, changed, failing
 from becalm_operator.plan.steps import Action, ApplyJob, Plan
@@ -23,15 +23,19 @@ _MOVERS_TURN = timedelta(seconds=15)
 """How long after a dump's failure the mover may still end: where that failed first, the dump has only felt it."""
 
 
-def refuse(spec: BackupSpec, world: World) -> None:
-    """Refuse dumps where they are not enabled.
+def refuse(spec: BackupSpec, owner: Owner, world: World) -> None:
+    """Refuse dumps where they are not enabled, or where no Job can be made of one.
 
     Raises:
-        RefusalError: They are not.
+        RefusalError: They are not enabled.
+        UnfitError: What is written of one makes no sense.
     """
     if spec.dumps and not world.dumps_enabled:
         why = "the Backup has dumps, which are not enabled here: dumps.enabled in the values of the chart"
         raise RefusalError(Failure(Reason.DUMPS_NOT_ALLOWED, why))
+    assert world.repository is not None
+    for dump in spec.dumps:
+        dump_job(owner, world.repository.spec, world.image, dump=dump)
 
 
 def planned(spec: BackupSpec) -> tuple[DumpStatus, ...]:
@@ -66,7 +70,7 @@ def _waiting(
         return replace(gone, actions=_removals(owner, status, world))
     assert world.repository is not None
     repository = world.repository.spec
-    begun = [one for one in missing if (job := jobs[one.name]) is None or job.refused]
+    begun = [one for one in missing if is_missing(jobs[one.name])]
     told = changed(status, message=_progress(status, jobs))
     actions = [ApplyJob(dump_job(owner, repository, world.image, dump=one)) for one in begun]
     return Plan(told, actions, again_seconds=WAITING)

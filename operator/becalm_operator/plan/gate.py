@@ -17,7 +17,7 @@ from becalm_operator.manifests.names import job_name
 from becalm_operator.manifests.owned import Owner
 from becalm_operator.plan import deadlines, fitting, preflight, run, wording
 from becalm_operator.plan.deadlines import PREPARING_TIMEOUT
-from becalm_operator.plan.outcome import Failure, cannot_start, failure_of
+from becalm_operator.plan.outcome import Failure, cannot_start, failure_of, is_missing
 from becalm_operator.plan.preflight import RefusalError
 from becalm_operator.plan.quantities import duration_text
 from becalm_operator.plan.run import SOON, WAITING, WATCHED, WATCHING, changed, entered, failing
@@ -121,7 +121,7 @@ def _missing(backup: Backup, status: BackupStatus, owner: Owner, world: World) -
     return [
         mover(backup, volume, owner, world, gate)
         for volume in _prepared(status)
-        if (job := world.jobs.get(mover_name(owner, volume.claim))) is None or job.refused
+        if is_missing(world.jobs.get(mover_name(owner, volume.claim)))
     ]
 
 

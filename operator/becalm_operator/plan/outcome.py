@@ -116,13 +116,18 @@ def cannot_start(job: JobState, now: datetime, patience: timedelta = START_TIMEO
     return None
 
 
+def is_missing(job: JobState | None) -> bool:
+    """Say whether a Job is still to be made: there is none, or the API server has not let it be made."""
+    return job is None or job.refused
+
+
 def awaited(world: World | RepositoryWorld, name: str, since: datetime | None) -> JobState | None:
     """Return a Job that a phase began with, or None if it is still to be made; `since` is when the phase began.
 
     One that is not there after an hour counts as refused, though no process has seen it refused for so long.
     """
     job = world.jobs.get(name)
-    if (job is not None and not job.refused) or since is None or world.now - since <= MAKING_TIMEOUT:
+    if not is_missing(job) or since is None or world.now - since <= MAKING_TIMEOUT:
         return job
     unknown = f"Job {name} is not there, an hour after it was first wanted; the log of the operator says why"
     why = job.stuck if job else unknown

@@ -12,7 +12,7 @@ from becalm_operator.manifests.jobs import PREVIEW, preview_job
 from becalm_operator.manifests.names import job_name
 from becalm_operator.manifests.owned import Owner
 from becalm_operator.plan import access, wording
-from becalm_operator.plan.outcome import Failure, awaited, cannot_start, failure_of, report_of
+from becalm_operator.plan.outcome import Failure, awaited, cannot_start, failure_of, is_missing, report_of
 from becalm_operator.plan.run import WAITING, changed
 from becalm_operator.plan.steps import ApplyJob, Plan
 from becalm_operator.plan.world import JobState, World
@@ -32,7 +32,7 @@ def seen(
         failure = _failure(target, job, world) if job else None
         if job and failure:
             return access.turned_away(status, world, job, failure)
-    missing = [target for target, job in known if job is None or job.refused]
+    missing = [target for target, job in known if is_missing(job)]
     done = sum(job is not None and job.succeeded for _, job in known)
     if done == len(known):
         return None

@@ -27,7 +27,7 @@ from becalm_operator.plan import (
     run,
     wording,
 )
-from becalm_operator.plan.outcome import Failure, cannot_start, failure_of, report_of
+from becalm_operator.plan.outcome import Failure, cannot_start, failure_of, is_missing, report_of
 from becalm_operator.plan.preflight import RefusalError
 from becalm_operator.plan.quiesce import Run
 from becalm_operator.plan.run import SOON, WATCHED, changed, ended, entered, failing
@@ -152,10 +152,10 @@ def _restoring(restore: Restore, status: RestoreStatus, this: Run, owner: Owner,
     targets: list[TargetStatus] = []
     for target in status.targets:
         job = world.jobs.get(_mover_name(owner, target))
-        if target.done and (job is None or job.refused):  # Kubernetes has cleared the Job away since
+        if target.done and is_missing(job):  # Kubernetes has cleared the Job away since
             targets.append(target)
             continue
-        if job is None or job.refused:
+        if is_missing(job):
             made = jobs.restore_job(
                 owner,
                 world.repository.spec,

@@ -10,7 +10,7 @@ from becalm_operator.manifests.names import job_name
 from becalm_operator.manifests.owned import Owner
 from becalm_operator.manifests.written import UnfitError
 from becalm_operator.plan import conditions, guards, publishing
-from becalm_operator.plan.outcome import Failure, cannot_start, failure_of
+from becalm_operator.plan.outcome import Failure, cannot_start, failure_of, is_missing
 from becalm_operator.plan.run import WAITING, changed, ended
 from becalm_operator.plan.steps import Action, ApplyJob, DeleteJob, Event, Plan
 from becalm_operator.plan.world import World
@@ -26,7 +26,7 @@ def retained(backup: Backup, status: BackupStatus, owner: Owner, world: World) -
     if doubt := guards.doubt(status.volumes):
         return _without(backup, status, f"it is suspect: {doubt}", world)
     job = world.jobs.get(_job_name(owner))
-    if world.repository is None and (job is None or job.refused):
+    if world.repository is None and is_missing(job):
         gone = f"BackupRepository {backup.spec.repository_ref.name} was deleted"
         return _without(backup, status, gone, world)
     try:
