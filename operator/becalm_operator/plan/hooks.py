@@ -5,7 +5,7 @@ nobody begins it twice. A Job is found again by its name; how a command has ende
 that has run it, and one that began under another process is not repeated: its outcome is Unknown.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -80,19 +80,22 @@ def of_run(spec: BackupSpec, when: When) -> tuple[Hook, ...]:
 
 def of_workload(spec: BackupSpec, when: When, reference: WorkloadReference) -> tuple[Hook, ...]:
     """Return the hooks of one workload."""
-    return tuple(
-        Hook(when, f"{when.lower()}.{one.name}.{position}", one, workload)
-        for position, workload in enumerate(spec.workloads)
-        if str(workload) == str(reference)
-        for one in getattr(workload.hooks, when.lower())
-    )
+    wanted = str(reference)
+    positions = (at for at, workload in enumerate(spec.workloads) if str(workload) == wanted)
+    return tuple(hook for position in positions for hook in _of_position(spec, when, position))
+
+
+def _of_position(spec: BackupSpec, when: When, position: int) -> Iterator[Hook]:
+    workload = spec.workloads[position]
+    for one in getattr(workload.hooks, when.lower()):
+        yield Hook(when, f"{when.lower()}.{one.name}.{position}", one, workload)
 
 
 def of_all(spec: BackupSpec) -> tuple[Hook, ...]:
     """Return all hooks of a Backup."""
     found = [*of_run(spec, When.BEFORE), *of_run(spec, When.AFTER)]
-    for workload in spec.workloads:
-        found += [*of_workload(spec, When.BEFORE, workload), *of_workload(spec, When.AFTER, workload)]
+    for position in range(len(spec.workloads)):
+        found += [*_of_position(spec, When.BEFORE, position), *_of_position(spec, When.AFTER, position)]
     return tuple(found)
 
 

@@ -1,40 +1,17 @@
 """The operator dies at every single call to the API server, and another one goes on from there."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 
 import pytest
 
 from becalm_operator.api.backup import Phase
-from becalm_operator.cluster.port import Cluster, Key
 from tests.operator.fake import movers
 from tests.operator.fake.controllers import tick
 from tests.operator.fake.objects import Script
 from tests.operator.fake.rivals import Keda
-from tests.operator.fake.wrapped import Counting, Dying, OperatorDiedError
-from tests.operator.simulation.invariants import check_always, check_deadline, check_end, check_holders
+from tests.operator.simulation.deaths import crash_everywhere
+from tests.operator.simulation.scenario import Scenario, calls_of
 from tests.operator.simulation.shop import OF_ALL_KINDS, RESTORED, RUN, Operator, Shop
-
-_MOST_TICKS = 400
-
-
-@dataclass(frozen=True)
-class Scenario:
-    """What is asked for, and how it ends when nobody dies."""
-
-    name: str
-    key: Key
-    begin: Callable[[Shop], Awaitable[object]]
-    scripts: dict[str, Script]
-    ends: Phase
-    stops: int = 2
-    """How many workloads are up before, and so are stopped."""
-    waits: bool = False
-    """It looks again and again at the same: its reads are not worth a death each."""
-
-    def __str__(self) -> str:
-        return self.name
 
 
 async def a_backup(shop: Shop) -> None:
@@ -137,82 +114,6 @@ SCENARIOS = [
     Scenario("a restore", RESTORED, a_restore, {}, Phase.SUCCEEDED),
     Scenario("a failing restore", RESTORED, a_restore, {"restore": movers.EVICTED}, Phase.FAILED),
 ]
-
-
-async def follow(shop: Shop, operator: Operator, key: Key) -> None:
-    """Let the operator work until the run is over."""
-    for _ in range(_MOST_TICKS):
-        await operator.work()
-        check_always(shop)
-        check_holders(shop)
-        check_deadline(shop, operator)
-        if shop.is_over(key) and shop.is_up():
-            return
-        tick(shop.state)
-    check_end(shop, key)
-    raise AssertionError("the workloads did not become Ready")
-
-
-async def begin(scenario: Scenario) -> Shop:
-    shop = await Shop.open()
-    await scenario.begin(shop)
-    for role, script in scenario.scripts.items():
-        shop.script(role, script)
-    return shop
-
-
-async def crash(scenario: Scenario, at: int, *, after: bool, outage: int, may_fail: bool = False) -> bool:
-    """Let an operator die at a call, and another one start some ticks later. Returns whether it died at all.
-
-    `may_fail`: a death may be why the run fails.
-    """
-    shop = await begin(scenario)
-    died = False
-    try:
-        await follow(shop, Operator(shop.state, Dying(shop.cluster, at, after=after)), scenario.key)
-    except OperatorDiedError:
-        died = True
-        check_always(shop)
-        for _ in range(outage):
-            tick(shop.state)
-        await follow(shop, Operator(shop.state, shop.cluster), scenario.key)
-    check_end(shop, scenario.key)
-    check_single_stops(shop)
-    run = shop.run(scenario.key)
-    late = run is not None and (run.status.reason == "DowntimeExceeded" or may_fail)
-    assert run is None or late or run.status.phase is scenario.ends, run.status
-    return died
-
-
-def check_single_stops(shop: Shop) -> None:
-    stops = shop.cluster.stops
-    assert len(stops) == len(set(stops)), f"a workload was stopped twice: {stops}"
-
-
-async def calls_of(scenario: Scenario, wrap: Callable[[Cluster], Counting] = Counting) -> list[str]:
-    """Return all calls that a run makes when nobody dies."""
-    shop = await begin(scenario)
-    counting = wrap(shop.cluster)
-    await follow(shop, Operator(shop.state, counting), scenario.key)
-    check_end(shop, scenario.key)
-    check_single_stops(shop)
-    return counting.calls
-
-
-async def crash_everywhere(
-    scenario: Scenario, *, after: bool, outage: int, writes_only: bool, may_fail: bool = False
-) -> str:
-    """Return the calls at which a death does harm, a line each."""
-    harm = []
-    for at, call in enumerate(await calls_of(scenario)):
-        if writes_only and call.startswith(("load", "observe")):
-            continue
-        try:
-            assert await crash(scenario, at, after=after, outage=outage, may_fail=may_fail), "nobody died"
-        except AssertionError as error:
-            moment = "after" if after else "before"
-            harm.append(f"{scenario}: died {moment} call {at} ({call}), out for {outage} s: {error}")
-    return "\n".join(harm)
 
 
 @pytest.mark.slow

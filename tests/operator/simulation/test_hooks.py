@@ -13,10 +13,11 @@ from becalm_operator.api.hooks import Outcome, RunHooks
 from tests.operator.fake import movers
 from tests.operator.fake.controllers import tick
 from tests.operator.fake.objects import Script
+from tests.operator.simulation.deaths import crash_everywhere
 from tests.operator.simulation.invariants import check_end
 from tests.operator.simulation.plays import Disturbance, Play, perform
+from tests.operator.simulation.scenario import Scenario, calls_of, follow
 from tests.operator.simulation.shop import DB, IDLE, RUN, Operator, Shop
-from tests.operator.simulation.test_crashes import Scenario, calls_of, crash_everywhere, follow
 from tests.operator.simulation.test_disturbances import DISTURBANCES
 
 _JOB = {"template": {"spec": {"containers": [{"name": "own", "image": "own:1"}]}}}

@@ -12,15 +12,9 @@ import pytest
 from tests.operator.fake.controllers import tick
 from tests.operator.fake.wrapped import OperatorDiedError, Stalling
 from tests.operator.simulation.invariants import check_always, check_end
+from tests.operator.simulation.scenario import Scenario, begin, calls_of, check_single_stops, follow
 from tests.operator.simulation.shop import Operator
-from tests.operator.simulation.test_crashes import (
-    SCENARIOS,
-    Scenario,
-    begin,
-    calls_of,
-    check_single_stops,
-    follow,
-)
+from tests.operator.simulation.test_crashes import SCENARIOS
 
 _TO_THE_END = 400
 _MAKES = ("apply ApplyJob", "apply ApplyHookJob", "apply MakeSnapshot")
