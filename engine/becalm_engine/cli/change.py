@@ -1,9 +1,8 @@
 """Commands that change snapshots and keys: tag, copy, rewrite, key."""
 
-import getpass
 import sys
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from becalm_engine.cli import nodes, passwords
 from becalm_engine.cli.options import exclusions
@@ -103,9 +102,9 @@ def _new_password(path: str) -> str:
         return password
     if not sys.stdin.isatty():
         raise UsageError("no new password: use --new-password-file")
-    password = getpass.getpass("enter new password: ")
-    if password != getpass.getpass("enter password again: "):
-        raise UsageError("the two passwords differ")
+    password = passwords.asked("enter new password: ", again=True)
+    if not password:
+        raise UsageError("the new password is empty")
     return password
 
 
@@ -154,7 +153,7 @@ def copy(session: Session, output: Output, progress: Progress) -> Report:
     """Copy snapshots from another repository into this one."""
     arguments = session.arguments
     with (
-        _source_session(session, progress).locked_repository(only_reads=True) as source,
+        _source_session(session, progress, output.warn).locked_repository(only_reads=True) as source,
         session.locked_repository() as target,
     ):
         every = chosen(source, arguments.id, session.filter())
@@ -191,7 +190,7 @@ def _say_copied(output: Output, event: Copied) -> None:
     _put_message(output, {"message_type": "copied", **names})
 
 
-def _source_session(session: Session, progress: Progress) -> Session:
+def _source_session(session: Session, progress: Progress, tell: Callable[[str], None]) -> Session:
     """Return a session on the repository that is copied from: its own location, password and key."""
     given = vars(session.arguments)
     refuse_two(session.arguments, "from_")
@@ -201,7 +200,9 @@ def _source_session(session: Session, progress: Progress) -> Session:
     own = {name: given[f"from_{name}"] for name in names}
     password = session.environment.get("RESTIC_FROM_PASSWORD", "")
     environment = {**session.environment, "RESTIC_PASSWORD": password}
-    return Session(Namespace(**{**given, **own}), environment, stop=progress.stop)
+    return Session(
+        Namespace(**{**given, **own}), environment, stop=progress.stop, tell=tell, name="source repository"
+    )
 
 
 # --- rewrite

@@ -21,6 +21,8 @@ _ENVIRONMENT = """\
 environment:
   RESTIC_REPOSITORY, RESTIC_REPOSITORY_FILE             the repository, or a file that names it
   RESTIC_PASSWORD, RESTIC_PASSWORD_FILE, RESTIC_PASSWORD_COMMAND
+                                                        without them the password is asked for on a terminal;
+                                                        elsewhere it is the first line of standard input
   RESTIC_KEY_HINT, RESTIC_COMPRESSION, RESTIC_PACK_SIZE, RESTIC_HOST, RESTIC_PROGRESS_FPS,
   RESTIC_READ_CONCURRENCY
   RESTIC_CACERT, RESTIC_TLS_CLIENT_CERT                 as --cacert and --tls-client-cert
@@ -45,7 +47,10 @@ exit codes:
 def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> argparse.Namespace:
     """Return what the arguments say; defaults come from the environment."""
     parser = build(environment)
-    return parser.parse_args(arranged(parser, arguments))
+    parsed = parser.parse_args(arranged(parser, arguments))
+    if parsed.quiet and parsed.verbose:
+        parser.error("--quiet and --verbose exclude each other")
+    return parsed
 
 
 def build(environment: Mapping[str, str]) -> argparse.ArgumentParser:

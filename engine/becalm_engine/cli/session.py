@@ -4,6 +4,7 @@ import contextlib
 import re
 import shlex
 import subprocess
+import sys
 import threading
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Mapping
@@ -24,6 +25,8 @@ from becalm_engine.storage.options import StorageOptions, parse_options, parse_r
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(h|m|s)")
 _SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0}
+_MAIN = "repository"
+_TRIES = 3
 
 
 class Session:
@@ -36,9 +39,11 @@ class Session:
         *,
         stop: threading.Event | None = None,
         tell: Callable[[str], None] = lambda _: None,
+        name: str = _MAIN,
     ) -> None:
         self.arguments = arguments
         self.environment = environment
+        self._name = name
         self._stop = stop or threading.Event()
         self._tell = tell
         self._ahead: _Opening | None = None
@@ -67,11 +72,31 @@ class Session:
     def password(self) -> str:
         """Return the password of a new repository: from a command, a file or the environment, in restic's order.
 
+        Where none of them gives one it is asked for on the terminal, twice, or is the first line of standard input.
+
         Raises:
             UsageError: None is given, or it is empty.
         """
+        if self._is_to_be_entered():
+            return _required(self._entered("new ", again=True))
         password, *_ = self._passwords()
         return _required(password)
+
+    def _is_to_be_entered(self) -> bool:
+        """Say whether somebody has to be asked for the password."""
+        arguments = self.arguments
+        given = arguments.password_command or arguments.password_file
+        return not (given or self.environment.get("RESTIC_PASSWORD"))
+
+    def _entered(self, new: str = "", *, again: bool = False) -> str:
+        if _takes_stdin(self.arguments):
+            raise UsageError(f"standard input cannot give both data and the password; {_GIVE_ONE}")
+        if sys.stdin.isatty():
+            return passwords.asked(f"enter password for {new}{self._name}: ", again=again)
+        if self._name != _MAIN:
+            raise UsageError(f"no password for the {self._name}: use --from-password-file")
+        self._tell("reading password from standard input")
+        return passwords.on_standard_input()
 
     def _passwords(self) -> tuple[str, ...]:
         """Return the password that is given, and then what else it may have been; each may be empty."""
@@ -85,9 +110,11 @@ class Session:
     def open_ahead(self) -> None:
         """Begin to open the repository: a key takes as long to derive as the modules of a command to import.
 
-        What goes wrong is told to whoever asks for the repository.
+        What goes wrong is told to whoever asks for the repository. Where people are asked for the password there is
+        time enough: that is done when the repository is needed.
         """
-        self._ahead = _Opening(self._opened)
+        if not self._is_to_be_entered():
+            self._ahead = _Opening(self._opened)
 
     def repository(self) -> Repository:
         """Open the repository, or return the one that was opened ahead."""
@@ -101,6 +128,8 @@ class Session:
         def opened(password: str) -> Repository:
             return open_repository(storage, password, compression=compression, key_hint=hint)
 
+        if self._is_to_be_entered():
+            return self._opened_by_hand(opened)
         first, *others = [text for text in dict.fromkeys(self._passwords()) if text] or [""]
         try:
             return opened(_required(first))
@@ -109,6 +138,15 @@ class Session:
                 with contextlib.suppress(WrongPasswordError, DamagedError):
                     return opened(other)
             raise
+
+    def _opened_by_hand(self, opened: Callable[[str], Repository]) -> Repository:
+        """Open the repository with the password that somebody enters, who may try again on a terminal."""
+        for _ in range(_TRIES - 1 if sys.stdin.isatty() else 0):
+            try:
+                return opened(_required(self._entered()))
+            except WrongPasswordError as error:
+                self._tell(f"{error}. Try again")
+        return opened(_required(self._entered()))
 
     @contextlib.contextmanager
     def locked_repository(self, *, exclusive: bool = False, only_reads: bool = False) -> Iterator[Repository]:
@@ -241,10 +279,20 @@ def _location_in(path: str) -> str:
     return trimmed(text_of(read_bytes(path, "repository"))) if path else ""
 
 
+_GIVE_ONE = "use --password-file, RESTIC_PASSWORD_FILE or RESTIC_PASSWORD"
+
+
 def _required(password: str) -> str:
     if not password:
-        raise UsageError("no password: use --password-file, RESTIC_PASSWORD_FILE or RESTIC_PASSWORD")
+        raise UsageError(f"no password: {_GIVE_ONE}")
     return password
+
+
+def _takes_stdin(arguments: Namespace) -> bool:
+    """Say whether a command reads something else from standard input."""
+    given = vars(arguments)
+    lists = [given.get(f"files_from{kind}", []) for kind in ("", "_verbatim", "_raw")]
+    return bool(given.get("stdin")) or given.get("plan") == "-" or any("-" in one for one in lists)
 
 
 def _pairs(options: list[str]) -> dict[str, str]:

@@ -19,6 +19,12 @@ def described() -> Mapping[str, completion.Completed]:
     return completion.described(parser.build({}))
 
 
+def test_nobody_can_want_both_more_and_less(becalm: Becalm) -> None:
+    result = becalm("-q", "snapshots", "-v")
+
+    assert (result.status, "--quiet and --verbose exclude each other" in result.err) == (1, True)
+
+
 # --- the manual
 
 

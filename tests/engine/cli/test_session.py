@@ -1,3 +1,5 @@
+import io
+import sys
 import threading
 from pathlib import Path
 
@@ -88,11 +90,20 @@ def test_a_new_password_is_taken_without_blanks(becalm: Becalm, file: Path) -> N
     assert becalm("snapshots", RESTIC_PASSWORD="secret").status == 0
 
 
-def test_no_password_is_said(becalm: Becalm, file: Path) -> None:
+def test_no_password_is_said(becalm: Becalm, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file.write_text("\n")
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO()))
 
     assert "no password" in becalm("snapshots", "-p", file).err
     assert "no password" in becalm("snapshots", RESTIC_PASSWORD="").err
+
+
+def test_the_source_of_a_copy_has_its_password_not_from_standard_input(
+    becalm: Becalm, repository: Path
+) -> None:
+    result = becalm("copy", "--from-repo", repository)
+
+    assert (result.status, "use --from-password-file" in result.err) == (1, True)
 
 
 def test_blanks_around_a_location_are_none_of_it(becalm: Becalm, repository: Path, file: Path) -> None:
