@@ -180,7 +180,7 @@ class WorkloadStatus(Model):
     started_at: Time | None = None
     """When it was Ready again."""
     error: str = ""
-    """Why it could not be started when that was last tried. It is tried until it can be."""
+    """Why it could not be stopped or started when that was last tried. A start is tried until it can be done."""
 
     @property
     def reference(self) -> WorkloadReference:

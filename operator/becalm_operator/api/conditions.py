@@ -57,6 +57,7 @@ class Reason(enum.StrEnum):
     DOWNTIME_EXCEEDED = "DowntimeExceeded"
     TAINTED = "Tainted"
     WORKLOAD_CHANGED = "WorkloadChanged"
+    STOP_REFUSED = "StopRefused"
     SNAPSHOT_FAILED = "SnapshotFailed"
     MOVER_FAILED = "MoverFailed"
     MOVER_NOT_STARTED = "MoverNotStarted"
@@ -75,6 +76,7 @@ class Reason(enum.StrEnum):
     SUSPENDED = "Suspended"
     INVALID_SCHEDULE = "InvalidSchedule"
     LAST_BACKUP_FAILED = "LastBackupFailed"
+    BACKUP_REFUSED = "BackupRefused"
 
 
 EXPLANATIONS: dict[Reason, str] = {
@@ -120,6 +122,7 @@ EXPLANATIONS: dict[Reason, str] = {
     Reason.DOWNTIME_EXCEEDED: "The run took longer than maxDowntime; the workloads were started without it.",
     Reason.TAINTED: "A pod mounted a claim while it was being read. Nothing was kept.",
     Reason.WORKLOAD_CHANGED: "A stopped workload was scaled, deleted or made anew by somebody else.",
+    Reason.STOP_REFUSED: "A quota, a policy or a webhook did not let a workload be stopped for a minute.",
     Reason.SNAPSHOT_FAILED: "A VolumeSnapshot could not be made, or was deleted before it was read.",
     Reason.MOVER_FAILED: "A mover ended with an error.",
     Reason.MOVER_NOT_STARTED: "A Job could not start: its image, volume or node; or a quota or policy refused it.",
@@ -137,6 +140,7 @@ EXPLANATIONS: dict[Reason, str] = {
     Reason.SUSPENDED: "The schedule is suspended.",
     Reason.INVALID_SCHEDULE: "The cron expression or the time zone makes no sense.",
     Reason.LAST_BACKUP_FAILED: "The newest finished Backup of the schedule failed.",
+    Reason.BACKUP_REFUSED: "A quota, a policy or a webhook did not let a Backup be made; that is tried again.",
 }
 
 

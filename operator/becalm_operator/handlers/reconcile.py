@@ -17,6 +17,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, TypeVar
 
 from becalm_operator.api.backup import Backup
@@ -33,10 +34,12 @@ from becalm_operator.plan.steps import (
     DeleteJob,
     DeleteSnapshot,
     Event,
+    MakeBackup,
     MakeSnapshot,
     OpenGate,
     Plan,
     RequestProbe,
+    ScaleDown,
     ScaleUp,
 )
 from becalm_operator.plan.world import World
@@ -50,6 +53,8 @@ _REFUSALS = (RefusedError, WebhookAwayError)
 """The API server's own word: it is told of, and asked again. Anything else is a step that could not be done."""
 _DISPENSABLE = (RequestProbe, DeleteJob, DeleteSnapshot, DeleteBackup, OpenGate, MakeSnapshot)
 """What keeps nothing else from being done and told if it is refused: the next look sees that it was not done."""
+_AWAITED = (ScaleDown, MakeBackup)
+"""What nothing after it is done without: it is told of, and tried again."""
 _MOST_CHARS = 1024
 """How much is kept of what the API server says: a policy may list all its rules, and a run has many workloads."""
 
@@ -121,7 +126,8 @@ async def _run(
         return None
     if found.status.phase.waiting and not turn(key):
         return None
-    return await _follow(cluster, found, witness, decide(found, await cluster.observe_run(found)))
+    world = await cluster.observe_run(found)
+    return await _follow(cluster, found, witness, decide(found, world), world.now)
 
 
 async def _repository(cluster: Cluster, key: Key, witness: Witness) -> float | None:
@@ -129,9 +135,8 @@ async def _repository(cluster: Cluster, key: Key, witness: Witness) -> float | N
     witness.saw(key, found)
     if found is None:
         return None
-    return await _follow(
-        cluster, found, witness, repository.decide(found, await cluster.observe_repository(found))
-    )
+    world = await cluster.observe_repository(found)
+    return await _follow(cluster, found, witness, repository.decide(found, world), world.now)
 
 
 async def _schedule(cluster: Cluster, key: Key, witness: Witness) -> float | None:
@@ -139,9 +144,8 @@ async def _schedule(cluster: Cluster, key: Key, witness: Witness) -> float | Non
     witness.saw(key, found)
     if found is None:
         return None
-    return await _follow(
-        cluster, found, witness, schedule.decide(found, await cluster.observe_schedule(found))
-    )
+    world = await cluster.observe_schedule(found)
+    return await _follow(cluster, found, witness, schedule.decide(found, world), world.now)
 
 
 def _is_over(run: Backup | Restore) -> bool:
@@ -149,7 +153,9 @@ def _is_over(run: Backup | Restore) -> bool:
     return run.status.phase.finished and FINALIZER not in run.metadata.finalizers
 
 
-async def _follow(cluster: Cluster, resource: R, witness: Witness, plan: Plan[Any]) -> float | None:
+async def _follow(
+    cluster: Cluster, resource: R, witness: Witness, plan: Plan[Any], now: datetime
+) -> float | None:
     bound = FINALIZER in resource.metadata.finalizers
     key = Key(resource.kind, resource.metadata.namespace, resource.metadata.name)
     # the API server takes no new finalizer on an object that is being deleted
@@ -158,8 +164,8 @@ async def _follow(cluster: Cluster, resource: R, witness: Witness, plan: Plan[An
         witness.saw(key, resource)
     refused = await _act(cluster, resource, plan.actions)
     witness.complain(key, [why for action, why in refused if not isinstance(action, ScaleUp)])
-    if refused and isinstance(resource, Backup | Restore):
-        plan = _told(key, resource, plan, refused)
+    if refused:
+        plan = _told(key, resource, plan, refused, now)
     for event in plan.events:
         await _announce(cluster, resource, event)
     if plan.status != resource.status:
@@ -173,7 +179,7 @@ async def _follow(cluster: Cluster, resource: R, witness: Witness, plan: Plan[An
 async def _act(cluster: Cluster, resource: Resource, actions: Sequence[Action]) -> Refused:
     """Do the actions in order, and the starts beside them: whatever fails or hangs, each of them is tried.
 
-    Returns the starts that the API server did not allow, and what else of that kind can be done without.
+    Returns the starts that the API server did not allow, and what else of that kind can be told of.
 
     Raises:
         ClusterError: Something else could not be done.
@@ -199,9 +205,11 @@ async def _in_order(cluster: Cluster, resource: Resource, actions: Sequence[Acti
         try:
             await cluster.apply(resource, action)
         except _REFUSALS as error:
-            if not isinstance(action, _DISPENSABLE):
+            if not isinstance(action, (*_DISPENSABLE, *_AWAITED)):
                 raise
             refused.append((action, _words(error)))
+            if isinstance(action, _AWAITED):
+                break
     return refused
 
 
@@ -210,14 +218,23 @@ def _words(refusal: BaseException) -> str:
     return text if len(text) <= _MOST_CHARS else f"{text[: _MOST_CHARS - 1]}…"
 
 
-def _told(key: Key, run: Backup | Restore, plan: Plan[Any], refused: Refused) -> Plan[Any]:
+def _told(key: Key, resource: Resource, plan: Plan[Any], refused: Refused, now: datetime) -> Plan[Any]:
     """Return what may be told of a plan that was followed but for what was refused."""
+    if isinstance(resource, BackupSchedule):
+        made = [why for action, why in refused if isinstance(action, MakeBackup)]
+        return schedule.refused(plan, resource, made[0], now) if made else plan
+    return _told_of_run(key, resource, plan, refused) if isinstance(resource, Backup | Restore) else plan
+
+
+def _told_of_run(key: Key, run: Backup | Restore, plan: Plan[Any], refused: Refused) -> Plan[Any]:
     starts = {str(action.workload): why for action, why in refused if isinstance(action, ScaleUp)}
     known = {str(state.reference): state.error for state in run.status.workloads}
     for name, why in starts.items():
         if known[name] != why:  # the same again is no news
             _log.warning("%s: %s was not started: %s", key, name, why)
     plan = quiesce.unstarted(plan, run.status, starts)
+    if stops := {str(action.workload): why for action, why in refused if isinstance(action, ScaleDown)}:
+        plan = quiesce.unstopped(plan, stops)
     snapshots = {
         action.document["metadata"]["name"]: why
         for action, why in refused

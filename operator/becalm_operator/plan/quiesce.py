@@ -23,6 +23,9 @@ START_TIMEOUT = timedelta(minutes=10)
 REFUSAL_TIMEOUT = timedelta(minutes=1)
 """How long one that cannot be started keeps the others waiting: what refuses it may be served by one of them."""
 
+REFUSED_SECONDS = 2.0
+"""After how long to try again what was refused."""
+
 S = TypeVar("S", bound=RunStatus)
 
 
@@ -61,7 +64,8 @@ def absorb(run: Run, world: World, workloads: Iterable[WorkloadStatus]) -> tuple
         if workload is not None and _ours(run, workload) and state.stopped_at is None:
             record = workload.record
             assert record is not None
-            absorbed.append(state.model_copy(update={"stopped_at": record.at, "replicas": record.replicas}))
+            stopped = {"stopped_at": record.at, "replicas": record.replicas, "error": ""}
+            absorbed.append(state.model_copy(update=stopped))
         else:
             absorbed.append(state)
     return tuple(absorbed)
@@ -73,8 +77,11 @@ def deadline_of(run: Run, workloads: Iterable[WorkloadStatus]) -> datetime | Non
     return min(stops) + parse_duration(run.quiesce.max_downtime) if stops else None
 
 
-def stop(run: Run, world: World, workloads: tuple[WorkloadStatus, ...]) -> Step:
-    """Stop the next workload in order, once the pods of those before it are gone. The last one's are Draining's."""
+def stop(run: Run, world: World, workloads: tuple[WorkloadStatus, ...], *, since: datetime) -> Step:
+    """Stop the next workload in order, once the pods of those before it are gone. The last one's are Draining's.
+
+    `since` is when the stopping began: who is not let be stopped so long after it keeps the others down no longer.
+    """
     for state in workloads:
         workload = _same(world, state)
         if workload is None:
@@ -86,8 +93,27 @@ def stop(run: Run, world: World, workloads: tuple[WorkloadStatus, ...]) -> Step:
             if state is not workloads[-1] and _has_pods(world, state):
                 return Step(workloads, failure=_too_slow(run, world, workload.reference, workload.record))
         elif workload.replicas > 0:
+            if state.error and world.now - since > REFUSAL_TIMEOUT:
+                return Step(workloads, failure=_unstoppable(state))
             return _stop(run, world, workloads, workload)
     return Step(workloads, done=True)
+
+
+def _unstoppable(state: WorkloadStatus) -> Failure:
+    return Failure(Reason.STOP_REFUSED, f"{state.reference} could not be stopped: {state.error}")
+
+
+def unstopped(plan: Plan[S], errors: Mapping[str, str]) -> Plan[S]:
+    """Return what may be told of a plan when some workloads could not be stopped; `errors` has why, by their names."""
+    workloads = tuple(
+        state.model_copy(update={"error": errors[name]})
+        if (name := str(state.reference)) in errors
+        else state
+        for state in plan.status.workloads
+    )
+    events = [event for event in plan.events if str(event.workload) not in errors]
+    status = plan.status.model_copy(update={"workloads": workloads})
+    return replace(plan, status=status, events=events, again_seconds=REFUSED_SECONDS)
 
 
 def interference(run: Run, world: World, workloads: Iterable[WorkloadStatus]) -> Failure | None:
@@ -243,7 +269,7 @@ def resume(
 
 def _is_held_up(workloads: Iterable[WorkloadStatus], waited: timedelta) -> bool:
     """Say whether nobody waits for the order any more, since one workload does not come up."""
-    refused = any(state.error and not state.started_at for state in workloads)
+    refused = any(state.error and state.stopped_at and not state.started_at for state in workloads)
     return waited > (REFUSAL_TIMEOUT if refused else START_TIMEOUT)
 
 

@@ -214,7 +214,7 @@ def pace(status: RunStatus, now: datetime) -> float:
 
 def stopping(status: S, run: Run, world: World) -> Plan[S]:
     """Quiescing: stop the next workload."""
-    step = quiesce.stop(run, world, status.workloads)
+    step = quiesce.stop(run, world, status.workloads, since=status.phase_time or world.now)
     status = changed(status, workloads=step.workloads)
     if step.failure:
         return Plan(failing(status, step.failure, world.now), again_seconds=SOON)
@@ -223,7 +223,7 @@ def stopping(status: S, run: Run, world: World) -> Plan[S]:
     down = sum(state.stopped_at is not None for state in status.workloads)
     message = wording.progress("stopping workloads", down, len(status.workloads), "down")
     return Plan(
-        changed(status, message=message),
+        changed(status, message=message + wording.unstopped(status.workloads)),
         step.actions,
         step.events,
         again_seconds=SOON if step.actions else WATCHED,

@@ -30,6 +30,8 @@ _MACROS = {
     "@hourly": "0 * * * *",
 }
 _FIELDS = 5
+_REFUSED_SECONDS = 15.0
+"""After how long to try again to make a Backup that was refused."""
 _NO_CLOCK = "none"
 """What a schedule goes by that makes no Backups."""
 
@@ -200,6 +202,21 @@ def _scheduled(
         status, schedule.metadata, told, holds=told.reason is Reason.SCHEDULED, now=world.now
     )
     return Plan(final, actions, events, again_seconds=max(sleep.total_seconds(), 0.1))
+
+
+def refused(plan: SchedulePlan, schedule: BackupSchedule, why: str, now: datetime) -> SchedulePlan:
+    """Return what may be told of a plan whose Backup was not let be made. It stays due, and is tried again."""
+    before = schedule.status
+    status = plan.status.model_copy(
+        update={
+            "conditions": before.conditions,
+            "last_schedule_time": before.last_schedule_time,
+            "active": before.active,
+        }
+    )
+    told = Failure(Reason.BACKUP_REFUSED, f"the Backup that is due could not be made: {why}")
+    final = conditions.ready(status, schedule.metadata, told, holds=False, now=now)
+    return Plan(final, again_seconds=_REFUSED_SECONDS)
 
 
 def _when(moment: datetime | None) -> str:

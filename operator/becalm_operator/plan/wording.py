@@ -40,9 +40,15 @@ def set_to(workload: Workload) -> str:
     return f"scaled to {workload.replicas}" if workload.switch.form is Form.COUNT else "resumed"
 
 
+def unstopped(workloads: Iterable[WorkloadStatus]) -> str:
+    """Say which workloads could not be stopped and why, to follow a sentence; nothing if all could."""
+    found = (one for one in workloads if one.error and not one.stopped_at)
+    return "".join(f"; {one.reference} could not be stopped: {one.error}" for one in found)
+
+
 def unstarted(workloads: Iterable[WorkloadStatus]) -> str:
     """Say which workloads could not be started and why, to follow a sentence; nothing if all could."""
-    found = (one for one in workloads if one.error and not one.started_at)
+    found = (one for one in workloads if one.error and one.stopped_at and not one.started_at)
     return "".join(f"; {one.reference} could not be started: {one.error}" for one in found)
 
 

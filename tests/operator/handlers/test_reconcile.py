@@ -10,7 +10,13 @@ from becalm_operator.api.names import FINALIZER
 from becalm_operator.api.repository import BackupRepository
 from becalm_operator.api.schedule import BackupSchedule
 from becalm_operator.cluster.port import Key
-from becalm_operator.errors import ConflictError, RefusedError, UnavailableError, WebhookAwayError
+from becalm_operator.errors import (
+    ClusterError,
+    ConflictError,
+    RefusedError,
+    UnavailableError,
+    WebhookAwayError,
+)
 from becalm_operator.handlers.reconcile import reconcile
 from becalm_operator.manifests.jobs import MOVER
 from becalm_operator.manifests.names import job_name
@@ -125,11 +131,22 @@ async def test_an_event_that_fails_stops_nothing(caplog: pytest.LogCaptureFixtur
 
 async def test_an_action_that_fails_leaves_the_status_as_it_was() -> None:
     cluster, key = stopping()
-    cluster.failures["ScaleDown"] = [RefusedError("a webhook says no")]
+    cluster.failures["ScaleDown"] = [UnavailableError("no answer")]
     before = cluster.get(key).status
-    with pytest.raises(RefusedError):
+    with pytest.raises(UnavailableError):
         await reconcile(cluster, key)
     assert cluster.get(key).status == before
+
+
+@pytest.mark.parametrize("refusal", [RefusedError("a policy says no"), WebhookAwayError("nobody answers")])
+async def test_a_stop_that_is_refused_is_told_of_and_nothing_is_said_to_be_stopped(
+    refusal: ClusterError,
+) -> None:
+    cluster, key = stopping()
+    cluster.failures["ScaleDown"] = [refusal]
+    await reconcile(cluster, key)
+    assert [state.error for state in cluster.get(key).status.workloads].count(str(refusal)) == 1
+    assert cluster.written == ["finalizer on", "status"]
 
 
 def starting(since: datetime = NOW) -> tuple[RecordingCluster, Key]:

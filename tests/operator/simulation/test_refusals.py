@@ -13,7 +13,7 @@ from becalm_operator.api.schedule import BackupSchedule, BackupScheduleSpec, Bac
 from becalm_operator.cluster.port import Key, Resource
 from becalm_operator.errors import RefusedError
 from becalm_operator.plan import conditions
-from becalm_operator.plan.steps import Action, ScaleUp
+from becalm_operator.plan.steps import Action, MakeBackup, ScaleDown, ScaleUp
 from tests.operator.fake.lab import SHOP
 from tests.operator.fake.movers import WELL
 from tests.operator.fake.objects import Script
@@ -26,15 +26,16 @@ _LONG = BackupQuiesce(drain_timeout="20s", max_downtime="30m")
 _DENIED = 'admission webhook "policy.example.org" denied the request: not today'
 
 
-class _RefusedStart(Wrapped):
-    """A policy that lets the database not be started."""
+class _Refused(Wrapped):
+    """A policy that lets the database not be scaled."""
 
-    def __init__(self, shop: Shop) -> None:
+    def __init__(self, shop: Shop, deed: type[ScaleDown | ScaleUp]) -> None:
         super().__init__(shop.cluster)
         self.refuses = True
+        self._deed = deed
 
     async def apply(self, owner: Resource, action: Action) -> None:
-        if self.refuses and isinstance(action, ScaleUp) and action.workload == DB:
+        if self.refuses and isinstance(action, self._deed) and action.workload == DB:
             raise RefusedError(f"changing statefulsets.apps {SHOP}/db: {_DENIED}")
         await super().apply(owner, action)
 
@@ -42,6 +43,7 @@ class _RefusedStart(Wrapped):
 _QUOTA = 'jobs.batch "x" is forbidden: exceeded quota: shop, used: count/jobs.batch=9, limited: 9'
 _FULL = Script(refused=_QUOTA)
 REPOSITORY = Key("BackupRepository", SHOP, "main")
+SCHEDULE = Key("BackupSchedule", SHOP, "often")
 _BOUND_TICKS = 340
 """Five minutes, and what comes before and after."""
 
@@ -66,7 +68,7 @@ def test_a_start_that_is_refused_keeps_no_other_workload_down(deleted: bool) -> 
     async def play() -> tuple[Shop, float, Backup]:
         shop = await Shop.open()
         await shop.back_up(quiesce=_LONG)
-        policy = _RefusedStart(shop)
+        policy = _Refused(shop, ScaleUp)
         operator = Operator(shop.state, policy)
         await _until_all_is_down(shop, operator)
         if deleted:
@@ -107,7 +109,7 @@ def test_the_order_of_starts_outlasts_a_refusal_that_passes() -> None:
     async def play() -> Shop:
         shop = await Shop.open()
         await shop.back_up(quiesce=_LONG)
-        policy = _RefusedStart(shop)
+        policy = _Refused(shop, ScaleUp)
         operator = Operator(shop.state, policy)
         while (state := _backup(shop)).status.phase is not Phase.RESUMING or not any(
             w.error for w in state.status.workloads
@@ -122,6 +124,50 @@ def test_the_order_of_starts_outlasts_a_refusal_that_passes() -> None:
 
     assert shop.cluster.starts == ["statefulset/db", "deployment/web"]
     assert _backup(shop).status.phase is Phase.SUCCEEDED
+
+
+async def _with_a_refused_stop(seconds: int) -> tuple[Shop, _Refused, Operator]:
+    """Begin a Backup whose second workload is not let be stopped, and work so long after the first one is down."""
+    shop = await Shop.open()
+    await shop.back_up(quiesce=_LONG)
+    policy = _Refused(shop, ScaleDown)
+    operator = Operator(shop.state, policy)
+    while _is_up(shop):
+        await work(shop, operator, 1)
+    await work(shop, operator, seconds)
+    return shop, policy, operator
+
+
+def test_a_stop_that_is_refused_keeps_the_others_down_for_a_minute_and_is_told() -> None:
+    async def play() -> tuple[Shop, Backup]:
+        shop, _, operator = await _with_a_refused_stop(30)
+        seen = _backup(shop)
+        await work(shop, operator, 45)
+        assert _is_up(shop)
+        await work(shop, operator, 30)
+        return shop, seen
+
+    shop, seen = asyncio.run(play())
+
+    why = f"statefulset/db could not be stopped: changing statefulsets.apps shop/db: {_DENIED}"
+    assert why in seen.status.message
+    status = _backup(shop).status
+    assert (status.phase, status.reason, status.message) == (Phase.FAILED, "StopRefused", why)
+    assert [event.reason for _, event in shop.state.events if event.workload == DB] == []
+    check_end(shop)
+
+
+def test_a_refused_stop_that_passes_is_overcome() -> None:
+    async def play() -> Shop:
+        shop, policy, operator = await _with_a_refused_stop(20)
+        policy.refuses = False
+        await work(shop, operator, 60)
+        return shop
+
+    status = _backup(asyncio.run(play())).status
+
+    assert (status.phase, status.reason) == (Phase.SUCCEEDED, "")
+    assert not any(state.error for state in status.workloads)
 
 
 # --- Jobs
@@ -264,10 +310,46 @@ def test_a_schedule_goes_on_though_a_job_of_its_backup_was_refused(role: str, ph
     assert all(_QUOTA in status.message for status in ended)
 
 
-def _ready(shop: Shop) -> Condition:
-    repository = shop.state.resources[REPOSITORY]
-    assert isinstance(repository, BackupRepository)
-    found = conditions.find(repository.status.conditions, "Ready")
+class _NoBackups(Wrapped):
+    """A quota that lets no Backup be made."""
+
+    refuses = True
+
+    async def apply(self, owner: Resource, action: Action) -> None:
+        if self.refuses and isinstance(action, MakeBackup):
+            raise RefusedError(f"making Backup {SHOP}/{action.name}: {_DENIED}")
+        await super().apply(owner, action)
+
+
+def test_a_schedule_whose_backup_is_refused_says_so_and_makes_it_when_it_may() -> None:
+    async def play() -> tuple[Shop, list[Condition]]:
+        shop = await Shop.open()
+        await shop.lab.make(_schedule())
+        quota = _NoBackups(shop.cluster)
+        operator, seen = Operator(shop.state, quota), list[Condition]()
+        for _ in range(360 + 60):
+            await work(shop, operator, 1)
+            seen.append(_ready(shop, SCHEDULE))
+        quota.refuses = False
+        await work(shop, operator, 60)
+        return shop, seen
+
+    shop, seen = asyncio.run(play())
+
+    refused = [one for one in seen if one.status == "False"]
+    assert {one.reason for one in refused} == {"BackupRefused"}
+    assert len(refused) >= 60
+    assert len({one.last_transition_time for one in refused}) == 1
+    assert _DENIED in refused[-1].message
+    assert _ready(shop, SCHEDULE).status == "True"
+    [made] = shop.backups
+    assert made.status.phase is Phase.SUCCEEDED
+
+
+def _ready(shop: Shop, key: Key = REPOSITORY) -> Condition:
+    resource = shop.state.resources[key]
+    assert isinstance(resource, BackupRepository | BackupSchedule)
+    found = conditions.find(resource.status.conditions, "Ready")
     assert found is not None
     return found
 
