@@ -5,7 +5,7 @@ import json
 from e2e.objects import Document
 from e2e.paths import places
 from e2e.shell import run
-from e2e.shop import PASSWORD, Shop, Workload
+from e2e.shop import PASSWORD, PREFIX, Shop, Workload
 
 _RECORD = "becalm.dev/quiesced"
 _FINALIZER = "becalm.dev/release-workloads"
@@ -60,7 +60,7 @@ def restic(shop: Shop, *arguments: str) -> str:
     """Run the real restic on the shop's repository; return what it printed."""
     environment = {
         **shop.s3.credentials(),
-        "RESTIC_REPOSITORY": f"s3:{shop.s3.endpoint}/{shop.bucket}/shop",
+        "RESTIC_REPOSITORY": f"s3:{shop.s3.endpoint}/{shop.bucket}/{PREFIX}",
         "RESTIC_PASSWORD": PASSWORD,
     }
     return run([places().binary("restic-0.19"), "--no-cache", *arguments], env=environment)

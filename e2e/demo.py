@@ -64,7 +64,7 @@ def _opened(here: Lab) -> Shop:
     shop.open()
     _tell(shop.kubectl("get", "deployments,statefulsets,persistentvolumeclaims"))
     _step(f"A BackupRepository on S3 ({shop.s3.endpoint}); it makes itself")
-    shop.open_repository()
+    shop.open_repository(anew=True)
     _tell(shop.kubectl("get", "backuprepositories", "-o", "wide"))
     return shop
 

@@ -17,6 +17,9 @@ PATIENT_SECONDS = 180.0
 """How long is waited for what comes in a few seconds on an idle machine: a wait ends as soon as it has come."""
 
 
+_LOOK_SECONDS = 0.2
+
+
 class NeverHappenedError(AssertionError):
     """What was waited for did not come in time. The message shows what was seen last."""
 
@@ -82,7 +85,7 @@ class Kubectl:
             if time.monotonic() > deadline:
                 shown = json.dumps(told(seen), default=str)[-3000:]
                 raise NeverHappenedError(f"{what}: not within {seconds:.0f} s. Last seen: {shown}")
-            time.sleep(0.1)
+            time.sleep(_LOOK_SECONDS)
 
     def condition(self, kind: str, name: str, condition: str) -> Document:
         """Return a condition of an object; empty while it has none of that type."""

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from e2e import repositories
 from e2e.image import IMAGE
 from e2e.kubectl import PATIENT_SECONDS, Kubectl
 from e2e.objects import Document
@@ -12,10 +13,14 @@ from e2e.s3 import S3Server
 
 API = "becalm.dev/v1alpha1"
 PASSWORD = "correct horse battery staple"
+PREFIX = "shop"
+"""Where in its bucket a repository is."""
 _SHOWN = "backuprepositories,backups,restores,deployments,statefulsets,replicasets,jobs,pods"
 _RUNS = ("backups.becalm.dev", "restores.becalm.dev")
 _EVENTS = 40
 """So many of the last ones are shown."""
+_MOST_LOOKS = 600
+"""How often is looked whether a workload has started, once a second."""
 _MADE_ONCE = """
 if [ ! -e /data/catalogue ]; then
   mkdir -p /data/new/deep/down
@@ -50,8 +55,6 @@ class Workload:
     """Its claim's storage class; the default one if empty."""
     user: int = 0
     """As whom it runs, by the restricted Pod Security Standard; 0 for its image's user, by none."""
-    probed: bool = True
-    """Whether its readiness is looked at every second: a process for each look, too much for dozens of pods."""
 
     @property
     def claim(self) -> str:
@@ -104,9 +107,9 @@ class Workload:
             "command": list(self.command or ("sh", "-c", script)),
             "volumeMounts": [{"name": "data", "mountPath": "/data"}],
         }
-        if self.probed:
-            look = {"exec": {"command": ["test", "-e", "/tmp/ready"]}}
-            container["readinessProbe"] = {**look, "periodSeconds": 1}
+        # looked at until it is ready, and no longer: each look is a process of its own
+        look = {"exec": {"command": ["test", "-e", "/tmp/ready"]}}
+        container["startupProbe"] = {**look, "periodSeconds": 1, "failureThreshold": _MOST_LOOKS}
         pod: Document = {"terminationGracePeriodSeconds": 30, "containers": [container]}
         if self.user:
             container["securityContext"] = {
@@ -155,7 +158,7 @@ def repository(name: str, storage: Document, **more: object) -> Document:
 
 def s3_storage(s3: S3Server, bucket: str) -> Document:
     """Return the storage of a repository on the S3 server."""
-    place = {"endpoint": s3.endpoint, "bucket": bucket, "prefix": "shop", "addressingStyle": "Path"}
+    place = {"endpoint": s3.endpoint, "bucket": bucket, "prefix": PREFIX, "addressingStyle": "Path"}
     return {"s3": {**place, "credentialsSecretRef": {"name": "s3"}}}
 
 
@@ -218,9 +221,11 @@ class Shop:
             seconds=seconds,
         )
 
-    def open_repository(self) -> None:
-        """Make the repository `main` on S3 and wait until it is Ready."""
-        self.kubectl.apply(repository("main", s3_storage(self.s3, self.bucket)))
+    def open_repository(self, *, anew: bool = False, **more: object) -> None:
+        """Name a repository `main` on S3 and wait until it is Ready; `anew`: it is made by the operator."""
+        if not anew:
+            repositories.make(self.s3, self.bucket, PREFIX, PASSWORD)
+        self.kubectl.apply(repository("main", s3_storage(self.s3, self.bucket), **more))
         self.await_repository("True")
 
     def await_repository(self, status: str, reason: str = "", seconds: float = PATIENT_SECONDS) -> Document:

@@ -6,12 +6,14 @@ import pytest
 
 from e2e import checks
 from e2e.conftest import MakeShop
-from e2e.shop import Shop, Workload, backup, claim, repository, restore, s3_storage
+from e2e.shop import Shop, Workload, backup, claim, repository, restore
 
 pytestmark = pytest.mark.cluster
 
 
-def test_a_group_is_backed_up_under_one_tag_and_restored(shop: Shop) -> None:
+def test_a_group_is_backed_up_under_one_tag_and_restored(make_shop: MakeShop) -> None:
+    shop = make_shop()
+    shop.open_repository(anew=True)
     web, db = shop.workloads
     before = {workload: shop.checksums(workload) for workload in shop.workloads}
 
@@ -63,8 +65,7 @@ def test_what_was_stopped_before_stays_stopped(make_shop: MakeShop) -> None:
 def test_a_file_that_the_mover_cannot_read_fails_the_backup(make_shop: MakeShop) -> None:
     shop = make_shop(Workload("Deployment", "web"))
     user = {"runAsUser": 4711, "runAsNonRoot": True}
-    shop.kubectl.apply(repository("main", s3_storage(shop.s3, shop.bucket), mover={"securityContext": user}))
-    shop.await_repository("True")
+    shop.open_repository(mover={"securityContext": user})
     hide = "echo secret > /data/catalogue/hidden; chmod 0600 /data/catalogue/hidden"
     shop.kubectl.exec(shop.pod(shop.workloads[0]), "sh", "-c", hide)
 

@@ -9,7 +9,7 @@ from e2e.conftest import MakeShop
 from e2e.image import IMAGE
 from e2e.kubectl import NeverHappenedError
 from e2e.objects import Document
-from e2e.shop import Shop, Workload, backup, repository, s3_storage
+from e2e.shop import Shop, Workload, backup
 
 pytestmark = pytest.mark.cluster
 
@@ -77,8 +77,7 @@ def test_a_pod_that_comes_and_goes_while_the_volume_is_read_fails_the_run(make_s
     """A Job of somebody's, say, which is over in a second: what it wrote may be in the backup, or half of it."""
     shop = make_shop(WEB)
     slowly = {"uploadKiBPerSecond": 200}  # the volume holds 4 MB
-    shop.kubectl.apply(repository("main", s3_storage(shop.s3, shop.bucket), limits=slowly))
-    shop.await_repository("True")
+    shop.open_repository(limits=slowly)
     shop.kubectl.apply(backup("visited", shop.workloads, quiesce={"preCopy": False}))
     shop.kubectl.until(
         "volumes are read",

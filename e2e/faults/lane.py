@@ -20,7 +20,7 @@ from e2e.instant.writer import SIDES
 from e2e.kubectl import NeverHappenedError
 from e2e.lab import Lab
 from e2e.objects import Document
-from e2e.shop import Shop, backup, repository, s3_storage
+from e2e.shop import Shop, backup
 
 _END_SECONDS = 600
 _GONE_SECONDS = 240
@@ -65,9 +65,7 @@ class Lane:
         """Make the namespace with all that is in it, in place of what was left of one, and a store of its own."""
         self.shop.s3.start()
         self.shop.open_anew()
-        storage = s3_storage(self.shop.s3, self.shop.bucket)
-        self.shop.kubectl.apply(repository("main", storage, mover=_MOVER))
-        self.shop.await_repository("True", seconds=180)
+        self.shop.open_repository(mover=_MOVER)
 
     def begin(self, name: str, fault: Fault, after_seconds: float) -> None:
         """Start a run some time from now."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from e2e.instant import ledger
 from e2e.lab import Lab
@@ -49,7 +49,7 @@ class Fleet:
 def fleet(lab: Lab) -> Fleet:
     """Return 40 workloads with 20 schedules. Nothing is made yet."""
     workloads = tuple(
-        replace(ledger.alone(kind, f"{kind.lower()}-{number}", pace=_PACE), probed=False)
+        ledger.alone(kind, f"{kind.lower()}-{number}", pace=_PACE)
         for number in range(_PAIRS)
         for kind in ("Deployment", "StatefulSet")
     )
