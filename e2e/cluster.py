@@ -21,6 +21,10 @@ class Cluster(Protocol):
     def kubeconfig(self) -> Path:
         """How to reach it as its administrator."""
 
+    @property
+    def restarts_at_once(self) -> bool:
+        """Whether a container that has ended again and again is started without delay."""
+
     def up(self) -> None:
         """Make it, or keep the one that runs well."""
 

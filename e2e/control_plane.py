@@ -166,6 +166,9 @@ class ControlPlane:
             "authorization": {"mode": "Webhook"},
             "cgroupDriver": "cgroupfs",
             "cgroupRoot": "/",
+            # the operator is killed again and again: what is tested is what it does then, and not how long one waits
+            "featureGates": {"KubeletCrashLoopBackOffMax": True},
+            "crashLoopBackOff": {"maxContainerRestartPeriod": "1s"},
             "containerRuntimeEndpoint": f"unix://{self.containers.socket}",
             "enforceNodeAllocatable": [],
             "evictionHard": {"memory.available": "100Mi"},

@@ -99,6 +99,11 @@ class KindCluster:
         """Load an image into the node."""
         run(self._kind("load", "image-archive", str(archive)), seconds=300)
 
+    @property
+    def restarts_at_once(self) -> bool:
+        """Deny it: not every Kubernetes that kind may bring can be told to."""
+        return False
+
     def kill_container(self, container: str) -> None:
         """Kill a container's first process."""
         run(["docker", "exec", _NODE, "ctr", "-n", "k8s.io", "tasks", "kill", "-s", "SIGKILL", container])

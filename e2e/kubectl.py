@@ -71,6 +71,7 @@ class Kubectl:
         holds: Callable[[Any], bool],
         *,
         seconds: float = PATIENT_SECONDS,
+        every: float = _LOOK_SECONDS,
     ) -> Any:
         """Read again and again until it holds; return what was read.
 
@@ -85,7 +86,7 @@ class Kubectl:
             if time.monotonic() > deadline:
                 shown = json.dumps(told(seen), default=str)[-3000:]
                 raise NeverHappenedError(f"{what}: not within {seconds:.0f} s. Last seen: {shown}")
-            time.sleep(_LOOK_SECONDS)
+            time.sleep(every)
 
     def condition(self, kind: str, name: str, condition: str) -> Document:
         """Return a condition of an object; empty while it has none of that type."""

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from e2e.paths import SetUpError
 
+_SELDOM = {"GOGC": "400"}
+"""What is written in Go collects its garbage seldom: memory is there, and processors are few."""
 _ENDING_SECONDS = 20.0
 _TAIL_LINES = 25
 
@@ -29,7 +31,8 @@ class Processes:
         """
         self.records.mkdir(parents=True, exist_ok=True)
         self.logs.mkdir(parents=True, exist_ok=True)
-        pid = _spawn(command, self.logs / f"{name}.log", {**os.environ, **(env or {})})
+        environment = {**_SELDOM, **os.environ, **(env or {})}
+        pid = _spawn(command, self.logs / f"{name}.log", environment)
         (self.records / name).write_text(f"{pid} {_started(pid)}")
 
     def names(self) -> list[str]:

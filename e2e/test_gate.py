@@ -60,7 +60,7 @@ def _stood_at_its_gate(pod: Document) -> None:
     spec = pod["spec"]
     (container,) = spec["containers"]
     assert "--pre-copy" in container["command"]
-    assert container["readinessProbe"]["periodSeconds"] == 1
+    assert container["startupProbe"]["periodSeconds"] == 1
     assert spec["automountServiceAccountToken"] is False
     (mount,) = [one for one in container["volumeMounts"] if one["mountPath"].startswith("/data/")]
     assert mount["readOnly"] is True

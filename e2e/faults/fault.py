@@ -83,7 +83,8 @@ class OperatorKilled(Fault):
     _container: str = field(default="", init=False)
 
     def prepare(self, lab: Lab) -> None:
-        lab.restart_operator()  # a container that has been killed before would be started again ever later
+        if not lab.cluster.restarts_at_once:  # a container that was killed before would be started ever later
+            lab.restart_operator()
         (status,) = lab.operator_pod()["status"]["containerStatuses"]
         self._container = _plain(status["containerID"])
 

@@ -26,6 +26,7 @@ _END_SECONDS = 600
 _GONE_SECONDS = 240
 """How long it may take until what belonged to a run is gone: when the API server has been away, Kubernetes' own garbage
 collector begins again minutes later."""
+_LOOK_SECONDS = 0.5
 _BELONGINGS = ["jobs", "volumesnapshots", "persistentvolumeclaims"]
 _MOVER = {"resources": {"requests": {"cpu": "10m"}}}
 """So that a quota can tell movers from workloads."""
@@ -184,6 +185,7 @@ class Lane:
                 lambda: self._belongings(target, kinds, working=working),
                 lambda left: not left,
                 seconds=_GONE_SECONDS,
+                every=_LOOK_SECONDS,
             )
         except NeverHappenedError:
             return self._belongings(target, kinds, working=working)

@@ -18,6 +18,8 @@ CLOSED = "closed"
 _FOLDER, _FILE = "/run/becalm-gate", "gate"
 _READY_FILE = "/tmp/ready"  # noqa: S108  a volume of this pod alone
 _ANSWER_SECONDS = 5
+_FOR_EVER = 2**31 - 1
+"""How many looks a startup probe may take before the kubelet ends the container; a first pass may take days."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +46,10 @@ class Gate:
 
     @property
     def probe(self) -> V1Probe:
-        """Says that the mover stands at its gate."""
+        """Says that the mover stands at its gate, and looks no more then: each look is a process on its node."""
         look = {"exec": {"command": ["test", "-e", _READY_FILE]}}
-        return V1Probe.model_validate({**look, "periodSeconds": 1, "timeoutSeconds": _ANSWER_SECONDS})
+        paces = {"periodSeconds": 1, "timeoutSeconds": _ANSWER_SECONDS, "failureThreshold": _FOR_EVER}
+        return V1Probe.model_validate({**look, **paces})
 
 
 def annotation_file(path: str, annotation: str) -> V1DownwardAPIVolumeSource:

@@ -279,7 +279,7 @@ def _pod(repository: BackupRepositorySpec, image: Image, task: _Task) -> V1PodSp
         image_pull_policy=image.pull_policy,
         command=["becalm", *(literal(argument) for argument in (*task.arguments, *access.flags))],
         env=list(environment),
-        readiness_probe=task.probe,
+        startup_probe=task.probe,
         volume_mounts=[*access.mounts, *task.mounts, V1VolumeMount(name="tmp", mount_path="/tmp")],  # noqa: S108
         termination_message_path=TERMINATION_LOG,
         termination_message_policy="File",

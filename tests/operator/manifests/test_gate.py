@@ -37,12 +37,15 @@ def test_the_probe_looks_for_the_file_that_the_engine_makes() -> None:
     job = a_mover_job(gate=Gate(pre_copy=True))
     arguments = build({}).parse_args(command_of(job)[1:])
     container = container_of(job)
-    probe = container.readiness_probe
+    probe = container.startup_probe
 
     assert probe is not None
     look = probe.model_dump(by_alias=True, exclude_none=True)["exec"]
     assert look == {"command": ["test", "-e", arguments.ready_file]}
     assert probe.period_seconds == 1
+    assert probe.failure_threshold is not None
+    assert probe.failure_threshold * probe.period_seconds > 10 * 365 * 86400, "it would end a long first pass"
+    assert container.readiness_probe is None, "nobody looks on at a mover that stands at its gate"
     writable = [one.mount_path for one in container.volume_mounts or [] if not one.read_only]
     assert any(arguments.ready_file.startswith(f"{folder}/") for folder in writable)
 
@@ -51,5 +54,5 @@ def test_a_mover_without_a_gate_has_nothing_of_it() -> None:
     job = a_mover_job()
 
     assert not [argument for argument in command_of(job) if argument.startswith("--gate")]
-    assert container_of(job).readiness_probe is None
+    assert container_of(job).startup_probe is None
     assert "gate" not in [volume.name for volume in pod_of(job).volumes or []]
