@@ -1,9 +1,12 @@
 """A real S3 server beside the cluster. Its buckets are folders, so that a test can look at them or break them."""
 
 import json
+import os
 import secrets
 import shutil
 import socket
+import tempfile
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -56,12 +59,19 @@ class S3Server:
     def credentials(self) -> dict[str, str]:
         """Return the environment variables that hold its credentials."""
         if not self._secret.exists():
-            self.places.state.mkdir(parents=True, exist_ok=True)
-            self._secret.touch(mode=0o600)
-            made = {"AWS_ACCESS_KEY_ID": secrets.token_hex(8), "AWS_SECRET_ACCESS_KEY": secrets.token_hex(16)}
-            self._secret.write_text(json.dumps(made))
+            self._make_secret()
         found: dict[str, str] = json.loads(self._secret.read_text())
         return found
+
+    def _make_secret(self) -> None:
+        """Make the credentials, which are the same for all who want them at once."""
+        self.places.state.mkdir(parents=True, exist_ok=True)
+        made = {"AWS_ACCESS_KEY_ID": secrets.token_hex(8), "AWS_SECRET_ACCESS_KEY": secrets.token_hex(16)}
+        with tempfile.NamedTemporaryFile("w", dir=self.places.state) as file:  # which nobody else may read
+            file.write(json.dumps(made))
+            file.flush()
+            with suppress(FileExistsError):
+                os.link(file.name, self._secret)
 
     def start(self) -> None:
         """Start it, unless it runs."""
