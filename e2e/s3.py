@@ -13,7 +13,7 @@ from pathlib import Path
 import boto3
 from types_boto3_s3.client import S3Client
 
-from e2e.paths import Places
+from e2e.paths import Places, SetUpError
 from e2e.processes import Processes
 
 _PORT = 7070
@@ -74,9 +74,17 @@ class S3Server:
                 os.link(file.name, self._secret)
 
     def start(self) -> None:
-        """Start it, unless it runs."""
+        """Start it, unless it runs.
+
+        Raises:
+            SetUpError: Somebody else is at its address, or it does not get ready.
+        """
         if self.processes.runs(self._name):
             return
+        if self._answers():
+            raise SetUpError(
+                f"something else than this cluster's {self._name} listens at {self.endpoint}; end it"
+            )
         self.folder.mkdir(parents=True, exist_ok=True)
         found = self.credentials()
         environment = {

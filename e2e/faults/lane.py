@@ -133,9 +133,13 @@ class Lane:
         except Exception as error:  # noqa: BLE001  whatever it is, it belongs into the verdict
             return str(error)
         finally:
-            self.shop.close(wait=False)
-            self.shop.s3.stop()
+            self.leave()
         return ""
+
+    def leave(self) -> None:
+        """Remove it all."""
+        self.shop.close(wait=False)
+        self.shop.s3.stop()
 
     def _await_end(self, target: Target) -> Document | None:
         def is_over(found: Document | None) -> bool:

@@ -195,13 +195,16 @@ def playing(lab: Lab, *, lanes_of_each: int, tell: Callable[[Cell], None] = lamb
         watch = stack.enter_context(Watch(lab.cluster.kubeconfig))
         many = [shape for _ in range(lanes_of_each) for shape in shapes()]
         lanes = tuple(Lane(lab, watch, shape, number) for number, shape in enumerate(many, 1))
+        pool = stack.enter_context(ThreadPoolExecutor(len(lanes)))
         try:
-            with ThreadPoolExecutor(len(lanes)) as pool:
-                list(pool.map(Lane.open, lanes))
+            list(pool.map(Lane.open, lanes))
+        except BaseException:
+            list(pool.map(Lane.leave, lanes))
+            raise
+        try:
             yield Play(lab, watch, lanes, tell)
         finally:
-            with ThreadPoolExecutor(len(lanes)) as pool:
-                wrong = [said for said in pool.map(Lane.close, lanes) if said]
+            wrong = [said for said in pool.map(Lane.close, lanes) if said]
         if wrong:
             raise SetUpError("\n".join(wrong))
 

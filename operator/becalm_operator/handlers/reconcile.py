@@ -7,6 +7,7 @@ was done and decides the rest:
 2. The actions, in order. Each may be repeated; what they did is read from the cluster, never from the status. What
    fails ends that, but keeps no workload down: all starts are tried, and the status says which were refused. What a
    plan can do without is left out if it is refused, so that the status of a run that fails is written all the same.
+   A stop or a Backup that is refused ends them as well, and the status says so instead of what was planned.
 3. The events. They tell of what has been done, so they come after it. One that fails is lost, and nothing else.
 4. The status, after what it tells of. A status that was never written is made up for from the records on workloads
    and from the Jobs; the other way round it would claim what has not been done.
