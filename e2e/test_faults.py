@@ -49,7 +49,7 @@ def test_runs_that_are_struck_one_by_one_keep_every_promise(play: Play) -> None:
     ids=lambda part: part if isinstance(part, Phase) else type(part).__name__,
 )
 def test_what_strikes_everything_at_once_breaks_no_promise(play: Play, fault: Fault, phase: Phase) -> None:
-    cells = play.in_turn(fault, [phase])
+    cells = play.in_turn([(fault, phase)])
 
     assert len(cells) == len(shapes())
     _assert_kept(cells)

@@ -30,6 +30,7 @@ class _Judged:
     """A case that is being judged."""
 
     lane: Lane
+    fault: Fault
     phase: Phase
     cell: Future[Cell]
 
@@ -59,7 +60,7 @@ class Play:
 
     def undisturbed(self) -> tuple[list[Phase], list[Cell]]:
         """Let runs pass that nothing befalls. Returns the phases that they came to, and how they ended."""
-        cells = self.in_turn(Nothing(), [Phase.PENDING])
+        cells = self.in_turn([(Nothing(), Phase.PENDING)])
         for lane in self._one_of_each:
             seen = self.watch.run(lane.namespace, _name(Nothing(), Phase.PENDING))
             assert seen is not None
@@ -84,24 +85,26 @@ class Play:
         with ThreadPoolExecutor(len(self.lanes)) as pool:
             return [cell for cells in pool.map(work, self.lanes) for cell in cells]
 
-    def in_turn(self, fault: Fault, phases: Sequence[Phase]) -> list[Cell]:
-        """Let a fault strike one run of each shape at once, in one phase after the other.
+    def in_turn(self, cases: Sequence[Case]) -> list[Cell]:
+        """Play one case after the other, each with one run of each shape at once.
 
         While these are judged, the next begin in other lanes, if there are any. Those that were over before the
         others came to the phase are played alone at the end.
         """
         crews, judging, cells = self._crews, list[list[_Judged]](), list[Cell]()
         with ThreadPoolExecutor(len(self.lanes)) as pool:
-            for number, phase in enumerate(phases):
+            for number, (fault, phase) in enumerate(cases):
                 _await(judging if fault.deafens else judging[: max(0, number + 1 - len(crews))])
                 crew = crews[number % len(crews)]
                 lanes = [lane for lane in crew if lane.shape.comes_to(phase)]
                 judges = zip(lanes, self._until_over(lanes, fault, phase), strict=True)
-                judging.append([_Judged(lane, phase, pool.submit(self._told, one)) for lane, one in judges])
+                judging.append(
+                    [_Judged(lane, fault, phase, pool.submit(self._told, one)) for lane, one in judges]
+                )
                 cells += [_never(lane, fault, phase) for lane in crew if lane not in lanes]
         for cell in cells:
             self.tell(cell)
-        return cells + [self._again(fault, one) for ones in judging for one in ones]
+        return cells + [self._again(one) for ones in judging for one in ones]
 
     def _told(self, judge: _Judge) -> Cell:
         cell = judge()
@@ -109,11 +112,11 @@ class Play:
             self.tell(cell)
         return cell
 
-    def _again(self, fault: Fault, judged: _Judged) -> Cell:
+    def _again(self, judged: _Judged) -> Cell:
         """Play alone what was over before it was struck."""
         cell = judged.cell.result()
         if cell.came_late:
-            cell = self._alone(judged.lane, fault, judged.phase)
+            cell = self._alone(judged.lane, judged.fault, judged.phase)
             self.tell(cell)
         return cell
 
