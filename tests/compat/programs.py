@@ -1,9 +1,11 @@
 """restic and becalm as processes: what a user types, what comes out."""
 
+import functools
 import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,13 +38,17 @@ class Program:
         """The version in the binary's name."""
         return self.binary.name.removeprefix("restic-")
 
-    def init(self, *flags: str) -> None:
-        """Make the repository, and change its key for one that opens at once: the rest is soon done."""
-        self.run("init", *flags)
-        storage = LocalStorage(Path(self.repository))
-        name, master = find_named_key(storage, PASSWORD)
-        make_key(storage, master, PASSWORD, CHEAP)
-        storage.delete(FileKind.KEY, name)
+    def init(self, *flags: str, anew: bool = False) -> None:
+        """Lay down a repository as the program makes it, but for its key, which opens at once.
+
+        To make one takes seconds, so those of one program and one version have all the same keys and id; `anew`: this
+        one has its own.
+        """
+        if anew:
+            self.run("init", *flags)
+            _cheapen(Path(self.repository))
+        else:
+            _made(self.binary, flags).lay_down(Path(self.repository))
 
     def run(self, *arguments: str | Path, status: int = 0, cwd: Path | None = None) -> str:
         """Run a command, expect its exit status, and return what it printed."""
@@ -85,6 +91,42 @@ class Program:
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("RESTIC_", "BECALM_REPORT"))}
         own = {"RESTIC_REPOSITORY": self.repository, "RESTIC_PASSWORD": PASSWORD, "TZ": "UTC"}
         return {**kept, **own, **self.environment}
+
+
+@dataclass(frozen=True, slots=True)
+class _Empty:
+    """A repository without any snapshot, as it lies on a disk."""
+
+    folders: tuple[str, ...]
+    files: Mapping[str, bytes]
+
+    def lay_down(self, place: Path) -> None:
+        """Write it."""
+        for name in self.folders:
+            (place / name).mkdir(parents=True)
+        for name, content in self.files.items():
+            (place / name).write_bytes(content)
+
+
+@functools.cache
+def _made(binary: Path, flags: tuple[str, ...]) -> _Empty:
+    """Let a program make a repository."""
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder) / "repository"
+        Program(binary, str(place), {"RESTIC_CACHE_DIR": f"{folder}/cache"}).init(*flags, anew=True)
+        found = [(path.relative_to(place), path) for path in sorted(place.rglob("*"))]
+        return _Empty(
+            tuple(str(name) for name, path in found if path.is_dir()),
+            {str(name): path.read_bytes() for name, path in found if path.is_file()},
+        )
+
+
+def _cheapen(repository: Path) -> None:
+    """Change a repository's key for one that opens at once."""
+    storage = LocalStorage(repository)
+    name, master = find_named_key(storage, PASSWORD)
+    make_key(storage, master, PASSWORD, CHEAP)
+    storage.delete(FileKind.KEY, name)
 
 
 def restic(version: str, repository: str | Path, cache: Path) -> Program:

@@ -13,7 +13,7 @@ from tests.engine.volume import sources
 pytestmark = pytest.mark.restic
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def folder(scratch: Path) -> Path:
     folder = scratch / "changes"
     sources.write_many(folder / "many", 300)
@@ -91,7 +91,7 @@ def test_a_copy_is_whole_and_both_programs_know_it_again(theirs: Program, place:
     into = place / "into"
     source = {"RESTIC_FROM_REPOSITORY": theirs.repository, "RESTIC_FROM_PASSWORD": "tests have no secrets"}
     first = restic("0.19", into, place / "into-cache")
-    first.init()
+    first.init(anew=True)
     newest = Program(first.binary, first.repository, {**first.environment, **source})
     ours = Program(becalm(into).binary, str(into), source)
     copier, other = (ours, newest) if writer == "becalm" else (newest, ours)

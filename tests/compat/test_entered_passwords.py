@@ -98,7 +98,7 @@ def test_a_new_password_is_typed_twice(place: Path) -> None:
 def test_both_passwords_of_a_copy_are_typed(place: Path) -> None:
     source, target = place / "source", place / "target"
     for folder in (source, target):
-        becalm(folder).init()
+        becalm(folder).init(anew=True)
     for program in (restic(VERSIONS[-1], target, place / "cache"), becalm(target)):
         terminal = Terminal(program, "copy", "--from-repo", source)
         terminal.answer("enter password for source repository: ", f"{PASSWORD}\n")

@@ -18,7 +18,7 @@ SIZE_BYTES = 240 * MIB
 DEADLINE_SECONDS = 60.0
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def large(scratch: Path) -> Path:
     """Enough random data that becalm is busy with it for a while."""
     folder = scratch / "large"

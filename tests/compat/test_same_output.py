@@ -21,7 +21,7 @@ from tests.engine.volume.picture import differences, picture
 pytestmark = pytest.mark.restic
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def folder(scratch: Path) -> Path:
     """Files of every kind; but names that restic prints as they are and becalm quotes only in a folder of their own."""
     folder = scratch / "same"
@@ -33,7 +33,7 @@ def folder(scratch: Path) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module", params=["becalm", "restic"])
+@pytest.fixture(scope="session", params=["becalm", "restic"])
 def theirs(request: pytest.FixtureRequest, scratch: Path, folder: Path) -> Program:
     """A repository of two snapshots, written by becalm or by restic, in the hands of restic."""
     place = scratch / f"same-{request.param}"
@@ -208,7 +208,7 @@ def test_names_that_could_steer_a_terminal_are_quoted_and_json_is_the_same(
     assert os.fsdecode(b"star*?[a]") in ours
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def several(scratch: Path) -> Program:
     """A repository of snapshots with hosts, tags and paths of all widths."""
     place = scratch / "several"

@@ -34,7 +34,7 @@ def living_in(program: Program, zone: str) -> Program:
     return replace(program, environment={**program.environment, **known})
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def several(scratch: Path) -> Path:
     """A repository with the nights of three zones, each written by either program under its own host."""
     place, folder = scratch / "zones", scratch / "zones-source"
