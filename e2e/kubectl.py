@@ -15,8 +15,6 @@ from e2e.shell import run
 
 PATIENT_SECONDS = 180.0
 """How long is waited for what comes in a few seconds on an idle machine: a wait ends as soon as it has come."""
-
-
 _LOOK_SECONDS = 0.2
 
 

@@ -14,16 +14,32 @@ from tests.compat.programs import PASSWORD, VERSIONS, Program, becalm, restic
 _PATIENCE_SECONDS = 60
 
 
+def without_password(program: Program) -> dict[str, str]:
+    """Return a program's environment in which nobody has given a password."""
+    environment = program.all_environment()
+    del environment["RESTIC_PASSWORD"]
+    return environment
+
+
+def piped(program: Program, text: str, *arguments: str) -> "subprocess.CompletedProcess[bytes]":
+    """Run a command that has no password, with something on its standard input."""
+    return subprocess.run(
+        [program.binary, *arguments],
+        env=without_password(program),
+        input=text.encode(),
+        capture_output=True,
+        check=False,
+    )
+
+
 class Terminal:
     """A program at a terminal of its own, which somebody types at."""
 
     def __init__(self, program: Program, *arguments: str | Path) -> None:
-        environment = program.all_environment()
-        del environment["RESTIC_PASSWORD"]
         self._ours, theirs = os.openpty()
         self.process = subprocess.Popen(
             ["setsid", "--ctty", "--wait", program.binary, *arguments],
-            env=environment, stdin=theirs, stdout=theirs, stderr=theirs,
+            env=without_password(program), stdin=theirs, stdout=theirs, stderr=theirs,
         )  # fmt: skip
         os.close(theirs)
         self.shown = ""
@@ -117,16 +133,8 @@ def test_an_interrupt_at_the_prompt_ends_it_at_once_and_leaves_the_echo_on(place
 
 
 def test_a_script_may_pipe_a_password_in(program: Program) -> None:
-    environment = program.all_environment()
-    del environment["RESTIC_PASSWORD"]
-    for piped, opens in ((f"{PASSWORD}\r\nmore\n", True), (PASSWORD, True), ("wrong\n", False), ("", False)):
-        done = subprocess.run(
-            [program.binary, "snapshots"],
-            env=environment,
-            input=piped.encode(),
-            capture_output=True,
-            check=False,
-        )
+    for text, opens in ((f"{PASSWORD}\r\nmore\n", True), (PASSWORD, True), ("wrong\n", False), ("", False)):
+        done = piped(program, text, "snapshots")
         assert (done.returncode == 0) == opens, done.stderr
 
 
@@ -134,11 +142,7 @@ def test_a_script_may_pipe_a_password_in(program: Program) -> None:
 def test_data_and_the_password_do_not_both_come_from_standard_input(
     program: Program, flags: tuple[str, ...]
 ) -> None:
-    environment = program.all_environment()
-    del environment["RESTIC_PASSWORD"]
-    done = subprocess.run(
-        [program.binary, "backup", *flags], env=environment, input=b"x\n", capture_output=True, check=False
-    )
+    done = piped(program, "x\n", "backup", *flags)
 
     assert done.returncode == 1
     assert b"stdin" in done.stderr or b"standard input" in done.stderr

@@ -235,7 +235,7 @@ def _told_of_run(key: Key, run: Backup | Restore, plan: Plan[Any], refused: Refu
             _log.warning("%s: %s was not started: %s", key, name, why)
     plan = quiesce.unstarted(plan, run.status, starts)
     if stops := {str(action.workload): why for action, why in refused if isinstance(action, ScaleDown)}:
-        plan = quiesce.unstopped(plan, stops)
+        plan = quiesce.unstopped(plan, run.status, stops)
     snapshots = {
         action.document["metadata"]["name"]: why
         for action, why in refused

@@ -21,10 +21,10 @@ from becalm_operator.plan.world import Workload, World
 START_TIMEOUT = timedelta(minutes=10)
 """How long a started workload may take to be Ready before the next one is started all the same."""
 REFUSAL_TIMEOUT = timedelta(minutes=1)
-"""How long one that cannot be started keeps the others waiting: what refuses it may be served by one of them."""
-
-REFUSED_SECONDS = 2.0
-"""After how long to try again what was refused."""
+"""How long one that cannot be started keeps the others waiting: what refuses it may be served by one of them. As long
+may one that cannot be stopped keep the others down."""
+_REFUSED_SECONDS = 2.0
+"""After how long to try again to stop what was refused."""
 
 S = TypeVar("S", bound=RunStatus)
 
@@ -103,17 +103,9 @@ def _unstoppable(state: WorkloadStatus) -> Failure:
     return Failure(Reason.STOP_REFUSED, f"{state.reference} could not be stopped: {state.error}")
 
 
-def unstopped(plan: Plan[S], errors: Mapping[str, str]) -> Plan[S]:
+def unstopped(plan: Plan[S], before: RunStatus, errors: Mapping[str, str]) -> Plan[S]:
     """Return what may be told of a plan when some workloads could not be stopped; `errors` has why, by their names."""
-    workloads = tuple(
-        state.model_copy(update={"error": errors[name]})
-        if (name := str(state.reference)) in errors
-        else state
-        for state in plan.status.workloads
-    )
-    events = [event for event in plan.events if str(event.workload) not in errors]
-    status = plan.status.model_copy(update={"workloads": workloads})
-    return replace(plan, status=status, events=events, again_seconds=REFUSED_SECONDS)
+    return replace(_refused(plan, before, errors), again_seconds=_REFUSED_SECONDS)
 
 
 def interference(run: Run, world: World, workloads: Iterable[WorkloadStatus]) -> Failure | None:
@@ -275,17 +267,22 @@ def _is_held_up(workloads: Iterable[WorkloadStatus], waited: timedelta) -> bool:
 
 def unstarted(plan: Plan[S], before: RunStatus, errors: Mapping[str, str]) -> Plan[S]:
     """Return what may be told of a plan when some workloads could not be started; `errors` has why, by their names."""
+    news = [state.reference for state in before.workloads if not state.error]
+    told = [_unstarted(one, errors[str(one)]) for one in news if str(one) in errors]
+    plan = _refused(plan, before, errors)
+    return replace(plan, events=[*plan.events, *told])
+
+
+def _refused(plan: Plan[S], before: RunStatus, errors: Mapping[str, str]) -> Plan[S]:
+    """Return a plan without what it says of workloads that were not let be changed; they say why instead."""
     known = {str(state.reference): state for state in before.workloads}
-    events = [event for event in plan.events if str(event.workload) not in errors]
-    events += [
-        _unstarted(known[name].reference, why) for name, why in errors.items() if not known[name].error
-    ]
     workloads = tuple(
         state.model_copy(update={"released_at": known[name].released_at, "error": errors[name]})
         if (name := str(state.reference)) in errors
         else state
         for state in plan.status.workloads
     )
+    events = [event for event in plan.events if str(event.workload) not in errors]
     return replace(plan, status=plan.status.model_copy(update={"workloads": workloads}), events=events)
 
 

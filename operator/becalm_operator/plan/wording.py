@@ -42,14 +42,16 @@ def set_to(workload: Workload) -> str:
 
 def unstopped(workloads: Iterable[WorkloadStatus]) -> str:
     """Say which workloads could not be stopped and why, to follow a sentence; nothing if all could."""
-    found = (one for one in workloads if one.error and not one.stopped_at)
-    return "".join(f"; {one.reference} could not be stopped: {one.error}" for one in found)
+    return _refusals((one for one in workloads if not one.stopped_at), "stopped")
 
 
 def unstarted(workloads: Iterable[WorkloadStatus]) -> str:
     """Say which workloads could not be started and why, to follow a sentence; nothing if all could."""
-    found = (one for one in workloads if one.error and one.stopped_at and not one.started_at)
-    return "".join(f"; {one.reference} could not be started: {one.error}" for one in found)
+    return _refusals((one for one in workloads if one.stopped_at and not one.started_at), "started")
+
+
+def _refusals(workloads: Iterable[WorkloadStatus], deed: str) -> str:
+    return "".join(f"; {one.reference} could not be {deed}: {one.error}" for one in workloads if one.error)
 
 
 def listed(names: Sequence[str]) -> str:

@@ -18,6 +18,11 @@ T = TypeVar("T")
 Call = Callable[[], Awaitable[T]]
 
 
+def only_reads(name: str) -> bool:
+    """Say whether a call, by the name that `around` gets, changes nothing."""
+    return name.startswith(("load", "list_keys", "observe"))
+
+
 class OperatorDiedError(BaseException):
     """The operator's process is gone. No `except Exception` sees it."""
 

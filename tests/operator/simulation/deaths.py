@@ -10,12 +10,10 @@ from dataclasses import dataclass
 
 from becalm_operator.cluster.port import Cluster
 from tests.operator.fake.controllers import tick
-from tests.operator.fake.wrapped import Call, T, Wrapped
+from tests.operator.fake.wrapped import Call, T, Wrapped, only_reads
 from tests.operator.simulation.invariants import check_always, check_end
 from tests.operator.simulation.scenario import Scenario, begin, check_single_stops, follow
 from tests.operator.simulation.shop import Operator, Shop
-
-_READS = ("load", "list_keys", "observe")
 
 
 @dataclass(frozen=True)
@@ -53,7 +51,7 @@ class Mortal(Wrapped):
         return answer
 
     def _note(self, name: str, moment: str) -> None:
-        if self._writes_only and name.startswith(_READS):
+        if self._writes_only and only_reads(name):
             return
         left = pickle.dumps(self._shop)
         if not self.deaths or left != self.deaths[-1].left:

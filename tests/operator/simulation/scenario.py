@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from becalm_operator.api.backup import Phase
-from becalm_operator.cluster.port import Cluster, Key
+from becalm_operator.cluster.port import Key
 from tests.operator.fake.controllers import tick
 from tests.operator.fake.objects import Script
 from tests.operator.fake.wrapped import Counting
@@ -59,10 +59,10 @@ def check_single_stops(shop: Shop) -> None:
     assert len(stops) == len(set(stops)), f"a workload was stopped twice: {stops}"
 
 
-async def calls_of(scenario: Scenario, wrap: Callable[[Cluster], Counting] = Counting) -> list[str]:
+async def calls_of(scenario: Scenario) -> list[str]:
     """Return all calls that a run makes when nobody dies."""
     shop = await begin(scenario)
-    counting = wrap(shop.cluster)
+    counting = Counting(shop.cluster)
     await follow(shop, Operator(shop.state, counting), scenario.key)
     check_end(shop, scenario.key)
     check_single_stops(shop)

@@ -13,7 +13,7 @@ from becalm_operator.api.schedule import BackupSchedule, BackupScheduleSpec, Bac
 from tests.operator.fake.lab import SHOP
 from tests.operator.fake.movers import EVICTED
 from tests.operator.fake.objects import Script
-from tests.operator.fake.wrapped import Counting, Dying, OperatorDiedError
+from tests.operator.fake.wrapped import Counting, Dying, OperatorDiedError, only_reads
 from tests.operator.simulation.invariants import check_end
 from tests.operator.simulation.plays import work
 from tests.operator.simulation.shop import RUN, WEB, Operator, Shop
@@ -124,7 +124,7 @@ def test_a_death_during_an_outage_does_no_harm() -> None:
         _, calls, _ = await die_at(10**9)
         harm = []
         for at, call in enumerate(calls):
-            if call.startswith(("load", "observe")):
+            if only_reads(call):
                 continue
             shop, _, died = await die_at(at)
             run = shop.run()
@@ -180,7 +180,7 @@ def test_a_death_while_a_run_withdraws_does_no_harm(job: str) -> None:
         _, calls, _ = await lose_the_store(job, 10**9)
         harm = []
         for at, call in enumerate(calls):
-            if call.startswith(("load", "observe")):
+            if only_reads(call):
                 continue
             shop, _, died = await lose_the_store(job, at)
             run = shop.run()

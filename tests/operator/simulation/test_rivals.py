@@ -10,7 +10,7 @@ import asyncio
 import pytest
 
 from tests.operator.fake.controllers import tick
-from tests.operator.fake.wrapped import OperatorDiedError, Stalling
+from tests.operator.fake.wrapped import OperatorDiedError, Stalling, only_reads
 from tests.operator.simulation.invariants import check_always, check_end
 from tests.operator.simulation.scenario import Scenario, begin, calls_of, check_single_stops, follow
 from tests.operator.simulation.shop import Operator
@@ -55,7 +55,7 @@ async def late_call(scenario: Scenario, at: int, ticks: int) -> None:
 async def late_calls(scenario: Scenario, ticks: int) -> str:
     harm = []
     for at, call in enumerate(await calls_of(scenario)):
-        if call.startswith(("load", "observe", "announce")) or (ticks == _TO_THE_END and call in _MAKES):
+        if only_reads(call) or call.startswith("announce") or (ticks == _TO_THE_END and call in _MAKES):
             continue
         try:
             await late_call(scenario, at, ticks)

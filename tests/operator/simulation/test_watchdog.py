@@ -9,7 +9,7 @@ from becalm_operator.cluster.port import Key
 from becalm_operator.handlers.watchdog import watch_once
 from tests.operator.fake import movers
 from tests.operator.fake.controllers import tick
-from tests.operator.fake.wrapped import Counting, Dying, OperatorDiedError
+from tests.operator.fake.wrapped import Counting, Dying, OperatorDiedError, only_reads
 from tests.operator.simulation.invariants import check_always, check_end
 from tests.operator.simulation.shop import DOWNTIME_SECONDS, RESTORED, RUN, Operator, Shop
 
@@ -90,7 +90,7 @@ def test_wherever_the_operator_dies_the_watchdog_starts_what_it_has_left() -> No
         shop = await begun(RUN)
         counting = Counting(shop.cluster)
         await work_until_down(shop, Operator(shop.state, counting))
-        return sum(not call.startswith(("load", "observe")) for call in counting.calls)
+        return sum(not only_reads(call) for call in counting.calls)
 
     async def play(at: int) -> Shop:
         shop = await begun(RUN)
@@ -107,7 +107,7 @@ class DyingAtWrites(Dying):
     """Counts writes alone: after a read nothing is left behind that was not there before."""
 
     async def around(self, name, call):  # type: ignore[no-untyped-def]
-        return await call() if name.startswith(("load", "observe")) else await super().around(name, call)
+        return await call() if only_reads(name) else await super().around(name, call)
 
 
 def test_beside_an_operator_at_work_the_watchdog_does_no_harm() -> None:
