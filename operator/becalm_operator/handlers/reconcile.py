@@ -222,8 +222,8 @@ def _words(refusal: BaseException) -> str:
 def _told(key: Key, resource: Resource, plan: Plan[Any], refused: Refused, now: datetime) -> Plan[Any]:
     """Return what may be told of a plan that was followed but for what was refused."""
     if isinstance(resource, BackupSchedule):
-        made = [why for action, why in refused if isinstance(action, MakeBackup)]
-        return schedule.refused(plan, resource, made[0], now) if made else plan
+        made = [(action.name, why) for action, why in refused if isinstance(action, MakeBackup)]
+        return schedule.refused(plan, resource, *made[0], now) if made else plan
     return _told_of_run(key, resource, plan, refused) if isinstance(resource, Backup | Restore) else plan
 
 

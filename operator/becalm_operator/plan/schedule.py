@@ -204,14 +204,16 @@ def _scheduled(
     return Plan(final, actions, events, again_seconds=max(sleep.total_seconds(), 0.1))
 
 
-def refused(plan: SchedulePlan, schedule: BackupSchedule, why: str, now: datetime) -> SchedulePlan:
+def refused(
+    plan: SchedulePlan, schedule: BackupSchedule, backup: str, why: str, now: datetime
+) -> SchedulePlan:
     """Return what may be told of a plan whose Backup was not let be made. It stays due, and is tried again."""
     before = schedule.status
     status = plan.status.model_copy(
         update={
             "conditions": before.conditions,
             "last_schedule_time": before.last_schedule_time,
-            "active": before.active,
+            "active": tuple(name for name in plan.status.active if name != backup),
         }
     )
     told = Failure(Reason.BACKUP_REFUSED, f"the Backup that is due could not be made: {why}")

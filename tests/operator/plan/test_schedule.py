@@ -53,6 +53,19 @@ def test_the_backup_that_is_due_is_made() -> None:
     assert [event.reason for event in plan.events] == ["BackupCreated"]
 
 
+def test_a_backup_that_was_refused_stays_due_and_those_that_have_ended_are_not_active() -> None:
+    what = nightly(active=("of-yesterday",))
+    ended = a_run("of-yesterday", Phase.SUCCEEDED, ended=later(hours=-23))
+
+    plan = schedule.refused(decide(what, ended), what, DUE, "no", NOW)
+
+    assert plan.status.active == ()
+    assert plan.status.last_schedule_time == what.status.last_schedule_time
+    assert (plan.actions, plan.events) == ((), ())
+    after = what.model_copy(update={"status": plan.status})
+    assert made(decide(after, ended)) == [DUE]
+
+
 def test_it_carries_the_schedules_label_and_the_templates_metadata() -> None:
     what = nightly()
     metadata = what.spec.template.metadata.model_copy(
