@@ -207,7 +207,7 @@ class _Look:
                 bad.append(blob)
             else:
                 if self.trees and blob.kind is BlobKind.TREE:
-                    sound = sound and is_sound_tree(self.repository, content)
+                    sound = sound and is_sound_tree(self.repository.index, content)
         return sound
 
     def _at_trees(self, task: Task) -> Seen:
@@ -217,7 +217,7 @@ class _Look:
             for wanted in ranges_of(task.pack, trees):
                 for _, content in load_range(self.repository, wanted):
                     self.progress.check()
-                    if not is_sound_tree(self.repository, content):
+                    if not is_sound_tree(self.repository.index, content):
                         return Seen(task, [], [], trees_are_sound=False)
         except EngineError as error:
             if error.retryable:

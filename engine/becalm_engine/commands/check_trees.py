@@ -2,15 +2,18 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from operator import lt
 
 from becalm_engine.commands.findings import BadBlobs, Findings
 from becalm_engine.commands.progress import Progress
 from becalm_engine.errors import DamagedError, EngineError
 from becalm_engine.format.names import quote
 from becalm_engine.format.pack import BlobKind
+from becalm_engine.format.plain_tree import PlainEntry, plain_entries
 from becalm_engine.format.tree import DIR, FILE, Node, decode_tree, faults_of_order
 from becalm_engine.ids import BlobID
 from becalm_engine.policy.blob_counts import BlobCounts
+from becalm_engine.repository.blob_index import BlobIndex
 from becalm_engine.repository.reader import load_tree
 from becalm_engine.repository.repository import Repository
 from becalm_engine.repository.snapshots import StoredSnapshot
@@ -73,7 +76,7 @@ class TreeCheck:
             return True  # the level knows, and tells its parent when it is left
         if not self._repository.index.holds(BlobKind.TREE, tree):
             self._tell(f"blob {tree.hex()} is not a tree blob")
-        for fault in _faults(self._repository, nodes, self._findings.lost):
+        for fault in _faults(self._repository.index, nodes, self._findings.lost):
             self._tell(fault)
         level.folders = iter(
             [(node.name, node.subtree) for node in nodes if node.type == DIR and node.subtree is not None]
@@ -86,32 +89,56 @@ class TreeCheck:
         self._findings.errors.append(f"snapshot {self._snapshot}: {path}: {fault}")
 
 
-def is_sound_tree(repository: Repository, content: bytes) -> bool:
+def is_sound_tree(index: BlobIndex, content: bytes) -> bool:
     """Say whether a tree can be read and has no faults, and all that it refers to is there as what it is needed for.
 
     If that is so of every tree, it is so of all that any of them holds, and nobody need walk from one to the next.
     """
+    if (plain := plain_entries(content)) is not None and _is_sound_plain(index, plain):
+        return True
     try:
         nodes = decode_tree(content)
     except DamagedError:
         return False
     return all(
-        repository.index.holds(BlobKind.TREE, node.subtree) for node in nodes if node.subtree is not None
-    ) and not any(_faults(repository, nodes, BadBlobs()))
+        index.holds(BlobKind.TREE, node.subtree) for node in nodes if node.subtree is not None
+    ) and not any(_faults(index, nodes, BadBlobs()))
 
 
-def _faults(repository: Repository, nodes: list[Node], lost: BadBlobs) -> Iterator[str]:
+def _is_sound_plain(index: BlobIndex, entries: list[PlainEntry]) -> bool:
+    """Say whether there is nothing wrong with a tree of plain entries; what is wrong, `_faults` knows."""
+    names = [entry.name for entry in entries]
+    return (
+        all(map(lt, names, names[1:]))
+        and not (b"." in names or b".." in names)
+        and all(_is_sound_entry(index, entry) for entry in entries)
+    )
+
+
+def _is_sound_entry(index: BlobIndex, entry: PlainEntry) -> bool:
+    if entry.subtree is not None:
+        return index.holds(BlobKind.TREE, entry.subtree)
+    size = 0
+    for blob in entry.content:
+        length = index.content_bytes(BlobKind.DATA, blob)
+        if length is None:
+            return False
+        size += length
+    return size == entry.size
+
+
+def _faults(index: BlobIndex, nodes: list[Node], lost: BadBlobs) -> Iterator[str]:
     """Yield what is wrong with the entries of a directory; what is in its directories is not looked at."""
     yield from faults_of_order(nodes)
     for node in nodes:
         if node.name in (b"", b".", b"..") or b"/" in node.name or b"\0" in node.name:
             yield f"an entry is named {node.name!r}"
-        if node.type == FILE and (fault := _fault_of_file(repository, node, lost)):
+        if node.type == FILE and (fault := _fault_of_file(index, node, lost)):
             yield f"file {quote(node.name)!r}: {fault}"
 
 
-def _fault_of_file(repository: Repository, node: Node, lost: BadBlobs) -> str:
-    index, size = repository.index, 0
+def _fault_of_file(index: BlobIndex, node: Node, lost: BadBlobs) -> str:
+    size = 0
     for blob in node.content:
         length = index.content_bytes(BlobKind.DATA, blob)
         if length is None:
