@@ -1,6 +1,5 @@
 """Clusters that stand in front of another and make something go wrong at a call."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
@@ -15,7 +14,8 @@ from becalm_operator.plan.steps import Action, Event, ScaleUp
 from becalm_operator.plan.world import Holdings, RepositoryWorld, ScheduleWorld, World
 
 T = TypeVar("T")
-Call = Callable[[], Awaitable[T]]
+Call = Callable[[Cluster], Awaitable[T]]
+"""A call with all that it says, to be done on a cluster."""
 
 
 def only_reads(name: str) -> bool:
@@ -35,49 +35,49 @@ class Wrapped:
 
     async def around(self, name: str, call: Call[T]) -> T:
         """Do one call; `name` says which for people."""
-        return await call()
+        return await call(self._inner)
 
     async def load(self, kind: type[R], namespace: str, name: str) -> R | None:
-        return await self.around("load", lambda: self._inner.load(kind, namespace, name))
+        return await self.around("load", lambda inner: inner.load(kind, namespace, name))
 
     async def list_keys(self) -> Keys:
-        return await self.around("list_keys", self._inner.list_keys)
+        return await self.around("list_keys", lambda inner: inner.list_keys())
 
     async def observe_run(self, run: Backup | Restore) -> World:
-        return await self.around("observe_run", lambda: self._inner.observe_run(run))
+        return await self.around("observe_run", lambda inner: inner.observe_run(run))
 
     async def observe_repository(self, repository: BackupRepository) -> RepositoryWorld:
-        return await self.around("observe_repository", lambda: self._inner.observe_repository(repository))
+        return await self.around("observe_repository", lambda inner: inner.observe_repository(repository))
 
     async def observe_schedule(self, schedule: BackupSchedule) -> ScheduleWorld:
-        return await self.around("observe_schedule", lambda: self._inner.observe_schedule(schedule))
+        return await self.around("observe_schedule", lambda inner: inner.observe_schedule(schedule))
 
     async def observe_held(self) -> Holdings:
-        return await self.around("observe_held", self._inner.observe_held)
+        return await self.around("observe_held", lambda inner: inner.observe_held())
 
     async def apply(self, owner: Resource, action: Action) -> None:
         name = f"apply {type(action).__name__}"
-        await self.around(name, lambda: self._inner.apply(owner, action))
+        await self.around(name, lambda inner: inner.apply(owner, action))
 
     async def release(self, namespace: str, action: ScaleUp) -> None:
-        await self.around("release", lambda: self._inner.release(namespace, action))
+        await self.around("release", lambda inner: inner.release(namespace, action))
 
     async def announce(self, owner: Resource, event: Event) -> None:
-        await self.around(f"announce {event.reason}", lambda: self._inner.announce(owner, event))
+        await self.around(f"announce {event.reason}", lambda inner: inner.announce(owner, event))
 
     async def announce_workload(self, namespace: str, uid: str, event: Event) -> None:
-        await self.around("announce_workload", lambda: self._inner.announce_workload(namespace, uid, event))
+        await self.around("announce_workload", lambda inner: inner.announce_workload(namespace, uid, event))
 
     async def annotate(self, resource: Resource, name: str, value: str) -> None:
-        await self.around(f"annotate {name}", lambda: self._inner.annotate(resource, name, value))
+        await self.around(f"annotate {name}", lambda inner: inner.annotate(resource, name, value))
 
     async def set_finalizer(self, resource: R, *, present: bool) -> R:
         return await self.around(
-            f"set_finalizer {present}", lambda: self._inner.set_finalizer(resource, present=present)
+            f"set_finalizer {present}", lambda inner: inner.set_finalizer(resource, present=present)
         )
 
     async def write_status(self, resource: R, status: Model) -> R:
-        return await self.around("write_status", lambda: self._inner.write_status(resource, status))
+        return await self.around("write_status", lambda inner: inner.write_status(resource, status))
 
 
 class Counting(Wrapped):
@@ -89,7 +89,7 @@ class Counting(Wrapped):
 
     async def around(self, name: str, call: Call[T]) -> T:
         self.calls.append(name)
-        return await call()
+        return await call(self._inner)
 
 
 class Dying(Wrapped):
@@ -103,32 +103,9 @@ class Dying(Wrapped):
     async def around(self, name: str, call: Call[T]) -> T:
         self._left -= 1
         if self._left >= 0:
-            return await call()
+            return await call(self._inner)
         if self._after and self._left == -1:
-            await call()
-        raise OperatorDiedError(name)
-
-
-class Stalling(Wrapped):
-    """The operator stands still before a call, counted from 0; when `resumed` it does the call, and dies."""
-
-    def __init__(self, inner: Cluster, at: int) -> None:
-        super().__init__(inner)
-        self._left = at
-        self.stalled, self.resumed = asyncio.Event(), asyncio.Event()
-        self.refused = False
-        """Whether the late call was refused."""
-
-    async def around(self, name: str, call: Call[T]) -> T:
-        self._left -= 1
-        if self._left >= 0:
-            return await call()
-        self.stalled.set()
-        await self.resumed.wait()
-        try:
-            await call()
-        except ClusterError:
-            self.refused = True
+            await call(self._inner)
         raise OperatorDiedError(name)
 
 
@@ -141,10 +118,10 @@ class Failing(Wrapped):
 
     async def around(self, name: str, call: Call[T]) -> T:
         if not self.failures:
-            return await call()
+            return await call(self._inner)
         kind, after = self.failures.pop(0)
         if after and kind is not ConflictError:
-            await call()
+            await call(self._inner)
         raise kind(f"{name} failed")
 
 

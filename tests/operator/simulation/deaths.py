@@ -45,7 +45,7 @@ class Mortal(Wrapped):
         moment = f"{'after' if self._after else 'before'} call {self._calls} ({name})"
         if not self._after:
             self._note(name, moment)
-        answer = await call()
+        answer = await call(self._inner)
         if self._after:
             self._note(name, moment)
         return answer

@@ -29,7 +29,7 @@ class _Denying(Wrapped):
     async def around(self, name: str, call: Call[T]) -> T:
         if name == f"apply {self.denied}":
             raise RefusedError(_QUOTA)
-        return await call()
+        return await call(self._inner)
 
 
 async def _snap_long(shop: Shop) -> None:

@@ -259,7 +259,7 @@ class _Webhook(Wrapped):
     async def around(self, name: str, call: Call[T]) -> T:
         if name == self.refused:
             raise RefusedError("admission webhook denied the request")
-        return await call()
+        return await call(self._inner)
 
 
 @pytest.mark.parametrize("refused", ["apply ScaleDown", "apply ScaleUp", "release"])

@@ -107,7 +107,7 @@ class DyingAtWrites(Dying):
     """Counts writes alone: after a read nothing is left behind that was not there before."""
 
     async def around(self, name, call):  # type: ignore[no-untyped-def]
-        return await call() if only_reads(name) else await super().around(name, call)
+        return await call(self._inner) if only_reads(name) else await super().around(name, call)
 
 
 def test_beside_an_operator_at_work_the_watchdog_does_no_harm() -> None:
