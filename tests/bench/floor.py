@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.ciphers.modes import CTR
 from cryptography.hazmat.primitives.poly1305 import Poly1305
 
-from becalm_engine.chunking import MIN_BYTES, Chunker
+from becalm_engine.chunking import MAX_BYTES, MIN_BYTES, Chunker
 from becalm_engine.format.compression import Codec
 from becalm_engine.format.key_file import ScryptCost
 from becalm_engine.heap import keep_freed_memory
@@ -32,6 +32,7 @@ _LENGTH_BYTES = 8
 _END = bytes(_LENGTH_BYTES)
 _KEY = bytes(32)
 _IV = bytes(16)
+_TAG_BYTES = 16
 
 
 def main() -> int:
@@ -73,16 +74,21 @@ class _Sealing:
 
     def __init__(self) -> None:
         self._stream = Cipher(AES(_KEY), CTR(_IV)).encryptor()
+        self._place = memoryview(bytearray(MAX_BYTES))
 
-    def seal(self, content: Buffer) -> bytes:
+    def seal(self, content: Buffer, place: memoryview) -> None:
+        sealed = place[:-_TAG_BYTES]
         self._stream.reset_nonce(_IV)
-        sealed = self._stream.update(content)
-        return sealed + Poly1305.generate_tag(_KEY, sealed)
+        self._stream.update_into(content, sealed)
+        place[-_TAG_BYTES:] = Poly1305.generate_tag(_KEY, sealed)
 
-    def open(self, sealed: memoryview) -> bytes:
-        Poly1305.verify_tag(_KEY, sealed[:-16], bytes(sealed[-16:]))
+    def open(self, sealed: memoryview) -> memoryview:
+        """Return what is good until the next call."""
+        opened = self._place[: len(sealed) - _TAG_BYTES]
+        Poly1305.verify_tag(_KEY, sealed[:-_TAG_BYTES], bytes(sealed[-_TAG_BYTES:]))
         self._stream.reset_nonce(_IV)
-        return self._stream.update(sealed[:-16])
+        self._stream.update_into(sealed[:-_TAG_BYTES], opened)
+        return opened
 
 
 def _back_up(files: Sequence[str], target: Path) -> None:
@@ -92,7 +98,8 @@ def _back_up(files: Sequence[str], target: Path) -> None:
         for chunk in _chunks(path):
             hashlib.sha256(chunk).digest()
             gains = codec.seems_to_gain(chunk)
-            pack.add(sealing.seal(codec.compress(chunk) if gains else chunk), compressed=gains)
+            content = codec.compress(chunk) if gains else chunk
+            sealing.seal(content, pack.place(len(content) + _TAG_BYTES, compressed=gains))
         pack.end_file()
     pack.save()
 
@@ -119,27 +126,29 @@ class _NewPack:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._parts: list[bytes] = []
-        self._bytes = 0
+        self._pack = memoryview(bytearray(_PACK_BYTES + MAX_BYTES + _PACK_BYTES // 2))
+        self._end = 0
         self._count = 0
 
-    def add(self, sealed: bytes, *, compressed: bool) -> None:
-        if self._bytes >= _PACK_BYTES:
+    def place(self, length: int, *, compressed: bool) -> memoryview:
+        """Return where the next blob goes."""
+        if self._end >= _PACK_BYTES:
             self.save()
-        self._parts += (len(sealed) << 1 | compressed).to_bytes(_LENGTH_BYTES), sealed
-        self._bytes += len(sealed)
+        start = self._end + _LENGTH_BYTES
+        self._pack[self._end : start] = (length << 1 | compressed).to_bytes(_LENGTH_BYTES)
+        self._end = start + length
+        return self._pack[start : self._end]
 
     def end_file(self) -> None:
-        self._parts.append(_END)
+        self._pack[self._end : self._end + _LENGTH_BYTES] = _END
+        self._end += _LENGTH_BYTES
 
     def save(self) -> None:
-        whole = hashlib.sha256()
-        for part in self._parts:
-            whole.update(part)
+        pack = self._pack[: self._end]
+        hashlib.sha256(pack).digest()
         with (self._folder / f"{os.getpid()}-{self._count}").open("wb", buffering=0) as file:
-            for part in self._parts:
-                file.write(part)
-        self._parts, self._bytes, self._count = [], 0, self._count + 1
+            file.write(pack)
+        self._end, self._count = 0, self._count + 1
 
 
 def _blobs(packs: Sequence[str], *, hashed: bool) -> Iterator[tuple[memoryview, bool]]:
@@ -154,7 +163,7 @@ def _blobs(packs: Sequence[str], *, hashed: bool) -> Iterator[tuple[memoryview, 
             yield pack[start:at], bool(length & 1)
 
 
-def _contents(packs: Sequence[str], *, hashed: bool) -> Iterator[bytes]:
+def _contents(packs: Sequence[str], *, hashed: bool) -> Iterator[Buffer]:
     """Yield the content of each blob, and nothing at the end of each file."""
     sealing, decompressor = _Sealing(), zstandard.ZstdDecompressor()
     for blob, compressed in _blobs(packs, hashed=hashed):
@@ -162,7 +171,7 @@ def _contents(packs: Sequence[str], *, hashed: bool) -> Iterator[bytes]:
             yield b""
             continue
         opened = sealing.open(blob)
-        content = decompressor.decompress(opened) if compressed else opened
+        content: Buffer = decompressor.decompress(opened) if compressed else opened
         hashlib.sha256(content).digest()
         yield content
 

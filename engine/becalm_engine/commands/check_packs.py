@@ -22,7 +22,7 @@ from becalm_engine.format.pack import LENGTH_BYTES, BlobKind, PackedBlob, decode
 from becalm_engine.ids import PackID
 from becalm_engine.policy.subset import Subset
 from becalm_engine.repository.blob_index import PackFacts
-from becalm_engine.repository.reader import PackRange, load_range, open_blob, ranges_of
+from becalm_engine.repository.reader import PackRange, load_range, ranges_of, view_blob
 from becalm_engine.repository.repository import Repository
 from becalm_engine.storage.base import FileKind
 
@@ -201,13 +201,13 @@ class _Look:
         for blob in piece.blobs:
             at = blob.offset - piece.offset
             try:
-                content = open_blob(self.repository, blob, view[at : at + blob.stored_bytes])
+                content = view_blob(self.repository, blob, view[at : at + blob.stored_bytes])
             except DamagedError as error:
                 faults.append(str(error))
                 bad.append(blob)
             else:
                 if self.trees and blob.kind is BlobKind.TREE:
-                    sound = sound and is_sound_tree(self.repository.index, content)
+                    sound = sound and is_sound_tree(self.repository.index, bytes(content))
         return sound
 
     def _at_trees(self, task: Task) -> Seen:

@@ -15,7 +15,7 @@ from becalm_engine.commands.restored import Ledger, RestoredFile, target_error
 from becalm_engine.errors import DamagedError, EngineError, StoppedError, TargetError
 from becalm_engine.format.pack import PackedBlob
 from becalm_engine.ids import BlobID, PackID, blob_id
-from becalm_engine.repository.reader import PackRange, open_in_range, ranges_of, read_range
+from becalm_engine.repository.reader import PackRange, ranges_of, read_range, view_in_range
 from becalm_engine.repository.repository import Repository
 from becalm_engine.volume import target
 from becalm_engine.volume.target import Target
@@ -210,7 +210,7 @@ class Contents:
                 self._ledger.leave_out(place.file)
             return
         try:
-            content = open_in_range(self._repository, wanted, stored, packed)
+            content = view_in_range(self._repository, wanted, stored, packed)
         except StoppedError:
             raise
         except EngineError as error:
@@ -224,7 +224,7 @@ class Contents:
             for place in self._places[packed.id]:
                 self._ledger.failed_file(place.file, error)
 
-    def _write(self, place: _Place, content: bytes) -> None:
+    def _write(self, place: _Place, content: bytes | memoryview) -> None:
         if self._ledger.full:
             self._ledger.leave_out(place.file)
             return
@@ -232,7 +232,7 @@ class Contents:
             with self._target.folder(place.file.folder) as folder:
                 handle = target.open_for_writing(folder, place.file.node.name)
                 with target.closing(handle):
-                    holes = _zeros_before(content) if self._sparse and not place.file.present else 0
+                    holes = _zeros_before(bytes(content)) if self._sparse and not place.file.present else 0
                     target.write_all(handle, content[holes:] if holes else content, place.offset + holes)
         except OSError as error:
             self._ledger.failed_file(place.file, target_error(error))

@@ -14,7 +14,7 @@ from becalm_engine.ids import BlobID, PackID, stored_id
 from becalm_engine.repository import index_files
 from becalm_engine.repository.index_files import IndexFiles, IndexWriter
 from becalm_engine.repository.pack_header import checked_header
-from becalm_engine.repository.reader import open_blob
+from becalm_engine.repository.reader import view_blob
 from becalm_engine.repository.repository import Repository
 from becalm_engine.repository.writer import Writer
 from becalm_engine.storage.base import FileKind
@@ -186,7 +186,7 @@ def _whole(
         if _key(blob) in seen:
             continue
         try:
-            open_blob(repository, blob, sealed)
+            view_blob(repository, blob, sealed)
         except DamagedError:
             continue
         seen.add(_key(blob))

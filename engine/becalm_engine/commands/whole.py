@@ -23,7 +23,7 @@ from becalm_engine.format.crypto import OVERHEAD_BYTES
 from becalm_engine.format.pack import BlobKind, PackedBlob
 from becalm_engine.ids import PackID
 from becalm_engine.repository.blob_index import BlobIndex, Spot
-from becalm_engine.repository.reader import PackRange, open_in_range, read_range
+from becalm_engine.repository.reader import PackRange, read_range, view_in_range
 from becalm_engine.repository.repository import Repository
 from becalm_engine.volume import target
 from becalm_engine.volume.creating import NewFiles
@@ -183,19 +183,20 @@ class WholeWriter:
     def _write_range(
         self, batch: _OpenBatch, wanted: PackRange, stored: memoryview, written: Written
     ) -> None:
-        known, content = None, b""
+        known: PackedBlob | None = None
+        content: bytes | memoryview = b""
         for packed, number in zip(batch.blobs, batch.numbers, strict=True):
             self._progress.check()
             try:
                 if packed != known:  # files of the same content come one after the other
-                    content = open_in_range(self._repository, wanted, stored, packed)
+                    content = view_in_range(self._repository, wanted, stored, packed)
                     known = packed
             except EngineError as error:
                 written.failed.append((number, error))
             else:
                 self._write(number, content, written)
 
-    def _write(self, number: int, content: bytes, written: Written) -> None:
+    def _write(self, number: int, content: bytes | memoryview, written: Written) -> None:
         if self._full:
             written.left_out.append(number)
             return
@@ -208,7 +209,7 @@ class WholeWriter:
         except EngineError as error:
             written.failed.append((number, error))
 
-    def _write_file(self, number: int, content: bytes, problems: Problems) -> None:
+    def _write_file(self, number: int, content: bytes | memoryview, problems: Problems) -> None:
         _, name, (mode, mtime, atime, _, uid, gid), _, _, xattrs = self._files.record(number)
         handle, is_as_wanted = self._folder(number).create(name, mode, uid, gid)
         try:

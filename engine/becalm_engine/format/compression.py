@@ -77,7 +77,7 @@ class Codec(threading.local):
         sample = b"".join([view[at : at + _SAMPLE_BYTES] for at in starts])
         return len(self.compressor.compress(sample)) < len(sample)
 
-    def decompress(self, packed: bytes, *, plain_bytes: int) -> bytes:
+    def decompress(self, packed: bytes | memoryview, *, plain_bytes: int) -> bytes:
         """Return the plaintext, which must have exactly `plain_bytes` bytes.
 
         Raises:
@@ -94,7 +94,7 @@ class Codec(threading.local):
             raise DamagedError(f"{len(plaintext)} bytes came out where {plain_bytes} were stated")
         return plaintext
 
-    def decompress_at_most(self, packed: bytes, *, max_bytes: int) -> bytes:
+    def decompress_at_most(self, packed: bytes | memoryview, *, max_bytes: int) -> bytes:
         """Return the plaintext of all frames, refusing to make more than `max_bytes`.
 
         Raises:

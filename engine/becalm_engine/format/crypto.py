@@ -24,6 +24,7 @@ IV_BYTES = 16
 TAG_BYTES = 16
 OVERHEAD_BYTES = IV_BYTES + TAG_BYTES
 KEY_BYTES = 64
+_PLACE_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,7 @@ class Envelope(threading.local):
         # counter mode is its own inverse
         self._stream = Cipher(AES(key.encrypt), CTR(bytes(IV_BYTES))).encryptor()
         self._block = Cipher(AES(key.mac_k), ECB()).encryptor()  # noqa: S305  one block, as the format has it
+        self._place = memoryview(bytearray())
 
     def seal(self, plaintext: Buffer, *, iv: bytes) -> bytes:
         """Encrypt and authenticate. `iv` is 16 random bytes, never used twice with one key."""
@@ -90,7 +92,18 @@ class Envelope(threading.local):
         Raises:
             DamagedError: It was changed, is too short, or was sealed with another key.
         """
-        if len(sealed) < OVERHEAD_BYTES:
+        return bytes(self.unseal_briefly(sealed))
+
+    def unseal_briefly(self, sealed: bytes | memoryview) -> memoryview:
+        """Unseal for a look: what is returned is good until this thread unseals the next thing.
+
+        To give each plaintext memory of its own takes as long as to decrypt it.
+
+        Raises:
+            DamagedError: It was changed, is too short, or was sealed with another key.
+        """
+        length = len(sealed) - OVERHEAD_BYTES
+        if length < 0:
             raise DamagedError(f"{len(sealed)} bytes are too short for anything sealed")
         view = memoryview(sealed)
         iv, ciphertext = bytes(view[:IV_BYTES]), view[IV_BYTES:-TAG_BYTES]
@@ -98,8 +111,15 @@ class Envelope(threading.local):
             Poly1305.verify_tag(self._mac_r + self._block.update(iv), ciphertext, bytes(view[-TAG_BYTES:]))
         except InvalidSignature:
             raise DamagedError("the message authentication code is wrong") from None
+        place = self._place_for(length)
         self._stream.reset_nonce(iv)
-        return self._stream.update(ciphertext)
+        self._stream.update_into(ciphertext, place)
+        return place
+
+    def _place_for(self, length: int) -> memoryview:
+        if length > len(self._place):
+            self._place = memoryview(bytearray(-(-length // _PLACE_BYTES) * _PLACE_BYTES))
+        return self._place[:length]
 
     def _tag(self, iv: bytes, ciphertext: bytes | memoryview) -> bytes:
         return Poly1305.generate_tag(self._mac_r + self._block.update(iv), ciphertext)

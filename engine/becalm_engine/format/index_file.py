@@ -4,16 +4,18 @@
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from operator import itemgetter
+from typing import Any, cast
 
 from becalm_engine.errors import DamagedError
 from becalm_engine.format.crypto import OVERHEAD_BYTES
 from becalm_engine.format.documents import parse_object
-from becalm_engine.format.pack import MAX_PACK_BYTES, MAX_STORED_BYTES, BlobKind, PackedBlob
+from becalm_engine.format.pack import MAX_PACK_BYTES, MAX_STORED_BYTES, BlobKind, PackedBlob, PackListing
 from becalm_engine.ids import BlobID, PackID, parse_id
 
 _KIND_NAMES = ("data", "tree")
 _KINDS = {"data": BlobKind.DATA, "tree": BlobKind.TREE}
+_FIELDS = itemgetter("id", "type", "offset", "length")
 
 
 def encode(packs: Iterable[tuple[PackID, Sequence[PackedBlob]]]) -> bytes:
@@ -39,22 +41,50 @@ def decode(text: bytes) -> list[tuple[PackID, list[PackedBlob]]]:
     Raises:
         DamagedError: It is not an index file.
     """
+    return [(pack, listing.blobs) for pack, listing in decode_listings(text)]
+
+
+def decode_listings(text: bytes) -> list[tuple[PackID, PackListing]]:
+    """Return packs and what they hold, in the order of the file.
+
+    Raises:
+        DamagedError: It is not an index file.
+    """
     packs = parse_object(text, "index").get("packs")
     if packs is None:
         raise DamagedError("index: no packs")
     try:
-        return [(PackID(parse_id(p["id"])), [_blob(b) for b in p["blobs"] or ()]) for p in packs]
+        return [(PackID(parse_id(p["id"])), _listing(p["blobs"] or ())) for p in packs]
     except (KeyError, TypeError) as error:
         raise DamagedError(f"index: {type(error).__name__} {error}") from error
 
 
-def _blob(entry: dict[str, Any]) -> PackedBlob:
-    offset, length, plain = entry["offset"], entry["length"], entry.get("uncompressed_length", 0)
-    if not (
-        int is type(offset) is type(length) is type(plain)
-        and 0 <= offset <= MAX_PACK_BYTES
-        and OVERHEAD_BYTES <= length <= MAX_STORED_BYTES
-        and 0 <= plain <= MAX_PACK_BYTES
+def _listing(entries: Sequence[dict[str, Any]]) -> PackListing:
+    """Return the blobs of a pack. All are judged at once: there are millions, and few are wrong."""
+    if not entries:
+        return PackListing.of(())
+    ids, kinds, offsets, lengths = zip(*map(_FIELDS, entries), strict=True)
+    plain = [entry.get("uncompressed_length", 0) for entry in entries]
+    if (
+        {*map(type, offsets), *map(type, lengths), *map(type, plain)} != {int}
+        or not 0 <= min(offsets) <= max(offsets) <= MAX_PACK_BYTES
+        or not OVERHEAD_BYTES <= min(lengths) <= max(lengths) <= MAX_STORED_BYTES
+        or not 0 <= min(plain) <= max(plain) <= MAX_PACK_BYTES
     ):
-        raise DamagedError(f"index: no blob lies at {(offset, length, plain)!r:.100}")
-    return PackedBlob(BlobID(parse_id(entry["id"])), _KINDS[entry["type"]], offset, length, plain)
+        raise _fault(offsets, lengths, plain)
+    names = list(map(parse_id, ids))
+    return PackListing(cast("list[BlobID]", names), [_KINDS[kind] for kind in kinds], offsets, lengths, plain)
+
+
+def _fault(*columns: Sequence[Any]) -> DamagedError:
+    """Return the error that names the first place where no blob can lie."""
+    for place in zip(*columns, strict=True):
+        offset, length, plain = place
+        if not (
+            int is type(offset) is type(length) is type(plain)
+            and 0 <= offset <= MAX_PACK_BYTES
+            and OVERHEAD_BYTES <= length <= MAX_STORED_BYTES
+            and 0 <= plain <= MAX_PACK_BYTES
+        ):
+            return DamagedError(f"index: no blob lies at {place!r:.100}")
+    raise AssertionError("all of its places are right")

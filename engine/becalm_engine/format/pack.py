@@ -10,7 +10,7 @@ import enum
 import struct
 from collections.abc import Iterable, Sequence
 from itertools import accumulate
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from becalm_engine.errors import DamagedError
 from becalm_engine.format.crypto import OVERHEAD_BYTES
@@ -51,6 +51,42 @@ class PackedBlob(NamedTuple):
     def content_bytes(self) -> int:
         """How long the blob is once opened."""
         return self.plain_bytes or self.stored_bytes - OVERHEAD_BYTES
+
+
+class PackListing(NamedTuple):
+    """The blobs of a pack, a column for each of what is known of them: for those who take in millions of blobs."""
+
+    ids: Sequence[BlobID]
+    kinds: Sequence[BlobKind]
+    offsets: Sequence[int]
+    stored_bytes: Sequence[int]
+    plain_bytes: Sequence[int]
+
+    @classmethod
+    def of(cls, blobs: Sequence[PackedBlob]) -> Self:
+        """Return blobs as columns."""
+        return cls(*zip(*blobs, strict=True)) if blobs else cls((), (), (), (), ())
+
+    @property
+    def blobs(self) -> list[PackedBlob]:
+        """The blobs themselves."""
+        return list(map(PackedBlob, *self))
+
+    @property
+    def pack_bytes(self) -> int:
+        """How long a pack of these blobs must be."""
+        uncompressed = self.plain_bytes.count(0)
+        compressed = len(self.plain_bytes) - uncompressed
+        header = compressed * _COMPRESSED_ENTRY.size + uncompressed * _PLAIN_ENTRY.size
+        return sum(self.stored_bytes) + header + OVERHEAD_BYTES + LENGTH_BYTES
+
+    @property
+    def is_contiguous(self) -> bool:
+        """Whether the blobs lie end to end, from the start of their pack."""
+        offsets, lengths = self.offsets, self.stored_bytes
+        if list(offsets) != sorted(offsets):
+            offsets, lengths = zip(*sorted(zip(offsets, lengths, strict=True)), strict=True)
+        return list(accumulate(lengths, initial=0))[:-1] == list(offsets)
 
 
 def encode_header(blobs: Iterable[PackedBlob]) -> bytes:
@@ -141,16 +177,4 @@ def header_bytes(count: int) -> int:
 
 def expected_size(blobs: Sequence[PackedBlob]) -> int:
     """Return how long a pack of these blobs must be."""
-    compressed = sum([1 for blob in blobs if blob.plain_bytes])
-    header = compressed * _COMPRESSED_ENTRY.size + (len(blobs) - compressed) * _PLAIN_ENTRY.size
-    return sum([blob.stored_bytes for blob in blobs]) + header + OVERHEAD_BYTES + LENGTH_BYTES
-
-
-def are_contiguous(blobs: Iterable[PackedBlob]) -> bool:
-    """Say whether blobs lie end to end, from the start of their pack."""
-    end = 0
-    for blob in blobs:
-        if blob.offset != end:
-            return False
-        end += blob.stored_bytes
-    return True
+    return PackListing.of(blobs).pack_bytes

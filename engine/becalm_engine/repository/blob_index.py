@@ -9,12 +9,12 @@ So nothing is sorted when an index is loaded, and a new blob costs an append.
 import struct
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import accumulate
+from itertools import accumulate, repeat
 from operator import add
 from typing import NamedTuple
 
 from becalm_engine.format.crypto import OVERHEAD_BYTES
-from becalm_engine.format.pack import BlobKind, PackedBlob, are_contiguous, expected_size
+from becalm_engine.format.pack import BlobKind, PackedBlob, PackListing
 from becalm_engine.ids import BlobID, PackID
 
 _RECORD = struct.Struct("<32sIIII")
@@ -69,20 +69,23 @@ class BlobIndex:
 
     def add(self, pack: PackID, blobs: Sequence[PackedBlob]) -> None:
         """Add a whole pack. A pack that is known already is not added again."""
+        self.add_listing(pack, PackListing.of(blobs))
+
+    def add_listing(self, pack: PackID, listing: PackListing) -> None:
+        """Add a whole pack; see `add`."""
         if pack in self._pack_numbers:
             return
         number = self._pack_numbers[pack] = len(self._packs)
         self._packs.append(pack)
-        self._facts.append(_facts_of(blobs))
+        self._facts.append(_facts_of(listing))
         buckets = self._buckets
-        for blob in blobs:
-            record = _record(number, blob)
+        for record in _records(number, listing):
             bucket = buckets.get(record[:2])
             if bucket is None:
                 buckets[record[:2]] = bytearray(record)
             else:
                 bucket += record
-        self._count += len(blobs)
+        self._count += len(listing.ids)
 
     def facts_of(self, pack: PackID) -> PackFacts:
         """Return what is known of a whole pack.
@@ -202,16 +205,18 @@ def _record(number: int, blob: PackedBlob) -> bytes:
     return _RECORD.pack(name, number, offset, length | _TREE_BIT if kind else length, plain)
 
 
-def _facts_of(blobs: Sequence[PackedBlob]) -> PackFacts:
-    if not blobs:
-        return PackFacts(0, 0, expected_size(blobs), is_contiguous=True, has_trees=False)
-    _, kinds, offsets, lengths, _ = zip(*blobs, strict=True)
-    ends = list(accumulate(lengths, initial=0))
-    end, contiguous = ends.pop(), offsets == tuple(ends)
-    if not contiguous:
-        end = max(map(add, offsets, lengths))
-        contiguous = are_contiguous(sorted(blobs, key=lambda blob: blob.offset))
-    return PackFacts(end, len(blobs), expected_size(blobs), contiguous, _TREE in kinds)
+def _records(number: int, listing: PackListing) -> Iterator[bytes]:
+    ids, kinds, offsets, lengths, plain = listing
+    if _TREE in kinds:
+        lengths = [
+            length | _TREE_BIT if kind else length for kind, length in zip(kinds, lengths, strict=True)
+        ]
+    return map(_RECORD.pack, ids, repeat(number), offsets, lengths, plain)
+
+
+def _facts_of(listing: PackListing) -> PackFacts:
+    end = max(map(add, listing.offsets, listing.stored_bytes), default=0)
+    return PackFacts(end, len(listing.ids), listing.pack_bytes, listing.is_contiguous, _TREE in listing.kinds)
 
 
 def _matches(bucket: bytes | bytearray, start: bytes) -> Iterator[int]:

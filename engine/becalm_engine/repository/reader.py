@@ -61,8 +61,17 @@ def open_blob(repository: Repository, packed: PackedBlob, stored: bytes | memory
     Raises:
         DamagedError: Any of it fails.
     """
+    return bytes(view_blob(repository, packed, stored))
+
+
+def view_blob(repository: Repository, packed: PackedBlob, stored: bytes | memoryview) -> bytes | memoryview:
+    """Return the content of a stored blob as `open_blob` does, good until this thread opens the next one.
+
+    Raises:
+        DamagedError: Any of it fails.
+    """
     try:
-        content = repository.envelope.unseal(stored)
+        content: bytes | memoryview = repository.envelope.unseal_briefly(stored)
         if packed.plain_bytes:
             plain_bytes = min(packed.plain_bytes, MAX_BLOB_BYTES)
             content = repository.codec.decompress(content, plain_bytes=plain_bytes)
@@ -140,8 +149,12 @@ def read_range(repository: Repository, wanted: PackRange) -> memoryview:
         return memoryview(b"")
 
 
-def open_in_range(repository: Repository, wanted: PackRange, stored: memoryview, packed: PackedBlob) -> bytes:
+def view_in_range(
+    repository: Repository, wanted: PackRange, stored: memoryview, packed: PackedBlob
+) -> bytes | memoryview:
     """Return the content of one blob of a range, verified; a damaged one is sought in other packs.
+
+    It is good until this thread opens the next blob.
 
     Raises:
         DamagedError: No copy of it is whole.
@@ -149,7 +162,7 @@ def open_in_range(repository: Repository, wanted: PackRange, stored: memoryview,
     """
     at = packed.offset - wanted.offset
     try:
-        return open_blob(repository, packed, stored[at : at + packed.stored_bytes])
+        return view_blob(repository, packed, stored[at : at + packed.stored_bytes])
     except DamagedError:
         return load_blob(repository, packed.id)
 
@@ -158,4 +171,4 @@ def load_range(repository: Repository, wanted: PackRange) -> Iterator[tuple[Pack
     """Yield the blobs of a range with their content, verified; a damaged one is sought in other packs."""
     stored = read_range(repository, wanted)
     for packed in wanted.blobs:
-        yield packed, open_in_range(repository, wanted, stored, packed)
+        yield packed, bytes(view_in_range(repository, wanted, stored, packed))

@@ -23,7 +23,7 @@ from becalm_engine.format.compression import Codec, Compression, unwrap_document
 from becalm_engine.format.config import Config
 from becalm_engine.format.crypto import IV_BYTES, KEY_BYTES, Envelope, Key, seal, unseal
 from becalm_engine.format.key_file import ScryptCost
-from becalm_engine.ids import PackID, stored_id
+from becalm_engine.ids import stored_id
 from becalm_engine.repository import keys
 from becalm_engine.repository.blob_index import BlobIndex
 from becalm_engine.repository.windows import Windows
@@ -165,10 +165,10 @@ class Repository:
         Snapshots must be listed before: the index may be newer, never older.
         """
         known = frozenset(self._index_names)
-        for name, packs in self.each_document(FileKind.INDEX, index_file.decode, broken, known):
+        for name, packs in self.each_document(FileKind.INDEX, index_file.decode_listings, broken, known):
             self._index_names.add(name)
-            for pack, blobs in packs:
-                self.index.add(PackID(pack), blobs)
+            for pack, listing in packs:
+                self.index.add_listing(pack, listing)
 
     def refuse_lost_index(self) -> None:
         """See that what was loaded of the index is there still: whoever removes packs replaces that first.

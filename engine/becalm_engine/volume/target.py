@@ -380,7 +380,7 @@ def closing(handle: int) -> Iterator[int]:
         os.close(handle)
 
 
-def write_all(handle: int, content: bytes, offset: int) -> None:
+def write_all(handle: int, content: bytes | memoryview, offset: int) -> None:
     """Write all of a content at an offset."""
     written = os.pwrite(handle, content, offset)
     while written < len(content):

@@ -82,6 +82,18 @@ def test_one_envelope_seals_and_opens_one_after_the_other(key: Key, many: list[t
     assert [envelope.unseal(one) for one in sealed] == [plaintext for _, plaintext in many]
 
 
+def test_what_is_unsealed_for_a_look_is_good_until_the_next_look() -> None:
+    envelope = Envelope(KEY)
+    texts = [bytes([number]) * length for number, length in enumerate((5, 0, 2**20, 2**20 + 1, 3 * 2**20, 1))]
+    kept = []
+    for text in texts:
+        sealed = envelope.seal(text, iv=bytes(16))
+        assert envelope.unseal_briefly(sealed) == text
+        kept.append(envelope.unseal(sealed))
+
+    assert kept == texts
+
+
 @given(strategies.keys, strategies.ivs, st.binary(max_size=100))
 def test_sealing_into_a_place_touches_nothing_beside_it(key: Key, iv: bytes, plaintext: bytes) -> None:
     length = len(plaintext) + OVERHEAD_BYTES

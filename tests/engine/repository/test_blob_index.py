@@ -4,7 +4,7 @@ import tracemalloc
 from hypothesis import given
 from hypothesis import strategies as st
 
-from becalm_engine.format.pack import BlobKind, PackedBlob, are_contiguous, expected_size
+from becalm_engine.format.pack import BlobKind, PackedBlob, expected_size
 from becalm_engine.ids import BlobID, PackID
 from becalm_engine.repository.blob_index import BlobIndex, Location
 
@@ -102,11 +102,14 @@ def test_facts_of_a_pack_are_those_of_its_blobs(added: list[tuple[PackID, list[P
 
     for pack, blobs in model.items():
         ordered = sorted(blobs, key=lambda blob: blob.offset)
+        ends = [0, *(blob.offset + blob.stored_bytes for blob in ordered)]
         facts = index.facts_of(pack)
         assert facts.end == max((blob.offset + blob.stored_bytes for blob in blobs), default=0)
         assert facts.blob_count == len(blobs)
         assert facts.size_bytes == expected_size(blobs)
-        assert facts.is_contiguous == are_contiguous(ordered)
+        assert facts.is_contiguous == all(
+            blob.offset == end for blob, end in zip(ordered, ends, strict=False)
+        )
         assert facts.has_trees == any(blob.kind is BlobKind.TREE for blob in blobs)
 
 
