@@ -189,6 +189,7 @@ class WholeWriter:
             self._progress.check()
             try:
                 if packed != known:  # files of the same content come one after the other
+                    known = None  # what was seen before is gone, whatever comes of this
                     content = view_in_range(self._repository, wanted, stored, packed)
                     known = packed
             except EngineError as error:

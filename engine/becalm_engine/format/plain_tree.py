@@ -40,6 +40,10 @@ _ID_CHARS = 67
 """From one id of a list to the next: 64 digits, two quotes and a comma."""
 
 
+_MOST_BYTES = 16 * 1024 * 1024
+"""Beyond this, matching needs more memory than nodes do: some 200 bytes for each blob of a long file."""
+
+
 class PlainEntry(NamedTuple):
     """What an entry is called and refers to: as in a node. The size of what is no file is 0."""
 
@@ -54,6 +58,8 @@ def plain_entries(text: bytes) -> list[PlainEntry] | None:
 
     Names are single plain components, but may be `.` and `..`.
     """
+    if len(text) > _MOST_BYTES:
+        return None
     found = _pattern().findall(text)
     if b"".join((_START, b",".join([match[0] for match in found]), _END)) != text:
         return None  # between those that match there is something else

@@ -141,3 +141,8 @@ def test_a_tree_that_ends_otherwise_is_left_to_be_read() -> None:
 
 def test_a_tree_of_nothing_has_no_entries() -> None:
     assert plain_entries(encode_tree([])) == []
+
+
+def test_a_tree_as_long_as_those_of_terabytes_is_left_to_be_read() -> None:
+    assert plain_entries(encode_tree([encode_node(replace(A_FILE, content=BLOBS[:1] * 260_000))])) is None
+    assert plain_entries(encode_tree([encode_node(replace(A_FILE, content=BLOBS[:1] * 200_000))])) is not None
