@@ -1,7 +1,7 @@
 r"""Trees of plain files, directories and links, which most trees are: read by one pattern and not into nodes.
 
-It is for those who ask of millions of entries only whether they are in order. It takes less than what `tree` reads,
-never more: a name beyond ASCII, a device, or a field in another place make it pass on a tree.
+It is for those who ask of millions of entries only whether they are in order. It knows less than `tree` reads, never
+more: a name beyond ASCII, a device, or a field in another place make it pass on a tree.
 """
 
 import binascii
@@ -38,8 +38,6 @@ _KINDS = (
 _NODE = rf'(\{{"name":"([ !#-.0-\[\]-~]+)","type":"(?:{"|".join(_KINDS)})\}})'
 _ID_CHARS = 67
 """From one id of a list to the next: 64 digits, two quotes and a comma."""
-
-
 _MOST_BYTES = 16 * 1024 * 1024
 """Beyond this, matching needs more memory than nodes do: some 200 bytes for each blob of a long file."""
 
