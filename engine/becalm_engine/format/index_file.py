@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from operator import itemgetter
 from typing import Any, cast
 
@@ -65,26 +66,19 @@ def _listing(entries: Sequence[dict[str, Any]]) -> PackListing:
         return PackListing.of(())
     ids, kinds, offsets, lengths = zip(*map(_FIELDS, entries), strict=True)
     plain = [entry.get("uncompressed_length", 0) for entry in entries]
-    if (
-        {*map(type, offsets), *map(type, lengths), *map(type, plain)} != {int}
-        or not 0 <= min(offsets) <= max(offsets) <= MAX_PACK_BYTES
-        or not OVERHEAD_BYTES <= min(lengths) <= max(lengths) <= MAX_STORED_BYTES
-        or not 0 <= min(plain) <= max(plain) <= MAX_PACK_BYTES
-    ):
-        raise _fault(offsets, lengths, plain)
+    columns = offsets, lengths, plain
+    if {*map(type, chain(*columns))} != {int} or not all(_lies(*map(pick, columns)) for pick in (min, max)):
+        wrong = next(place for place in zip(*columns, strict=True) if not _lies(*place))
+        raise DamagedError(f"index: no blob lies at {wrong!r:.100}")
     names = list(map(parse_id, ids))
     return PackListing(cast("list[BlobID]", names), [_KINDS[kind] for kind in kinds], offsets, lengths, plain)
 
 
-def _fault(*columns: Sequence[Any]) -> DamagedError:
-    """Return the error that names the first place where no blob can lie."""
-    for place in zip(*columns, strict=True):
-        offset, length, plain = place
-        if not (
-            int is type(offset) is type(length) is type(plain)
-            and 0 <= offset <= MAX_PACK_BYTES
-            and OVERHEAD_BYTES <= length <= MAX_STORED_BYTES
-            and 0 <= plain <= MAX_PACK_BYTES
-        ):
-            return DamagedError(f"index: no blob lies at {place!r:.100}")
-    raise AssertionError("all of its places are right")
+def _lies(offset: Any, length: Any, plain: Any) -> bool:
+    """Say whether a blob can lie there."""
+    return (
+        int is type(offset) is type(length) is type(plain)
+        and 0 <= offset <= MAX_PACK_BYTES
+        and OVERHEAD_BYTES <= length <= MAX_STORED_BYTES
+        and 0 <= plain <= MAX_PACK_BYTES
+    )

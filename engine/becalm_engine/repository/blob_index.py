@@ -100,7 +100,7 @@ class BlobIndex:
         number = self._pack_numbers.get(pack)
         if number is None or self._facts[number].blob_count != len(blobs):
             return False
-        return all(self._has(_record(number, blob)) for blob in blobs)
+        return all(map(self._has, _records(number, PackListing.of(blobs))))
 
     def _has(self, record: bytes) -> bool:
         bucket = self._buckets.get(record[:2], b"")
@@ -198,11 +198,6 @@ class BlobIndex:
         kind = _TREE if length & _TREE_BIT else _DATA
         blob = PackedBlob(raw, kind, offset, length & ~_TREE_BIT, plain)
         return Location(self._packs[number], blob)
-
-
-def _record(number: int, blob: PackedBlob) -> bytes:
-    name, kind, offset, length, plain = blob
-    return _RECORD.pack(name, number, offset, length | _TREE_BIT if kind else length, plain)
 
 
 def _records(number: int, listing: PackListing) -> Iterator[bytes]:
