@@ -17,7 +17,9 @@ from e2e.shop import Shop
 
 _SHORT_DOWNTIME = timedelta(seconds=60)
 _AWAY = timedelta(seconds=32)
-_LEAST_SECONDS = 15
+_LEAST = timedelta(seconds=15)
+_SETTLED = timedelta(seconds=8)
+"""What an operator needs to end, and what it did last to be seen."""
 _PATIENCE_SECONDS = 240
 GOOD: frozenset[Phase | None] = frozenset({Phase.SUCCEEDED})
 EITHER: frozenset[Phase | None] = frozenset({Phase.SUCCEEDED, Phase.FAILED})
@@ -183,7 +185,7 @@ class QuotaFull(Fault):
 
 
 class OperatorAway(Fault):
-    """No operator is there until the run's maxDowntime is over."""
+    """No operator is there until the run's maxDowntime is over; where nothing is down, no time of it passes."""
 
     title = "no operator until after maxDowntime"
     everywhere = True
@@ -194,8 +196,7 @@ class OperatorAway(Fault):
         return True
 
     def heal(self, scene: Scene) -> None:
-        over = datetime.now(UTC) + _AWAY
-        until(lambda: datetime.now(UTC) > over, seconds=_PATIENCE_SECONDS)
+        _until_up(scene, after=_SETTLED, at_the_latest=_AWAY)
         scene.lab.kubectl("scale", "deployment/becalm", "--replicas=1")
         scene.lab.operator_pod()
 
@@ -214,14 +215,15 @@ def faults() -> list[Fault]:
     ]
 
 
-def _until_up(scene: Scene) -> None:
+def _until_up(scene: Scene, *, after: timedelta = _LEAST, at_the_latest: timedelta | None = None) -> None:
     """Wait until the workloads are up, and some time at least: what is not down yet may go down."""
     began = datetime.now(UTC)
 
     def passed() -> bool:
-        lasted = (datetime.now(UTC) - began).total_seconds()
+        lasted = datetime.now(UTC) - began
         down = any(scene.watch.is_down(target.shop.kubectl.namespace) for target in scene.targets)
-        return lasted > _LEAST_SECONDS and not down
+        late = at_the_latest is not None and lasted > at_the_latest
+        return late or (lasted > after and not down)
 
     until(passed, seconds=_PATIENCE_SECONDS)
 
