@@ -3,13 +3,13 @@
 Of the index, which may have millions of blobs, only those of the packs at hand become objects.
 """
 
-import contextlib
 import hashlib
 import random
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -166,23 +166,22 @@ class _Look:
         pack, digest, bad, sound = task.pack, hashlib.sha256(), list[PackedBlob](), True
         facts = self.repository.index.facts_of(pack)
         try:
-            header = self._load(pack, facts.end, facts.size_bytes)
+            header = self.repository.storage.load_range(
+                FileKind.PACK, pack.hex(), offset=facts.end, length=facts.size_bytes - facts.end
+            )
             faults, blobs = self._listed(pack, header)
-            for piece in ranges_of(pack, blobs, most_bytes=_PIECE_BYTES):
-                stored = self._load(pack, piece.offset, piece.offset + piece.length)
-                digest.update(stored)
-                sound &= self._open(piece, stored, faults, bad)
+            pieces = ranges_of(pack, blobs, most_bytes=_PIECE_BYTES)
+            lengths = [*(piece.length for piece in pieces), len(header)]
+            with closing(self.repository.storage.load_pieces(FileKind.PACK, pack.hex(), lengths)) as parts:
+                for piece, stored in zip(pieces, parts, strict=False):
+                    digest.update(stored)
+                    sound &= self._open(piece, stored, faults, bad)
+                digest.update(next(parts))
         except EngineError as error:
             return Seen(task, [str(error)], self.packs[pack], trees_are_sound=False)
-        digest.update(header)
         if digest.digest() != pack:
             faults.insert(0, "its content has another hash than its name")
         return Seen(task, faults, bad, sound)
-
-    def _load(self, pack: PackID, start: int, stop: int) -> bytes:
-        return self.repository.storage.load_range(
-            FileKind.PACK, pack.hex(), offset=start, length=stop - start
-        )
 
     def _listed(self, pack: PackID, end: bytes) -> tuple[list[str], list[PackedBlob]]:
         """Say what is wrong with the header at the end of a pack; return the blobs that the index has in the pack."""
@@ -263,14 +262,24 @@ class _Member:
 def _seen_by_crew(look: _Look, tasks: Sequence[Task], processes: int) -> Iterator[Seen]:
     connections = min(_MOST_READERS, max(1, look.repository.storage.connections // processes))
 
-    @contextlib.contextmanager
+    @contextmanager
     def member(stop: threading.Event, _tell: Callable[[Any], None]) -> Iterator[_Member]:
         forked = _Look(look.repository.forked(stop), look.packs, Progress(stop=stop), look.trees)
         yield _Member(forked, connections)
 
-    # as many at a time as are read ahead of each other; no more, so that all members end at about one time
-    step = min(connections, _FEW_PACKS)
-    pieces = [tasks[at : at + step] for at in range(0, len(tasks), step)]
+    shares = list(_shares(tasks, processes, most=min(connections, _FEW_PACKS)))
     with Crew(processes, member, check=look.progress.check, quiet=look.repository.quiet) as crew:
-        for _, some in crew.map(pieces):
+        for _, some in crew.map(shares):
             yield from some
+
+
+def _shares(tasks: Sequence[Task], processes: int, *, most: int) -> Iterator[Sequence[Task]]:
+    """Yield tasks for one process after the other: as many as it works at side by side, and ever fewer at the end.
+
+    Then all processes end at about one time.
+    """
+    at = 0
+    while at < len(tasks):
+        step = min(most, max(1, (len(tasks) - at) // (2 * processes)))
+        yield tasks[at : at + step]
+        at += step

@@ -2,7 +2,7 @@
 
 import enum
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -95,6 +95,13 @@ class Storage(Protocol):
 
     def load_range(self, kind: FileKind, name: str, *, offset: int, length: int) -> bytes:
         """Return exactly `length` (> 0) bytes from `offset`; a shorter file is a `StorageError`."""
+        ...
+
+    def load_pieces(self, kind: FileKind, name: str, lengths: Sequence[int]) -> Generator[bytes, None, None]:
+        """Yield a file from its beginning in pieces of exactly these lengths (> 0); a shorter file is a `StorageError`.
+
+        They come out of one request. Whoever does not want all of them closes it.
+        """
         ...
 
     def list(self, kind: FileKind) -> Iterator[StoredFile]:

@@ -1,7 +1,7 @@
 """A storage for dry runs: it reads what is there, and keeps nothing."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator, Sequence
 
 from becalm_engine.ids import Buffer
 from becalm_engine.storage.base import FileKind, Storage, StoredFile
@@ -32,6 +32,9 @@ class DryStorage:
 
     def load_range(self, kind: FileKind, name: str, *, offset: int, length: int) -> bytes:
         return self._storage.load_range(kind, name, offset=offset, length=length)
+
+    def load_pieces(self, kind: FileKind, name: str, lengths: Sequence[int]) -> Generator[bytes, None, None]:
+        return self._storage.load_pieces(kind, name, lengths)
 
     def list(self, kind: FileKind) -> Iterator[StoredFile]:
         return self._storage.list(kind)

@@ -149,6 +149,19 @@ class Limit:
             parts.append(part)
         return b"".join(parts)
 
+    def up_to(self, length: int, read: Callable[[int], bytes]) -> bytes:
+        """Return so many bytes of what `read` gives, called with how many it may return; fewer if it returns none.
+
+        Raises:
+            StorageUnavailableError: The run is to stop.
+        """
+        parts, left = [], length
+        while left and (part := read(min(left, self._piece_bytes if self else left))):
+            self.take(len(part), breakable=True)
+            left -= len(part)
+            parts.append(part)
+        return b"".join(parts)
+
     def forked(self, stop: threading.Event) -> Self:
         """Return the same limit for a forked copy of this process, which ends with another signal."""
         shared = self._bucket.forked() if self._bucket else None

@@ -9,7 +9,8 @@ import os
 import secrets
 import stat
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 from becalm_engine.errors import (
@@ -98,25 +99,28 @@ class LocalStorage:
         with _translated(f"read {path}"):
             handle = _opened(path)
             try:
-                part = self._read_at(handle, offset, length)
+                os.lseek(handle, offset, os.SEEK_SET)
+                return self._part(path, handle, length)
             finally:
                 os.close(handle)
-        if len(part) != length:
-            raise StorageError(f"{path} ends before byte {offset + length}")
+
+    def load_pieces(self, kind: FileKind, name: str, lengths: Sequence[int]) -> Generator[bytes, None, None]:
+        path = self._path(kind, name)
+        with _translated(f"read {path}"):
+            handle = _opened(path)
+            try:
+                for length in lengths:
+                    yield self._part(path, handle, length)
+            finally:
+                os.close(handle)
+
+    def _part(self, path: Path, handle: int, length: int) -> bytes:
+        """Return the next bytes of a file."""
+        part = self._limits.download.up_to(length, partial(os.read, handle))
+        if missing := length - len(part):
+            end = os.lseek(handle, 0, os.SEEK_CUR) + missing
+            raise StorageError(f"{path} ends before byte {end}")
         return part
-
-    def _read_at(self, handle: int, offset: int, length: int) -> bytes:
-        if not self._limits.download:
-            return os.pread(handle, length, offset)
-        at, end = offset, offset + length
-
-        def read(longest: int) -> bytes:
-            nonlocal at
-            part = os.pread(handle, min(longest, end - at), at)
-            at += len(part)
-            return part
-
-        return self._limits.download.gathered(read, breakable=True)
 
     def list(self, kind: FileKind) -> Iterator[StoredFile]:
         folder = self._folder / kind.value

@@ -3,7 +3,7 @@
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import TypeVar
 
 from becalm_engine.errors import RepositoryExistsError, StorageError
@@ -78,6 +78,29 @@ class RetryingStorage:
     def load_range(self, kind: FileKind, name: str, *, offset: int, length: int) -> bytes:
         return self._repeated(lambda: self._storage.load_range(kind, name, offset=offset, length=length))
 
+    def load_pieces(self, kind: FileKind, name: str, lengths: Sequence[int]) -> Generator[bytes, None, None]:
+        done = 0
+        try:
+            for piece in self._storage.load_pieces(kind, name, lengths):
+                self._answered = True
+                yield piece
+                done += 1
+        except StorageError as error:
+            if not error.retryable or self._stop.is_set():
+                raise
+            self._tell(f"{error}; trying again")
+            self._pause(_FIRST_DELAY_SECONDS)
+            yield from self._load_rest(kind, name, lengths, done)
+
+    def _load_rest(
+        self, kind: FileKind, name: str, lengths: Sequence[int], done: int
+    ) -> Generator[bytes, None, None]:
+        """Ask for each piece by itself, after what gave all of them has broken off."""
+        offset = sum(lengths[:done])
+        for length in lengths[done:]:
+            yield self.load_range(kind, name, offset=offset, length=length)
+            offset += length
+
     def list(self, kind: FileKind) -> Iterator[StoredFile]:
         # A listing is repeated as a whole: half of one must never be taken for all of it.
         return iter(self._repeated(lambda: list(self._storage.list(kind))))
@@ -107,5 +130,8 @@ class RetryingStorage:
             else:
                 self._answered = True
                 return result
-            self._sleep(delay * random.uniform(0.5, 1.0))  # noqa: S311  no secret depends on it
+            self._pause(delay)
             delay = min(2 * delay, _LONGEST_DELAY_SECONDS)
+
+    def _pause(self, seconds: float) -> None:
+        self._sleep(seconds * random.uniform(0.5, 1.0))  # noqa: S311  no secret depends on it

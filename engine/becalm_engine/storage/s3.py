@@ -2,7 +2,7 @@
 
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
@@ -181,6 +181,17 @@ class S3Storage:
             more = " or more" if len(part) > length else ""
             raise StorageError(f"{key} gave {len(part)} bytes{more} where {length} were asked for")
         return part
+
+    def load_pieces(self, kind: FileKind, name: str, lengths: Sequence[int]) -> Generator[bytes, None, None]:
+        key = self._key(kind, name)
+        with self._translated(f"read {key}"):
+            answer = self._client.get_object(Bucket=self._location.bucket, Key=key)
+            with contextlib.closing(answer["Body"]) as body:
+                for length in lengths:
+                    part = self._limits.download.up_to(length, body.read)
+                    if len(part) != length:
+                        raise StorageError(f"{key} ends {length - len(part)} bytes too early")
+                    yield part
 
     def _received(self, answer: "GetObjectOutputTypeDef", longest: int, *, breakable: bool) -> bytes:
         """Return what an answer holds, or the beginning of it if that is longer than what was asked for."""

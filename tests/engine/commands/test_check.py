@@ -1,8 +1,12 @@
+import itertools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from becalm_engine.commands import check_packs
 from becalm_engine.errors import StorageUnavailableError
@@ -113,6 +117,51 @@ def test_a_pack_is_read_in_pieces_and_judged_as_a_whole(
     storage.files[kind, pack] = bytes(data)
     said = [error for error in world.check().errors if error.startswith(f"pack {pack}")]
     assert ["another hash" in said[0], "message authentication code" in said[1], len(said)] == [True, True, 2]
+
+
+def test_a_pack_is_asked_for_twice_however_long_it_is(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On S3 each request is a round trip: one for what lies in the pack, one for the pack."""
+
+    class Counting(MemoryStorage):
+        """Notes the requests, as a server sees them."""
+
+        asked: ClassVar[list[str]] = []
+
+        def load_range(self, kind: FileKind, name: str, *, offset: int, length: int) -> bytes:
+            self.asked.append(f"{name} from {offset}")
+            return super().load_range(kind, name, offset=offset, length=length)
+
+        def load_pieces(
+            self, kind: FileKind, name: str, lengths: Sequence[int]
+        ) -> Generator[bytes, None, None]:
+            self.asked.append(f"{name} as a whole")
+            data, at = self.load(kind, name), itertools.accumulate(lengths, initial=0)
+            return (data[offset : offset + length] for offset, length in zip(at, lengths, strict=False))
+
+    monkeypatch.setattr(check_packs, "_PIECE_BYTES", 50_000)
+    world = World(storage := Counting())
+    (place / "source").mkdir()
+    (place / "source" / "file").write_bytes(os.urandom(1_000_000))
+    world.backup(place / "source")
+    storage.asked.clear()
+
+    assert world.check().errors == []
+    packs = [name for kind, name in storage.files if kind is FileKind.PACK]
+    assert len(storage.asked) == 2 * len(packs)
+    assert all(f"{pack} as a whole" in storage.asked for pack in packs)
+
+
+@given(st.integers(0, 300), st.integers(1, 8), st.integers(1, 4))
+def test_several_processes_get_ever_fewer_packs_at_a_time(count: int, processes: int, most: int) -> None:
+    tasks = [check_packs.Task(PackID(number.to_bytes(32)), whole=True) for number in range(count)]
+
+    shares = list(check_packs._shares(tasks, processes, most=most))
+
+    assert [task for share in shares for task in share] == tasks
+    lengths = [len(share) for share in shares]
+    assert lengths == sorted(lengths, reverse=True)
+    assert set(lengths) <= set(range(1, most + 1))
+    assert set(lengths[-2 * processes :]) <= {1}
 
 
 def test_a_header_that_is_not_sealed_is_told_beside_the_hash(world: World, storage: MemoryStorage) -> None:

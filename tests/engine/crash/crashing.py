@@ -1,7 +1,8 @@
 """A storage that dies in the middle of a run, as a process that is killed takes its storage with it."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
+from functools import partial
 from typing import TypeVar
 
 from becalm_engine.ids import Buffer
@@ -40,6 +41,10 @@ class CrashingStorage:
 
     def load_range(self, kind: FileKind, name: str, *, offset: int, length: int) -> bytes:
         return self._step(lambda: self._storage.load_range(kind, name, offset=offset, length=length))
+
+    def load_pieces(self, kind: FileKind, name: str, lengths: Sequence[int]) -> Generator[bytes, None, None]:
+        for piece in self._storage.load_pieces(kind, name, lengths):
+            yield self._step(partial(bytes, piece))
 
     def list(self, kind: FileKind) -> Iterator[StoredFile]:
         return iter(self._step(lambda: list(self._storage.list(kind))))

@@ -1,8 +1,9 @@
 """A storage that misbehaves at one of its calls, or from one on: as stores, networks and disks do."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from becalm_engine.errors import StorageError
@@ -10,7 +11,7 @@ from becalm_engine.ids import Buffer
 from becalm_engine.storage.base import FileKind, Storage, StoredFile
 
 READS, LISTINGS, WRITES, DELETIONS = (
-    frozenset({"load", "load_range"}), frozenset({"list"}), frozenset({"save"}), frozenset({"delete"}),
+    frozenset({"load", "load_range", "load_pieces"}), frozenset({"list"}), frozenset({"save"}), frozenset({"delete"}),
 )  # fmt: skip
 EVERYTHING = READS | LISTINGS | WRITES | DELETIONS
 
@@ -63,6 +64,10 @@ class MeddledStorage:
             "load_range", kind, lambda: self._storage.load_range(kind, name, offset=offset, length=length)
         )
         return found
+
+    def load_pieces(self, kind: FileKind, name: str, lengths: Sequence[int]) -> Generator[bytes, None, None]:
+        for piece in self._storage.load_pieces(kind, name, lengths):
+            yield self._done("load_pieces", kind, partial(bytes, piece))
 
     def list(self, kind: FileKind) -> Iterator[StoredFile]:
         return iter(self._done("list", kind, lambda: sorted(self._storage.list(kind), key=lambda f: f.name)))

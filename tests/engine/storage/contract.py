@@ -80,6 +80,47 @@ class StorageContract:
 
         assert not raised.value.retryable
 
+    @pytest.mark.parametrize("lengths", [[1], [10], [3, 4, 3], [2, 5], [1] * 10, []])
+    def test_pieces_are_exactly_what_was_asked_for(self, storage: Storage, lengths: list[int]) -> None:
+        storage.save(FileKind.PACK, NAME, b"0123456789")
+
+        pieces = list(storage.load_pieces(FileKind.PACK, NAME, lengths))
+
+        assert [len(piece) for piece in pieces] == lengths
+        assert b"".join(pieces) == b"0123456789"[: sum(lengths)]
+
+    def test_long_pieces_are_whole(self, storage: Storage) -> None:
+        data = bytes(range(256)) * 20_000
+        name = hashlib.sha256(data).hexdigest()
+        storage.save(FileKind.PACK, name, data)
+
+        pieces = list(storage.load_pieces(FileKind.PACK, name, [3_000_000, 2_000_000, 120_000]))
+
+        assert b"".join(pieces) == data
+
+    def test_pieces_beyond_the_end_are_an_error_that_no_retry_mends(self, storage: Storage) -> None:
+        storage.save(FileKind.PACK, NAME, b"0123456789")
+        pieces = storage.load_pieces(FileKind.PACK, NAME, [7, 4])
+
+        assert next(pieces) == b"0123456"
+        with pytest.raises(StorageError) as raised:
+            next(pieces)
+
+        assert not raised.value.retryable
+
+    def test_pieces_of_what_is_not_there_say_so(self, storage: Storage) -> None:
+        with pytest.raises(ObjectMissingError):
+            list(storage.load_pieces(FileKind.PACK, NAME, [1]))
+
+    def test_whoever_has_enough_of_pieces_disturbs_nobody(self, storage: Storage) -> None:
+        storage.save(FileKind.PACK, NAME, b"0123456789" * 100_000)
+        for _ in range(3):
+            pieces = storage.load_pieces(FileKind.PACK, NAME, [10, 10])
+            assert next(pieces) == b"0123456789"
+            pieces.close()
+
+        assert storage.load_range(FileKind.PACK, NAME, offset=11, length=3) == b"123"
+
     @pytest.mark.parametrize("kind", NAMED)
     def test_a_listing_has_the_files_of_one_kind_and_their_sizes(
         self, storage: Storage, kind: FileKind

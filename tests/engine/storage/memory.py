@@ -1,7 +1,7 @@
 """The fake that keeps the contract of a storage: a repository in a dictionary."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator, Sequence
 
 from becalm_engine.errors import ObjectMissingError, RepositoryExistsError, StorageError
 from becalm_engine.ids import Buffer, is_name
@@ -40,6 +40,12 @@ class MemoryStorage:
         if len(part) != length:
             raise StorageError(f"{kind.value}/{name} ends before byte {offset + length}")
         return part
+
+    def load_pieces(self, kind: FileKind, name: str, lengths: Sequence[int]) -> Generator[bytes, None, None]:
+        offset = 0
+        for length in lengths:
+            yield self.load_range(kind, name, offset=offset, length=length)
+            offset += length
 
     def list(self, kind: FileKind) -> Iterator[StoredFile]:
         with self._changing:

@@ -278,10 +278,22 @@ def load_range(storage: Storage) -> None:
     storage.load_range(FileKind.PACK, NAME, offset=KIB, length=128 * KIB)
 
 
-@pytest.mark.parametrize(
-    ("call", "up", "down"),
-    [(save_pack, 2.0, 0.0), (save_config, 1 / 128, 0.0), (load, 0.0, 1.0), (load_range, 0.0, 0.5)],
-)
+def load_pieces(storage: Storage) -> None:
+    with contextlib.closing(storage.load_pieces(FileKind.PACK, NAME, [KIB, 191 * KIB, KIB])) as pieces:
+        next(pieces)
+        next(pieces)
+
+
+CALLS = [
+    (save_pack, 2.0, 0.0),
+    (save_config, 1 / 128, 0.0),
+    (load, 0.0, 1.0),
+    (load_range, 0.0, 0.5),
+    (load_pieces, 0.0, 0.75),
+]
+
+
+@pytest.mark.parametrize(("call", "up", "down"), CALLS)
 def test_a_folder_keeps_to_both_limits(
     tmp_path: Path, call: Callable[[Storage], None], up: float, down: float
 ) -> None:
@@ -294,10 +306,7 @@ def test_a_folder_keeps_to_both_limits(
 
 
 @pytest.mark.s3
-@pytest.mark.parametrize(
-    ("call", "up", "down"),
-    [(save_pack, 2.0, 0.0), (save_config, 1 / 128, 0.0), (load, 0.0, 1.0), (load_range, 0.0, 0.5)],
-)
+@pytest.mark.parametrize(("call", "up", "down"), CALLS)
 def test_a_bucket_keeps_to_both_limits(
     s3: S3Server, tmp_path: Path, call: Callable[[Storage], None], up: float, down: float
 ) -> None:

@@ -1,5 +1,5 @@
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 
 import pytest
 from hypothesis import given
@@ -88,9 +88,10 @@ class TestRetryingStorage(StorageContract):
         lambda storage: storage.save(FileKind.PACK, OTHER, b"x"),
         lambda storage: storage.load(FileKind.PACK, NAME),
         lambda storage: storage.load_range(FileKind.PACK, NAME, offset=0, length=1),
+        lambda storage: list(storage.load_pieces(FileKind.PACK, NAME, [1])),
         lambda storage: storage.delete(FileKind.PACK, NAME),
     ],
-    ids=["create", "save", "load", "load_range", "delete"],
+    ids=["create", "save", "load", "load_range", "load_pieces", "delete"],
 )
 def test_what_may_succeed_later_is_repeated(call: Callable[[Storage], object]) -> None:
     clock = FakeClock()
@@ -101,6 +102,63 @@ def test_what_may_succeed_later_is_repeated(call: Callable[[Storage], object]) -
 
     assert inner.calls == 3
     assert len(clock.slept) == 2
+
+
+class Breaking(MemoryStorage):
+    """Gives so many pieces of a file and breaks off."""
+
+    def __init__(self, pieces: int, error: StorageError) -> None:
+        super().__init__()
+        self.files[FileKind.PACK, NAME] = b"0123456789"
+        self.pieces = pieces
+        self.error = error
+        self.ranges: list[tuple[int, int]] = []
+
+    def load_pieces(self, kind: FileKind, name: str, lengths: Sequence[int]) -> Generator[bytes, None, None]:
+        offset = 0
+        for length in lengths[: self.pieces]:
+            yield self.load(kind, name)[offset : offset + length]
+            offset += length
+        raise self.error
+
+    def load_range(self, kind: FileKind, name: str, *, offset: int, length: int) -> bytes:
+        self.ranges.append((offset, length))
+        return super().load_range(kind, name, offset=offset, length=length)
+
+
+@pytest.mark.parametrize("pieces", range(4))
+def test_what_breaks_off_goes_on_where_it_was(pieces: int) -> None:
+    clock, told = FakeClock(), list[str]()
+    inner = Breaking(pieces, UNAVAILABLE)
+    storage = RetryingStorage(inner, sleep=clock.sleep, clock=clock, tell=told.append)
+
+    parts = list(storage.load_pieces(FileKind.PACK, NAME, [2, 3, 1, 4]))
+
+    assert parts == [b"01", b"234", b"5", b"6789"]
+    assert inner.ranges == [(0, 2), (2, 3), (5, 1), (6, 4)][pieces:]
+    assert (told, len(clock.slept)) == (["busy; trying again"], 1)
+
+
+def test_what_breaks_off_for_good_ends_there() -> None:
+    inner = Breaking(1, StorageError("shorter"))
+    parts = RetryingStorage(inner).load_pieces(FileKind.PACK, NAME, [2, 3])
+
+    assert next(parts) == b"01"
+    with pytest.raises(StorageError, match="shorter"):
+        next(parts)
+    assert inner.ranges == []
+
+
+def test_what_breaks_off_once_the_run_is_to_stop_is_not_asked_for_again() -> None:
+    stop = threading.Event()
+    stop.set()
+    inner = Breaking(1, UNAVAILABLE)
+    parts = RetryingStorage(inner, stop=stop).load_pieces(FileKind.PACK, NAME, [2, 3])
+
+    assert next(parts) == b"01"
+    with pytest.raises(StorageUnavailableError):
+        next(parts)
+    assert inner.ranges == []
 
 
 def test_nothing_is_repeated_once_the_run_is_to_stop() -> None:

@@ -67,6 +67,10 @@ def load_range(storage: Storage) -> object:
     return storage.load_range(FileKind.PACK, NAME, offset=0, length=7)
 
 
+def load_pieces(storage: Storage) -> object:
+    return b"".join(storage.load_pieces(FileKind.PACK, NAME, [7]))
+
+
 def save(storage: Storage) -> None:
     storage.save(FileKind.PACK, NAME, b"content")
 
@@ -82,6 +86,7 @@ def delete(storage: Storage) -> None:
 CALLS: dict[Callable[[Storage], object], tuple[bytes, object]] = {
     load: (b"content", b"content"),
     load_range: (b"content", b"content"),
+    load_pieces: (b"content", b"content"),
     save: (b"", None),
     listing: (LISTED, [NAME]),
     delete: (b"", None),
@@ -133,26 +138,26 @@ def test_what_passes_is_repeated_until_it_has_passed(fault: Answer) -> None:
 def test_what_lasts_is_not_repeated(fault: Answer, kind: type[StorageError]) -> None:
     with serving_http(lambda _: fault) as server:
         storage = retrying(server.url)
-        for call in (load, save, listing):
+        for call in (load, load_pieces, save, listing):
             with pytest.raises(StorageError) as raised:
                 call(storage)
             assert type(raised.value) is kind
 
     # where a redirection leads nowhere, the client also asks for the bucket's region
-    assert [one.method for one in server.requests if one.method != "HEAD"] == ["GET", "PUT", "GET"]
+    assert [one.method for one in server.requests if one.method != "HEAD"] == ["GET", "GET", "PUT", "GET"]
 
 
 def test_half_an_answer_is_never_taken_for_all_of_it() -> None:
     respond = Faulty()
     with serving_http(respond) as server:
         storage = retrying(server.url)
-        for call in (load, load_range, listing):
+        for call in (load, load_range, load_pieces, listing):
             body, result = CALLS[call]
             half = Answer(200, body[: len(body) // 2], promised_bytes=len(body))
             respond.prepare(half, 2, Answer(200, body))
             assert call(storage) == result
 
-    assert len(server.requests) == 9
+    assert len(server.requests) == 12
 
 
 def test_a_server_that_falls_silent_is_given_up_and_asked_again() -> None:
@@ -174,6 +179,19 @@ def test_a_server_that_ignores_the_range_is_not_believed() -> None:
         pytest.raises(StorageError, match="10 bytes or more where 4"),
     ):
         opened(server.url).load_range(FileKind.PACK, NAME, offset=2, length=4)
+
+
+def test_pieces_come_out_of_one_request_and_a_broken_one_goes_on_where_it_was() -> None:
+    def respond(request: Request) -> Answer:
+        if "range" not in request.headers:
+            return Answer(200, b"01234", promised_bytes=10)
+        return Answer(206, b"456789")
+
+    with serving_http(respond) as server:
+        pieces = list(retrying(server.url).load_pieces(FileKind.PACK, NAME, [4, 6]))
+
+    assert pieces == [b"0123", b"456789"]
+    assert [one.headers.get("range") for one in server.requests] == [None, "bytes=4-9"]
 
 
 def test_a_refusal_is_told_in_the_words_of_the_server() -> None:
