@@ -7,11 +7,16 @@ from tests.servers.programs import SERVERS
 
 
 @pytest.fixture(scope="session", params=SERVERS)
-def running_server(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[S3Server]:
+def server_name(request: pytest.FixtureRequest) -> str:
+    """What each of the servers is called."""
+    name: str = request.param
+    return name
+
+
+@pytest.fixture(scope="session")
+def running_server(server_name: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     """Each of the servers, for all tests that are about it."""
-    with SERVERS[request.param](tmp_path_factory.mktemp(request.param)) as server:
+    with SERVERS[server_name](tmp_path_factory.mktemp(server_name)) as server:
         yield server
 
 

@@ -6,12 +6,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from botocore.exceptions import ClientError
 
 from becalm_engine.errors import ObjectMissingError, StorageDeniedError
 from becalm_engine.storage.base import CONFIG_NAME, FileKind, Storage
 from becalm_engine.storage.location import S3Location
 from becalm_engine.storage.options import StorageOptions
 from becalm_engine.storage.s3 import S3Storage
+from becalm_engine.storage.s3_errors import EXISTS, code_of
 from tests.compat.programs import Program, becalm, restic
 from tests.engine.storage.contract import NAME, StorageContract
 from tests.engine.storage.s3_server import S3Server
@@ -37,6 +39,27 @@ class TestS3Storage(StorageContract):
     @pytest.fixture
     def storage(self, storage: S3Storage) -> Storage:
         return storage
+
+    def test_of_several_who_save_what_is_absent_one_wins(self, storage: Storage) -> None:
+        if not _minds_conditions(storage):
+            pytest.skip("the server takes no notice of If-None-Match, as the page about S3 says")
+        super().test_of_several_who_save_what_is_absent_one_wins(storage)
+
+
+def test_who_minds_conditions_is_as_the_page_says(storage: S3Storage, server_name: str) -> None:
+    assert _minds_conditions(storage) == (server_name != "garage")
+
+
+def _minds_conditions(storage: Storage) -> bool:
+    """Say whether the server refuses to write what is there, if asked to."""
+    assert isinstance(storage, S3Storage)
+    storage.save(FileKind.KEY, NAME, b"first")
+    request = storage._put_request(FileKind.KEY, NAME, b"second")
+    try:
+        storage._put({**request, "IfNoneMatch": "*"})
+    except ClientError as error:
+        return code_of(error) in EXISTS
+    return False
 
 
 def test_a_listing_of_several_pages_is_complete(storage: S3Storage) -> None:

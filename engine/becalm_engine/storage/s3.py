@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 _HOME_REGION = "us-east-1"
 """The one region that AWS does not want to be named."""
+_NO_REASON = "400"
 
 
 class S3Storage:
@@ -65,11 +66,20 @@ class S3Storage:
         bucket = self._location.bucket
         try:
             with self._translated(f"look for bucket {bucket}"):
-                self._client.head_bucket(Bucket=bucket)
+                self._look_for_bucket(bucket)
         except StorageDeniedError:
             return  # whoever may only use objects is not told of buckets; what comes next will show
         except ObjectMissingError:
             self._create_bucket(bucket)
+
+    def _look_for_bucket(self, bucket: str) -> None:
+        try:
+            self._client.head_bucket(Bucket=bucket)
+        except ClientError as error:
+            if code_of(error) != _NO_REASON:
+                raise
+            # the reason, which may be that requests are to be signed for another region, has no room in this answer
+            getattr(self._client, self._listing)(Bucket=bucket, MaxKeys=1)
 
     def _create_bucket(self, bucket: str) -> None:
         region = region_of(self._client)

@@ -201,6 +201,29 @@ def test_a_server_that_names_another_region_is_asked_again_for_that_one() -> Non
 
 
 @believing
+@pytest.mark.parametrize("there", [True, False])
+def test_a_bucket_of_another_region_is_found_or_made_though_the_first_answer_says_nothing(
+    there: bool,
+) -> None:
+    """Garage: an answer to HEAD has no body, and the region is named in no header."""
+
+    def respond(request: Request) -> Answer:
+        if request.signed_for[2] != "garage":
+            body = refusal(400, "AuthorizationHeaderMalformed", more="<Region>garage</Region>")
+            return Answer(400) if request.method == "HEAD" else body
+        if request.method == "GET" and not there:
+            return refusal(404, "NoSuchBucket")
+        return Answer(200, b"<ListBucketResult></ListBucketResult>" if request.method == "GET" else b"")
+
+    with serving_http(respond) as server:
+        opened(server.url).create()
+
+    asked = [(one.method, one.signed_for[2]) for one in server.requests]
+    looked = [("HEAD", "us-east-1"), ("GET", "us-east-1"), ("GET", "garage")]
+    assert asked == (looked if there else [*looked, ("PUT", "garage")])
+
+
+@believing
 def test_a_save_that_was_sent_to_another_region_is_whole() -> None:
     def respond(request: Request) -> Answer:
         if request.signed_for[2] != "garage":
