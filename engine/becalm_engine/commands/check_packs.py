@@ -32,7 +32,7 @@ _FEW_PACKS = 4
 _MOST_READERS = 3
 """How many threads of one of several processes read: each of them has a piece of a pack in memory."""
 _PIECE_BYTES = 4 * 1024 * 1024
-"""What is read in one go: much less than a pack has, and enough for what a request costs."""
+"""How much of a pack each thread has in memory, but for a longer blob."""
 
 
 class Task(NamedTuple):
