@@ -130,6 +130,8 @@ class ControlPlane:
         self.processes.start("kube-controller-manager", self._kube("kube-controller-manager", *flags))
         flags = ["--bind-address=127.0.0.1", "--leader-elect=false"]
         flags += [f"--kubeconfig={state}/scheduler.kubeconfig"]
+        # after an API server has come back a pod may wait for an event that the scheduler has missed: 5 minutes else
+        flags += ["--pod-max-in-unschedulable-pods-duration=10s"]
         self.processes.start("kube-scheduler", self._kube("kube-scheduler", *flags))
 
     def start_node(self) -> None:

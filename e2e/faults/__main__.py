@@ -58,10 +58,11 @@ def _parser() -> argparse.ArgumentParser:
 def _played(play: Play, chosen: Sequence[Fault], phases: Sequence[Phase]) -> list[Cell]:
     met, cells = play.undisturbed()
     asked = [phase for phase in met if phase in phases]
+    # phase by phase: so that some wait for a fault to pass while others work
     cells += play.apart(
-        [(fault, phase) for fault in chosen for phase in asked if not fault.everywhere and _is_one(fault)]
+        [(fault, phase) for phase in asked for fault in chosen if not fault.everywhere and _is_one(fault)]
     )
-    # phase by phase: clients of an API server that restarts again and again would wait ever longer to try again
+    # here, too: clients of an API server that restarts again and again would wait ever longer to try again
     return cells + play.in_turn([(fault, phase) for phase in asked for fault in chosen if fault.everywhere])
 
 

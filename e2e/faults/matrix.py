@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from becalm_operator.api.backup import Phase
 
-PHASES = [phase for phase in Phase if not phase.finished and phase is not Phase.RESTORING]
+PHASES: list[Phase] = [phase for phase in Phase if not phase.finished and phase is not Phase.RESTORING]
 """Those that a Backup can be in, in order. One that no undisturbed run comes to is left out of the table."""
 
 

@@ -14,7 +14,8 @@ then, and of how busy the machine was.
 
 A Backup runs while its workloads write entries into pairs of files. As soon as it is seen in a phase, a fault strikes.
 The table says how the Backup ended, and how long its workloads were not all up, as seen from outside, to 5 seconds. A
-pod takes 2 seconds to start and 2 to end. In *every* case, also in one where the Backup failed:
+pod takes 2 seconds to start and 2 to end. An operator that is away stays away until the run's maxDowntime is over; if
+nothing is down, for some seconds, since no maxDowntime runs then. In *every* case, also in one where the Backup failed:
 
 - all workloads came up with the count that they had, and no record was left on them;
 - no finalizer, no Job, no VolumeSnapshot and no claim of the run was left;

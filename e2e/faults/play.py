@@ -11,9 +11,10 @@ from becalm_operator.api.backup import Phase
 from e2e.faults import verdict
 from e2e.faults.fault import Fault, Nothing, Scene, Target
 from e2e.faults.lane import Lane, Over
-from e2e.faults.matrix import Cell, Place, phases_to_strike
+from e2e.faults.matrix import PHASES, Cell, Place, phases_to_strike
+from e2e.faults.pace import Pace
 from e2e.faults.shapes import shapes
-from e2e.faults.watch import Seen, Watch
+from e2e.faults.watch import Watch
 from e2e.kubectl import NeverHappenedError
 from e2e.lab import Lab
 from e2e.paths import SetUpError
@@ -43,8 +44,7 @@ class Play:
     watch: Watch
     lanes: tuple[Lane, ...]
     tell: Callable[[Cell], None]
-    paces: dict[str, Seen] = field(default_factory=dict)
-    """How an undisturbed run went, by shape."""
+    pace: Pace = field(default_factory=Pace)
 
     @property
     def _crews(self) -> list[list[Lane]]:
@@ -60,12 +60,14 @@ class Play:
 
     def undisturbed(self) -> tuple[list[Phase], list[Cell]]:
         """Let runs pass that nothing befalls. Returns the phases that they came to, and how they ended."""
-        cells = self.in_turn([(Nothing(), Phase.PENDING)])
+        cells, lived_through = self.in_turn([(Nothing(), Phase.PENDING)]), []
         for lane in self._one_of_each:
             seen = self.watch.run(lane.namespace, _name(Nothing(), Phase.PENDING))
             assert seen is not None
-            self.paces[lane.shape.name] = seen
-        return phases_to_strike(seen.phases for seen in self.paces.values()), cells
+            lived_through.append(seen.phases)
+            for phase in PHASES:
+                self.pace.note(lane.shape.name, phase, seen.seconds_to(phase))
+        return phases_to_strike(lived_through), cells
 
     def apart(self, cases: Sequence[Case]) -> list[Cell]:
         """Play cases, each with each shape, in all lanes side by side."""
@@ -145,12 +147,20 @@ class Play:
         self, lanes: Sequence[Lane], fault: Fault, phase: Phase
     ) -> tuple[list[Target], list[Phase | None]]:
         name = _name(fault, phase)
+        shapes = {lane.shape.name for lane in lanes}
+
+        def begin(lane: Lane) -> None:
+            lane.begin(name, fault, self.pace.head_start(lane.shape.name, shapes, phase))
+
         fault.prepare(self.lab)
         with ThreadPoolExecutor(len(lanes)) as pool:
             list(pool.map(lambda lane: lane.rest(), lanes))
-            list(pool.map(lambda lane: lane.begin(name, fault, self._head_start(lanes, lane, phase)), lanes))
+            list(pool.map(begin, lanes))
         targets = [lane.target(name, phase) for lane in lanes]
         seen = [self.watch.run(lane.namespace, name) for lane in lanes]
+        for lane, one in zip(lanes, seen, strict=True):
+            if one is not None and len(lanes) > 1:  # beside strangers a run is slower
+                self.pace.note(lane.shape.name, phase, one.seconds_to(phase))
         stood: list[Phase | None] = [
             one.phase if one and not isinstance(fault, Nothing) else phase for one in seen
         ]
@@ -160,12 +170,6 @@ class Play:
         finally:
             fault.heal(scene)
         return targets, stood if struck else [None] * len(lanes)
-
-    def _head_start(self, lanes: Sequence[Lane], lane: Lane, phase: Phase) -> float:
-        """Return the seconds that a run begins later, so that all come to the phase at about the same time."""
-        took = {name: seen.seconds_to(phase) for name, seen in self.paces.items()}
-        longest = max(took.get(other.shape.name, 0.0) for other in lanes)
-        return longest - took.get(lane.shape.name, 0.0)
 
     def _over(self, fault: Fault, phase: Phase, lane: Lane, target: Target, stood: Phase | None) -> _Judge:
         """Wait until a run is over. Returns what judges it."""

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from e2e.faults.fault import EITHER, GONE, GOOD
 from e2e.faults.matrix import PHASES, Cell, Place, phases_to_strike
+from e2e.faults.pace import Pace
 from e2e.faults.page import page
 from e2e.faults.results import Results
 from e2e.faults.verdict import Facts, broken_promises, outcome
@@ -84,6 +85,32 @@ def test_a_run_has_come_to_a_phase_also_if_that_was_not_seen() -> None:
     assert not seen.has_come_to(Phase.CAPTURING)
     assert seen.seconds_to(Phase.QUIESCING) == 4.0
     assert seen.seconds_to(Phase.CAPTURING) == 0.0
+
+
+def test_runs_of_all_shapes_begin_so_that_they_come_to_a_phase_together() -> None:
+    pace = Pace()
+    for phase, slow, fast in [
+        (Phase.PENDING, 0.0, 0.0),
+        (Phase.DRAINING, 9.0, 4.0),
+        (Phase.FINISHING, 20.0, 8.0),
+    ]:
+        pace.note("slow", phase, slow)
+        pace.note("fast", phase, fast)
+
+    assert [pace.head_start(one, {"slow", "fast"}, Phase.DRAINING) for one in ("slow", "fast")] == [0.0, 5.0]
+    assert pace.head_start("fast", {"fast"}, Phase.DRAINING) == 0.0
+    assert pace.head_start("fast", {"slow", "fast"}, Phase.CAPTURING) == 0.0
+
+
+def test_what_comes_later_is_moved_with_what_was_seen() -> None:
+    pace = Pace()
+    for phase, seconds in [(Phase.PENDING, 0.0), (Phase.DRAINING, 9.0), (Phase.FINISHING, 20.0)]:
+        pace.note("slow", phase, seconds)
+    pace.note("fast", Phase.FINISHING, 1.0)
+
+    pace.note("slow", Phase.DRAINING, 6.0)
+
+    assert pace.head_start("fast", {"slow", "fast"}, Phase.FINISHING) == 16.0
 
 
 def cell(fault: str, shape: str, phase: Phase, text: str = "Succeeded") -> Cell:
