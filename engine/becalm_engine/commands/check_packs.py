@@ -267,7 +267,7 @@ def _seen_by_crew(look: _Look, tasks: Sequence[Task], processes: int) -> Iterato
         forked = _Look(look.repository.forked(stop), look.packs, Progress(stop=stop), look.trees)
         yield _Member(forked, connections)
 
-    shares = list(_shares(tasks, processes, most=min(connections, _FEW_PACKS)))
+    shares = list(_shares(tasks, processes, most=connections))
     with Crew(processes, member, check=look.progress.check, quiet=look.repository.quiet) as crew:
         for _, some in crew.map(shares):
             yield from some

@@ -5,12 +5,12 @@ config  keys/<id>  data/<xx>/<id>  index/<id>  snapshots/<id>  locks/<id>
 
 import contextlib
 import errno
+import io
 import os
 import secrets
 import stat
 import threading
 from collections.abc import Generator, Iterator, Sequence
-from functools import partial
 from pathlib import Path
 
 from becalm_engine.errors import (
@@ -88,7 +88,7 @@ class LocalStorage:
 
     def load(self, kind: FileKind, name: str) -> bytes:
         path = self._path(kind, name)
-        with _translated(f"read {path}"), open(_opened(path), "rb") as file:
+        with _translated(f"read {path}"), _opened(path) as file:
             refuse_too_long(kind, str(path), os.fstat(file.fileno()).st_size)
             if not self._limits.download:
                 return file.read()
@@ -96,30 +96,21 @@ class LocalStorage:
 
     def load_range(self, kind: FileKind, name: str, *, offset: int, length: int) -> bytes:
         path = self._path(kind, name)
-        with _translated(f"read {path}"):
-            handle = _opened(path)
-            try:
-                os.lseek(handle, offset, os.SEEK_SET)
-                return self._part(path, handle, length)
-            finally:
-                os.close(handle)
+        with _translated(f"read {path}"), _opened(path) as file:
+            file.seek(offset)
+            return self._part(path, file, length)
 
     def load_pieces(self, kind: FileKind, name: str, lengths: Sequence[int]) -> Generator[bytes, None, None]:
         path = self._path(kind, name)
-        with _translated(f"read {path}"):
-            handle = _opened(path)
-            try:
-                for length in lengths:
-                    yield self._part(path, handle, length)
-            finally:
-                os.close(handle)
+        with _translated(f"read {path}"), _opened(path) as file:
+            for length in lengths:
+                yield self._part(path, file, length)
 
-    def _part(self, path: Path, handle: int, length: int) -> bytes:
+    def _part(self, path: Path, file: io.FileIO, length: int) -> bytes:
         """Return the next bytes of a file."""
-        part = self._limits.download.up_to(length, partial(os.read, handle))
+        part = self._limits.download.up_to(length, file.read)
         if missing := length - len(part):
-            end = os.lseek(handle, 0, os.SEEK_CUR) + missing
-            raise StorageError(f"{path} ends before byte {end}")
+            raise StorageError(f"{path} ends before byte {file.tell() + missing}")
         return part
 
     def list(self, kind: FileKind) -> Iterator[StoredFile]:
@@ -155,11 +146,11 @@ class LocalStorage:
         return folder / name[:2] / name if kind is FileKind.PACK else folder / name
 
 
-def _opened(path: Path) -> int:
+def _opened(path: Path) -> io.FileIO:
     """Open a regular file to be read; anything else might never end, or never begin."""
     handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     if stat.S_ISREG(os.fstat(handle).st_mode):
-        return handle
+        return io.FileIO(handle)
     os.close(handle)
     raise StorageError(f"{path} is no regular file")
 
