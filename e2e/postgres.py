@@ -72,12 +72,14 @@ class Postgres:
 
 def _pod() -> Document:
     password = {"secretKeyRef": {"name": NAME, "key": "password"}}
+    # patient: whoever is not ready leaves its Service, and a dump that begins then is refused
+    ready = {"exec": {"command": ["pg_isready", "-h", "127.0.0.1"]}, "periodSeconds": 1, "timeoutSeconds": 30}
     container = {
         "name": "postgres",
         "image": POSTGRES_IMAGE,
         "imagePullPolicy": "Never",
         "command": ["sh", "-ec", _SERVES],
         "env": [{"name": "PGPASSWORD", "valueFrom": password}],
-        "readinessProbe": {"exec": {"command": ["pg_isready", "-h", "127.0.0.1"]}, "periodSeconds": 1},
+        "readinessProbe": ready,
     }
     return {"terminationGracePeriodSeconds": 5, "containers": [container]}

@@ -19,6 +19,8 @@ _SHOWN = "backuprepositories,backups,restores,deployments,statefulsets,replicase
 _RUNS = ("backups.becalm.dev", "restores.becalm.dev")
 _EVENTS = 40
 """So many of the last ones are shown."""
+_LAST_WORDS = 20
+"""So many lines are shown of each container of a pod that has failed."""
 _MOST_LOOKS = 600
 """How often is looked whether a workload has started, once a second."""
 _MADE_ONCE = """
@@ -278,9 +280,14 @@ class Shop:
             state = self.kubectl("get", _SHOWN, "--output=wide")
             runs = [one.get("status") for kind in _RUNS for one in self.kubectl.list(kind)]
             events = self.kubectl("get", "events", "--sort-by=.metadata.creationTimestamp")
+            words = [self._last_words(pod) for pod in self.kubectl.list("pods") if _failed(pod)]
         except SetUpError as error:
             return str(error)
-        return "\n".join([state, *map(json.dumps, runs), *events.splitlines()[-_EVENTS:]])
+        return "\n".join([state, *map(json.dumps, runs), *events.splitlines()[-_EVENTS:], *words])
+
+    def _last_words(self, pod: Document) -> str:
+        name = f"pod/{pod['metadata']['name']}"
+        return self.kubectl("logs", name, "--all-containers", "--prefix", f"--tail={_LAST_WORDS}")
 
     def close(self, *, wait: bool = True) -> None:
         """Remove it all. Without waiting the cluster goes on removing the namespace by itself."""
@@ -292,6 +299,12 @@ class Shop:
             f"--wait={str(wait).lower()}",
         )
         self.s3.remove_bucket(self.bucket)
+
+
+def _failed(pod: Document) -> bool:
+    """Tell whether a container of a pod has ended with anything but 0."""
+    ended = [one["state"].get("terminated") for one in pod["status"].get("containerStatuses", [])]
+    return any(one and one["exitCode"] for one in ended)
 
 
 def _is_up(pod: Document) -> bool:

@@ -50,7 +50,7 @@ def _bell() -> list[Document]:
         "image": IMAGE,
         "imagePullPolicy": "Never",
         "command": ["python3", "-c", _BELL],
-        "readinessProbe": {"tcpSocket": {"port": 8080}, "periodSeconds": 1},
+        "readinessProbe": {"tcpSocket": {"port": 8080}, "periodSeconds": 1, "timeoutSeconds": 30},
     }
     pod = {"terminationGracePeriodSeconds": 1, "containers": [container]}
     return [
