@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -88,8 +89,23 @@ class Kubectl:
 
     def condition(self, kind: str, name: str, condition: str) -> Document:
         """Return a condition of an object; empty while it has none of that type."""
-        conditions = self.status(kind, name).get("conditions", [])
+        conditions = self.status(kind, name).get("conditions") or []
         return next((one for one in conditions if one["type"] == condition), {})
+
+    def definitions_are_served(self, *names: str) -> None:
+        """Wait until kinds that have just been defined are served.
+
+        `kubectl wait` does not do: it gives up on a definition whose conditions are null, as they are at first.
+
+        Raises:
+            NeverHappenedError: They are not in the end.
+        """
+        for name in names:
+            self.until(
+                f"{name} is served",
+                partial(self.condition, "customresourcedefinitions", name, "Established"),
+                lambda condition: condition.get("status") == "True",
+            )
 
     def exec(self, pod: str, *command: str, seconds: float = 60) -> str:
         """Run a command in a pod."""

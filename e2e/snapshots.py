@@ -46,7 +46,7 @@ def start(host: Host, places: Places) -> None:
     """Start what makes snapshots; what runs already is left alone."""
     kubectl = Kubectl(places.binary("kubectl"), places.kubeconfig, Objects(places.kubeconfig))
     kubectl("apply", "-f", places.binary("snapshot-crds.yaml"))
-    kubectl("wait", "--for=condition=Established", f"crd/volumesnapshots.{_API}", "--timeout=30s")
+    kubectl.definitions_are_served(f"volumesnapshots.{_API}")
     kubectl.apply(_driver(), _storage_class(), *_snapshot_classes())
     account = f"--kubeconfig={host.kubeconfig}"
     host.run(PLUGIN, account, f"--kubelet={host.kubelet}", f"--data={host.data}", f"--node={host.node}")

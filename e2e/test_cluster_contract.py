@@ -26,7 +26,7 @@ from e2e.turns import Turns
 pytestmark = pytest.mark.cluster
 
 
-_DEFINITIONS = [f"crd/{one['metadata']['name']}" for one in (widgets(), scaled_objects())]
+_DEFINITIONS = [one["metadata"]["name"] for one in (widgets(), scaled_objects())]
 
 
 @pytest.fixture(scope="module")
@@ -43,11 +43,11 @@ def _send_to_rest(lab: Lab) -> None:
     gone = ["--for=delete", "pod", "-l", "app.kubernetes.io/name=becalm", "--timeout=60s"]
     kubectl("wait", *gone, seconds=70)
     kubectl.apply(widgets(), scaled_objects())
-    kubectl("wait", "--for=condition=Established", *_DEFINITIONS, "--timeout=30s", seconds=40)
+    kubectl.definitions_are_served(*_DEFINITIONS)
 
 
 def _wake(lab: Lab) -> None:
-    lab.kubectl("delete", *_DEFINITIONS, "--wait=true", "--timeout=60s", seconds=70)
+    lab.kubectl("delete", "crd", *_DEFINITIONS, "--wait=true", "--timeout=60s", seconds=70)
     _suspend_watchdog(lab, suspend=False)
     lab.kubectl("scale", "deployment/becalm", "--replicas=1")
     lab.operator_pod()

@@ -25,12 +25,12 @@ _RECORD = "becalm.dev/quiesced"
 def definitions(lab: Lab) -> Iterator[None]:
     """Widgets, and KEDA's ScaledObjects, which nobody looks after here."""
     made = [widgets(), scaled_objects()]
-    names = [f"crd/{one['metadata']['name']}" for one in made]
+    names = [one["metadata"]["name"] for one in made]
     lab.kubectl.apply(*made)
-    lab.kubectl("wait", "--for=condition=Established", *names, "--timeout=30s", seconds=40)
+    lab.kubectl.definitions_are_served(*names)
     lab.restart_operator()  # it may have looked for the kinds just before, and believes that for a minute
     yield
-    lab.kubectl("delete", *names, "--wait=true", "--timeout=60s", seconds=70)
+    lab.kubectl("delete", "crd", *names, "--wait=true", "--timeout=60s", seconds=70)
 
 
 def _cron_job(name: str, seconds: int) -> list[Document]:
