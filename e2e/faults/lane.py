@@ -27,6 +27,8 @@ _GONE_SECONDS = 240
 """How long it may take until what belonged to a run is gone: when the API server has been away, Kubernetes' own garbage
 collector begins again minutes later."""
 _LOOK_SECONDS = 0.5
+_UNHEARD_SECONDS = 5
+"""After how long to look oneself: while the API server is away, the watch may miss how a run ends."""
 _BELONGINGS = ["jobs", "volumesnapshots", "persistentvolumeclaims"]
 _MOVER = {"resources": {"requests": {"cpu": "10m"}}}
 """So that a quota can tell movers from workloads."""
@@ -72,6 +74,7 @@ class Lane:
         """Start a run some time from now."""
         time.sleep(after_seconds)
         self._down_before = self.watch.down_seconds(self.namespace)
+        self.watch.forget(self.namespace, name)
         self.shop.kubectl.apply(
             backup(name, self.shape.stopped, quiesce=fault.quiesce, capture=self.shape.capture)
         )
@@ -151,11 +154,16 @@ class Lane:
 
         found: Document | None = self.shop.kubectl.until(
             f"{self.namespace}/{target.name} is over",
-            lambda: self.shop.kubectl.get("backup", target.name),
+            lambda: self._heard_of(target),
             is_over,
             seconds=_END_SECONDS,
         )
         return found
+
+    def _heard_of(self, target: Target) -> Document | None:
+        """Look at a run once it seems to be over: to look all the time keeps the machine from what is looked at."""
+        self.watch.await_released(self.namespace, target.name, seconds=_UNHEARD_SECONDS)
+        return self.shop.kubectl.get("backup", target.name)
 
     def _not_up(self) -> tuple[str, ...]:
         """Wait until all is up. A StatefulSet counts a pod as ready that is about to end, so one look is not enough."""

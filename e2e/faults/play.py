@@ -91,7 +91,7 @@ class Play:
         """Play one case after the other, each with one run of each shape at once.
 
         While these are judged, the next begin in other lanes, if there are any. Those that were over before the
-        others came to the phase are played alone at the end.
+        others came to the phase are played again at the end.
         """
         crews, judging, cells = self._crews, list[list[_Judged]](), list[Cell]()
         with ThreadPoolExecutor(len(self.lanes)) as pool:
@@ -106,7 +106,7 @@ class Play:
                 cells += [_never(lane, fault, phase) for lane in crew if lane not in lanes]
         for cell in cells:
             self.tell(cell)
-        return cells + [self._again(one) for ones in judging for one in ones]
+        return cells + [cell for ones in judging for cell in self._settled(ones)]
 
     def _told(self, judge: _Judge) -> Cell:
         cell = judge()
@@ -114,13 +114,24 @@ class Play:
             self.tell(cell)
         return cell
 
-    def _again(self, judged: _Judged) -> Cell:
-        """Play alone what was over before it was struck."""
-        cell = judged.cell.result()
-        if cell.came_late:
-            cell = self._alone(judged.lane, judged.fault, judged.phase)
+    def _settled(self, ones: Sequence[_Judged]) -> list[Cell]:
+        """Return what came of one case; what was over before it was struck is played again."""
+        late = [one for one in ones if one.cell.result().came_late]
+        cells = [one.cell.result() for one in ones if one not in late]
+        return cells + (self._again([one.lane for one in late], late[0].fault, late[0].phase) if late else [])
+
+    def _again(self, lanes: Sequence[Lane], fault: Fault, phase: Phase) -> list[Cell]:
+        """Play a case where it came late: with those alone, and if that does not help, each by itself."""
+        if len(lanes) == 1:
+            cell = self._alone(lanes[0], fault, phase)
             self.tell(cell)
-        return cell
+            return [cell]
+        judges = self._until_over(lanes, fault, phase)
+        with ThreadPoolExecutor(len(lanes)) as pool:
+            cells = list(pool.map(self._told, judges))
+        late = [lane for lane, cell in zip(lanes, cells, strict=True) if cell.came_late]
+        again = [cell for lane in late for cell in self._again([lane], fault, phase)]
+        return [cell for cell in cells if not cell.came_late] + again
 
     def _alone(self, lane: Lane, fault: Fault, phase: Phase) -> Cell:
         """Play a case with one run; again if the fault came too late, for what it strikes may last no second."""

@@ -36,6 +36,8 @@ class Seen:
     """Each one that it was in, in order."""
     came: list[float] = field(default_factory=list)
     """When it came to each, in seconds of this machine's clock."""
+    released: bool = False
+    """Whether it has ended and carries no finalizer any more, or is gone."""
 
     @property
     def phase(self) -> Phase:
@@ -106,6 +108,21 @@ class Watch:
                 raise NeverHappenedError(f"{namespace}/{name} has not come to {phase}: {seen}")
             return self._seen[namespace, name]
 
+    def await_released(self, namespace: str, name: str, *, seconds: float) -> bool:
+        """Wait until a Backup has ended and is released, or is gone. Says whether that was seen in so many seconds."""
+
+        def is_released() -> bool:
+            seen = self._seen.get((namespace, name))
+            return seen is not None and seen.released
+
+        with self._changed:
+            return self._changed.wait_for(is_released, timeout=seconds)
+
+    def forget(self, namespace: str, name: str) -> None:
+        """Forget what was seen of a Backup: another of its name is to come."""
+        with self._changed:
+            self._seen.pop((namespace, name), None)
+
     def down_seconds(self, namespace: str) -> float:
         """Return how long, in all, workloads of a namespace have not been as they should."""
         with self._changed:
@@ -136,6 +153,8 @@ class Watch:
         for event in events:
             if event["type"] in ("ADDED", "MODIFIED"):
                 self._take(event["object"])
+            elif event["type"] == "DELETED":
+                self._take_leave(event["object"])
 
     def _take(self, backup: Document) -> None:
         metadata = backup["metadata"]
@@ -148,6 +167,15 @@ class Watch:
             if not seen.phases or seen.phase is not phase:
                 seen.phases.append(phase)
                 seen.came.append(time.monotonic())
+            seen.released = phase.finished and not metadata.get("finalizers")
+            self._changed.notify_all()
+
+    def _take_leave(self, backup: Document) -> None:
+        metadata = backup["metadata"]
+        with self._changed:
+            seen = self._seen.get((metadata["namespace"], metadata["name"]))
+            if seen is not None and seen.uid == metadata["uid"]:
+                seen.released = True
                 self._changed.notify_all()
 
     def _look(self, api: client.ApiClient) -> None:
