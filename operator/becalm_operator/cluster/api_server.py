@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from kubernetes.aio.client import ApiClient, CoreV1Api, V1PersistentVolumeClaim, V1Pod
+from kubernetes.aio.client import ApiClient, CoreV1Api, V1PersistentVolumeClaim
 
 from becalm_operator.api import names
 from becalm_operator.api.backup import Backup, Phase
@@ -24,6 +24,7 @@ from becalm_operator.cluster.jobs import Jobs
 from becalm_operator.cluster.movers import movers
 from becalm_operator.cluster.objects import Objects
 from becalm_operator.cluster.pages import all_pages
+from becalm_operator.cluster.pods import Pods
 from becalm_operator.cluster.port import KINDS, Key, Keys, R, Resource
 from becalm_operator.cluster.snapshots import VolumeSnapshots
 from becalm_operator.cluster.translate import REQUEST_SECONDS, translated
@@ -76,6 +77,7 @@ class ApiServer:
         self._objects = Objects(client)
         self._workloads = Workloads(client, settings.extra_kinds)
         self._jobs = Jobs(client)
+        self._pods = Pods(client)
         self._snapshots = VolumeSnapshots(client, Documents(client))
         self._gates = Gates(client)
         self._hooks = Hooks(client, settings, self._jobs)
@@ -128,14 +130,15 @@ class ApiServer:
         # a snapshot that is ready was so before the pods were looked at
         snapshots = await self._snapshots_of(run, claims)
         raw, runs, (elsewhere, unseen) = await asyncio.gather(
-            self._pods(namespace), self._other_runs(run), self._shares_elsewhere(run)
+            self._pods.list(namespace), self._other_runs(run), self._shares_elsewhere(run)
         )
         seen, jobs = await asyncio.gather(
             self._workloads.look(namespace, claims, other_runs.planned_kinds(run)),
             self._jobs.states(namespace, found, raw, now),
         )
         # a Job of this run that has gone meanwhile was there when its pod was looked at
-        ours = movers(run.metadata.uid, (*found, *seen.jobs))
+        own = (views.metadata_of(job.metadata) for job in found)
+        ours = movers(run.metadata.uid, (*own, *seen.jobs))
         pods = tuple(views.pod_view(pod, seen.owners, ours) for pod in raw)
         workloads = workload_views.with_claims_of_pods(seen.workloads, pods)
         return World(
@@ -165,7 +168,7 @@ class ApiServer:
         """Read the Jobs of a repository, and who may have left a lock in it."""
         now, metadata = self._clock(), repository.metadata
         jobs, pods = await asyncio.gather(
-            self._jobs.list(metadata.namespace, metadata.uid, now), self._pods(metadata.namespace)
+            self._jobs.list(metadata.namespace, metadata.uid, now), self._pods.list(metadata.namespace)
         )
         return RepositoryWorld(now, self._image, jobs, views.gone_pods(pods, now))
 
@@ -179,10 +182,6 @@ class ApiServer:
     async def observe_held(self) -> Holdings:
         """Return every workload that carries a record, with the run that wrote it."""
         return await self._held.look()
-
-    async def _pods(self, namespace: str) -> Sequence[V1Pod]:
-        with translated(f"listing pods of {namespace}"):
-            return await all_pages(self._core.list_namespaced_pod, namespace)
 
     async def _pod_security(self, namespace: str) -> str:
         with translated(f"reading namespace {namespace}"):

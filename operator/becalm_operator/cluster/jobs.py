@@ -18,6 +18,7 @@ from kubernetes.aio.client import (
 from becalm_operator.api import names
 from becalm_operator.cluster import views
 from becalm_operator.cluster.pages import all_pages
+from becalm_operator.cluster.pods import Pods
 from becalm_operator.cluster.translate import REQUEST_SECONDS, translated
 from becalm_operator.cluster.unmade import Unmade
 from becalm_operator.errors import ConflictError, NotFoundError, RefusedError, WebhookAwayError
@@ -33,15 +34,13 @@ class Jobs:
     def __init__(self, client: ApiClient) -> None:
         self._batch = BatchV1Api(client)
         self._core = CoreV1Api(client)
+        self._pods = Pods(client)
         self._unmade = Unmade()
 
     async def list(self, namespace: str, owner_uid: str, now: datetime) -> dict[str, JobState]:
         """Return the Jobs of one owner, by name; also those that were refused."""
         found = await self.read(namespace, owner_uid)
-        with translated(f"listing pods of {namespace}"):
-            pods: Sequence[V1Pod] = await all_pages(
-                self._core.list_namespaced_pod, namespace, label_selector=_owned_by(owner_uid)
-            )
+        pods = await self._pods.list(namespace, _owned_by(owner_uid))
         return self.refused(owner_uid, now) | await self.states(namespace, found, pods, now)
 
     def refused(self, owner_uid: str, now: datetime) -> dict[str, JobState]:

@@ -7,7 +7,7 @@ another run may live on when its run has ended, on a node that hangs: what such 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from kubernetes.aio.client import V1Job, V1ObjectMeta, V1OwnerReference, V1Pod
+from kubernetes.aio.client import V1ObjectMeta, V1OwnerReference, V1Pod
 
 from becalm_operator.api import names
 from becalm_operator.manifests.hooks import HOOK
@@ -52,10 +52,9 @@ class Movers:
         return tuple(dict.fromkeys(one.claim_name for one in claims if one and not one.read_only))
 
 
-def movers(run: str, jobs: Iterable[V1Job]) -> Movers:
-    """Return whose the Jobs of a namespace are, for the run that looks."""
-    found = (job.metadata for job in jobs)
-    return Movers(run, {one.uid: _owner(one) for one in found if one is not None and one.uid})
+def movers(run: str, jobs: Iterable[V1ObjectMeta]) -> Movers:
+    """Return whose the Jobs of a namespace are, by their metadata, for the run that looks."""
+    return Movers(run, {job.uid: _owner(job) for job in jobs if job.uid})
 
 
 def _owner(job: V1ObjectMeta) -> str:

@@ -7,18 +7,16 @@ from typing import Any
 
 import aiohttp
 from kubernetes.aio.client import ApiClient, CoreV1Api
-from kubernetes.aio.client.exceptions import ApiException
 
 from becalm_operator.api import names
 from becalm_operator.cluster.glimpses import Glimpses
-from becalm_operator.cluster.translate import translated
+from becalm_operator.cluster.translate import refuse_error, translated
 from becalm_operator.errors import UnavailableError
 
 _WATCH_SECONDS = 45
 """How long one watch lasts before it is opened anew."""
 _SILENCE_SECONDS = 15.0
 """How much longer an API server may take to end it that has gone without a word."""
-_OK = 200
 
 
 class PodWatch:
@@ -58,8 +56,7 @@ async def _events(response: aiohttp.ClientResponse) -> AsyncGenerator[Mapping[st
         ApiException: It is refused.
         UnavailableError: What it tells makes no sense, as when it is cut off in the middle.
     """
-    if response.status != _OK:
-        raise ApiException(status=response.status, reason=response.reason, body=await response.text())
+    await refuse_error(response)
     async for line in response.content:
         try:
             event: Mapping[str, Any] = json.loads(line)

@@ -19,6 +19,7 @@ from becalm_operator.errors import (
 REQUEST_SECONDS = 30.0
 """How long one call may take."""
 
+_OK = 200
 _WEBHOOK_AWAY = "failed calling webhook"
 """How the API server begins to say so, with a status of 500."""
 _KINDS: dict[int, type[ClusterError]] = {
@@ -28,6 +29,16 @@ _KINDS: dict[int, type[ClusterError]] = {
     410: UnavailableError,  # a list that took too long to read: it begins anew
     429: UnavailableError,
 }
+
+
+async def refuse_error(answer: aiohttp.ClientResponse) -> None:
+    """Raise what the client does where it looks at answers itself.
+
+    Raises:
+        ApiException: It is no answer but an error.
+    """
+    if answer.status != _OK:
+        raise ApiException(status=answer.status, reason=answer.reason, body=await answer.text())
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any
 
 from kubernetes.aio.client import (
     V1ContainerStateTerminated,
@@ -64,11 +63,6 @@ def named(kind: str, api_version: str, name: str) -> str:
     """Return the name of any object as workloads are named. Groups of Kubernetes itself are left out."""
     ours = api_version in ("v1", *NATIVE.values())
     return f"{resource_name(kind, None if ours else api_version)}/{name}"
-
-
-def owner_of(one: Any) -> str:
-    """Return the controller of an object of the client's, named as a workload is, or nothing."""
-    return controller_of(metadata_of(one.metadata))
 
 
 def pod_view(pod: V1Pod, owners: Mapping[str, str], movers: Movers = _NO_MOVERS) -> Pod:
@@ -193,7 +187,7 @@ def job_view(job: V1Job, pods: Iterable[V1Pod], hints: Mapping[str, str]) -> Job
     A pod's own end counts before the Job controller has taken notice: that is another second of downtime less.
     """
     metadata = metadata_of(job.metadata)
-    mine = [pod for pod in pods if owner_of(pod) == f"job/{metadata.name}"]
+    mine = [pod for pod in pods if controller_of(metadata_of(pod.metadata)) == f"job/{metadata.name}"]
     newest = max(mine, key=lambda pod: str(metadata_of(pod.metadata).creation_timestamp), default=None)
     ended = _terminated(newest, _telling(newest)) if newest else None
     phase = _phase(newest) if newest else ""

@@ -3,9 +3,8 @@
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Any
 
-from kubernetes.aio.client import V1CronJob, V1Deployment, V1ReplicaSet, V1StatefulSet
+from kubernetes.aio.client import V1CronJob, V1Deployment, V1ObjectMeta, V1ReplicaSet, V1StatefulSet
 from pydantic import ValidationError
 
 from becalm_operator.api import names
@@ -209,6 +208,7 @@ def _record(annotations: Mapping[str, str]) -> tuple[Record | None, bool]:
         return None, True
 
 
-def name_of(one: Any) -> str:
-    """Return the name of an object of the client's."""
-    return metadata_of(one.metadata).name or ""
+def metadata_from(document: Document) -> V1ObjectMeta:
+    """Return metadata that came as a document, but for who wrote which field."""
+    made = V1ObjectMeta.from_dict({key: one for key, one in document.items() if key != "managedFields"})
+    return metadata_of(made)

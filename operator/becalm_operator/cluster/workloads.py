@@ -6,14 +6,14 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from kubernetes.aio.client import ApiClient, AppsV1Api, BatchV1Api, V1Job
+from kubernetes.aio.client import ApiClient, AppsV1Api, BatchV1Api, V1ObjectMeta
 
 from becalm_operator.api import names
 from becalm_operator.api.record import release_patch
 from becalm_operator.api.switches import KEDA_API_VERSION, KEDA_KIND, merged, resource_name
 from becalm_operator.cluster import views
 from becalm_operator.cluster import workload_views as sight
-from becalm_operator.cluster.documents import Document, Documents
+from becalm_operator.cluster.documents import Document, Documents, Place
 from becalm_operator.cluster.kinds import KEDA_PLACE, Kinds, ScaledKind
 from becalm_operator.cluster.pages import all_pages
 from becalm_operator.cluster.records import Carrier, Records
@@ -23,6 +23,7 @@ from becalm_operator.plan import wording
 from becalm_operator.plan.steps import ScaleDown, ScaleUp
 from becalm_operator.plan.world import Workload
 
+_JOBS = Place("batch", "v1", "jobs")
 _AUTOSCALER = resource_name(KEDA_KIND, KEDA_API_VERSION)
 
 _log = logging.getLogger(__name__)
@@ -35,7 +36,8 @@ class Seen:
     workloads: Mapping[str, Workload]
     owners: Mapping[str, str]
     kinds: frozenset[str]
-    jobs: Sequence[V1Job] = ()
+    jobs: Sequence[V1ObjectMeta] = ()
+    """The metadata of all Jobs there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +53,7 @@ class Workloads:
     """The workloads of an API server. `extra_kinds` are names of CustomResourceDefinitions."""
 
     def __init__(self, client: ApiClient, extra_kinds: tuple[str, ...] = ()) -> None:
-        self._batch = BatchV1Api(client)
-        self._natives = _natives(AppsV1Api(client), self._batch)
+        self._natives = _natives(AppsV1Api(client), BatchV1Api(client))
         self._documents = Documents(client)
         self._kinds = Kinds(self._documents, extra_kinds)
         self._records = Records(self._documents, self._kinds)
@@ -76,7 +77,7 @@ class Workloads:
         workloads += [sight.autoscaler_view(one) for one in autoscalers]
         by_name = {str(workload.reference): workload for workload in workloads}
         owners = {name: workload.owner for name, workload in by_name.items()}
-        controllers = {f"job/{sight.name_of(job)}": views.owner_of(job) for job in jobs}
+        controllers = {f"job/{job.name}": views.controller_of(job) for job in jobs}
         # a Job of ours belongs to a Backup or the like, which is no workload
         owners |= {job: owner for job, owner in controllers.items() if owner in by_name}
         return Seen(by_name, owners, frozenset(kind.resource for kind in kinds), jobs)
@@ -110,9 +111,10 @@ class Workloads:
         with translated(f"listing {native.what} of {namespace}"):
             return await all_pages(native.in_namespace, namespace)
 
-    async def _jobs(self, namespace: str) -> Sequence[V1Job]:
-        with translated(f"listing Jobs of {namespace}"):
-            return await all_pages(self._batch.list_namespaced_job, namespace)
+    async def _jobs(self, namespace: str) -> Sequence[V1ObjectMeta]:
+        """Return the metadata of all Jobs of a namespace: of the rest nothing is read, and it is much."""
+        pages = self._documents.metadata(_JOBS, namespace)
+        return [sight.metadata_from(one) async for page in pages for one in page]
 
     async def _others(
         self, namespace: str, needed: frozenset[str]

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from kubernetes.aio.client import V1Job, V1Pod
+from kubernetes.aio.client import V1ObjectMeta, V1Pod
 
 from becalm_operator.api import names
 from becalm_operator.cluster import views
@@ -17,9 +17,9 @@ def a_reference(kind: str, uid: str, version: str) -> dict[str, Any]:
     return {"apiVersion": version, "kind": kind, "name": "x", "uid": uid, "controller": True}
 
 
-def a_job(uid: str, owner: dict[str, Any] | None) -> V1Job:
+def a_job(uid: str, owner: dict[str, Any] | None) -> V1ObjectMeta:
     owners = [owner] if owner else []
-    made = V1Job.from_dict({"metadata": {"name": "j", "uid": uid, "ownerReferences": owners}})
+    made = V1ObjectMeta.from_dict({"name": "j", "uid": uid, "ownerReferences": owners})
     assert made is not None
     return made
 
