@@ -31,7 +31,7 @@ Packs = Mapping[PackID, list[PackedBlob]]
 _FEW_PACKS = 4
 _MOST_READERS = 3
 """How many threads of one of several processes read: each of them has a piece of a pack in memory."""
-_PIECE_BYTES = 4 * 1024 * 1024
+_PIECE_BYTES = 1024 * 1024
 """How much of a pack each thread has in memory, but for a longer blob."""
 
 
