@@ -108,15 +108,15 @@ class Watch:
                 raise NeverHappenedError(f"{namespace}/{name} has not come to {phase}: {seen}")
             return self._seen[namespace, name]
 
-    def await_released(self, namespace: str, name: str, *, seconds: float) -> bool:
-        """Wait until a Backup has ended and is released, or is gone. Says whether that was seen in so many seconds."""
+    def await_released(self, namespace: str, name: str, *, seconds: float) -> None:
+        """Wait until a Backup has ended and is released, or is gone; so many seconds at most."""
 
         def is_released() -> bool:
             seen = self._seen.get((namespace, name))
             return seen is not None and seen.released
 
         with self._changed:
-            return self._changed.wait_for(is_released, timeout=seconds)
+            self._changed.wait_for(is_released, timeout=seconds)
 
     def forget(self, namespace: str, name: str) -> None:
         """Forget what was seen of a Backup: another of its name is to come."""
