@@ -16,6 +16,11 @@ _MERGE = "application/merge-patch+json"
 _METADATA = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io,application/json"
 
 
+def without_authors(metadata: Document) -> dict[str, Any]:
+    """Return an object's metadata but for who wrote which of its fields: that is much, and few want to know."""
+    return {key: one for key, one in metadata.items() if key != "managedFields"}
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where the API server keeps the objects of a kind."""

@@ -11,20 +11,10 @@ from typing import Any
 
 from kubernetes.aio.client import ApiClient, CoreV1Api, V1ListMeta, V1Pod, V1PodList
 
-from becalm_operator.cluster.documents import Document
+from becalm_operator.cluster.documents import Document, without_authors
 from becalm_operator.cluster.pages import all_pages
 from becalm_operator.cluster.translate import refuse_error, translated
 
-_METADATA = (
-    "name",
-    "namespace",
-    "uid",
-    "labels",
-    "annotations",
-    "ownerReferences",
-    "creationTimestamp",
-    "deletionTimestamp",
-)
 _SPEC = ("nodeName", "restartPolicy", "securityContext")
 _CONTAINER = ("name", "resources", "securityContext", "volumeMounts")
 _VOLUME = ("name", "persistentVolumeClaim", "ephemeral")
@@ -59,7 +49,7 @@ def lean_pod(pod: Document) -> V1Pod:
     spec = pod.get("spec") or {}
     made = V1Pod.from_dict(
         {
-            "metadata": _only(_METADATA, pod["metadata"]),
+            "metadata": without_authors(pod["metadata"]),
             "spec": _only(_SPEC, spec)
             | {
                 "containers": _each(_CONTAINER, spec.get("containers")),

@@ -23,7 +23,7 @@ from becalm_operator.api.switches import (
     resource_name,
 )
 from becalm_operator.cluster.authors import is_put_back
-from becalm_operator.cluster.documents import Document
+from becalm_operator.cluster.documents import Document, without_authors
 from becalm_operator.cluster.identities import identities
 from becalm_operator.cluster.kinds import ScaledKind
 from becalm_operator.cluster.views import controller_of, metadata_of, mounted, named
@@ -209,6 +209,5 @@ def _record(annotations: Mapping[str, str]) -> tuple[Record | None, bool]:
 
 
 def metadata_from(document: Document) -> V1ObjectMeta:
-    """Return metadata that came as a document, but for who wrote which field."""
-    made = V1ObjectMeta.from_dict({key: one for key, one in document.items() if key != "managedFields"})
-    return metadata_of(made)
+    """Return metadata that came as a document, without its authors."""
+    return metadata_of(V1ObjectMeta.from_dict(without_authors(document)))
