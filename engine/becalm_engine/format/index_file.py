@@ -21,11 +21,12 @@ _FIELDS = itemgetter("id", "type", "offset", "length")
 
 def encode(packs: Iterable[tuple[PackID, Sequence[PackedBlob]]]) -> bytes:
     """Return the JSON of an index file over whole packs."""
-    texts = []
-    for pack, blobs in packs:
-        listed = ",".join(map(_blob_text, blobs))
-        texts.append(f'{{"id":"{pack.hex()}","blobs":[{listed}]}}')
-    return f'{{"packs":[{",".join(texts)}]}}'.encode()
+    return b'{"packs":[' + b",".join(_pack_text(*each).encode() for each in packs) + b"]}"
+
+
+def _pack_text(pack: PackID, blobs: Sequence[PackedBlob]) -> str:
+    listed = ",".join(map(_blob_text, blobs))
+    return f'{{"id":"{pack.hex()}","blobs":[{listed}]}}'
 
 
 def _blob_text(blob: PackedBlob) -> str:

@@ -288,13 +288,22 @@ class Writer:
 
     def _uploaded_pack(self, name: PackID, blobs: list[PackedBlob]) -> None:
         with self._indexing:
-            self._repository.index.add(name, blobs)
+            if self._is_to_be_known(blobs):
+                self._repository.index.add(name, blobs)
             self._unindexed.append((name, blobs))
             self._pending.difference_update([(blob.kind, blob.id) for blob in blobs])
             full = sum(len(listed) for _, listed in self._unindexed) >= _FULL_INDEX_BLOBS
             full = full or time.monotonic() - self._indexed_at > _INDEX_SECONDS
         if full:
             self._save_index()
+
+    def _is_to_be_known(self, blobs: Sequence[PackedBlob]) -> bool:
+        """Say whether the index has to tell that blobs are stored: it takes more memory than claims, which do."""
+        if self.claims is None:
+            return True
+        missed = self.claims.missed.intersection([blob.id for blob in blobs]) if self.claims.missed else ()
+        self.claims.missed.difference_update(missed)
+        return bool(missed)
 
     def _finished(self, upload: "Future[None]") -> None:
         self._room.release()

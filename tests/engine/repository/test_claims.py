@@ -22,19 +22,40 @@ def test_a_blob_is_claimed_once(blobs: list[BlobID]) -> None:
 
 def test_ids_that_meet_in_one_slot_are_told_apart() -> None:
     claims = Claims(16)
-    same_slot = [BlobID(b"\1" * 8 + bytes([number]) * 24) for number in range(10)]
+    same_slot = [BlobID(b"\1" * 8 + bytes([number]) * 24) for number in range(60)]
+
+    assert all(claims.claim(DATA, blob) for blob in same_slot)
+    assert not any(claims.claim(DATA, blob) for blob in same_slot)
+    assert not claims.missed
+
+
+def test_an_id_that_ends_with_zeros_stays_whole() -> None:
+    claims = Claims(16)
+    same_slot = [BlobID(b"\1" * 8 + bytes([number]) * 8 + bytes(16)) for number in range(1, 20)]
 
     assert all(claims.claim(DATA, blob) for blob in same_slot)
     assert not any(claims.claim(DATA, blob) for blob in same_slot)
 
 
-def test_a_full_table_lets_everybody_store_rather_than_nobody() -> None:
+@given(st.lists(ids, max_size=400), st.integers(1, 32))
+def test_a_full_table_lets_everybody_store_rather_than_nobody(blobs: list[BlobID], slots: int) -> None:
+    claims = Claims(slots)
+
+    granted = [blob for blob in blobs if claims.claim(DATA, blob)]
+
+    assert set(granted) == set(blobs)
+    twice = {blob for blob in granted if granted.count(blob) > 1}
+    assert twice <= claims.missed
+
+
+def test_what_was_claimed_before_a_table_was_full_stays_claimed() -> None:
     claims = Claims(16)
-    for number in range(16):
+    for number in range(200):
         claims.claim(DATA, blob_id(bytes([number])))
 
-    assert claims.claim(DATA, blob_id(b"one more"))
-    assert claims.claim(DATA, blob_id(b"one more"))
+    assert claims.missed
+    assert not claims.claim(DATA, blob_id(bytes([0])))
+    assert all(claims.claim(DATA, blob) for blob in claims.missed)
 
 
 def test_claims_of_another_process_are_seen() -> None:

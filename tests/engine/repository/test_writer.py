@@ -85,6 +85,20 @@ def test_blobs_saved_together_are_as_those_saved_one_by_one(
     assert [[load_blob(again, blob) for blob in some] for some in ids] == batches
 
 
+@pytest.mark.parametrize(("slots", "known"), [(4096, False), (1, True)])
+def test_what_claims_tell_the_index_need_not_know(slots: int, known: bool) -> None:
+    repository, many = made(), contents(200)
+
+    with Writer(repository, pack_bytes=5000, claims=Claims(slots)) as writer:
+        writer.save_all(DATA, many)
+        writer.flush()
+        again = [writer.save_as(blob_id(content), DATA, content) for content in many]
+
+    assert not any(again)
+    assert bool(len(repository.index)) is known
+    assert len(reopened(repository).index) == writer.added.data_blobs == len(many)
+
+
 def test_a_pack_is_named_by_its_hash_and_holds_one_kind_of_blob() -> None:
     repository = made()
 
