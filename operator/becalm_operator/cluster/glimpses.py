@@ -1,6 +1,7 @@
-"""What of a pod or a Job anybody decides by: of two events that show the same, the second is no news. Pure.
+"""What of an object others decide by: of two events that show the same, the second is no news. Pure.
 
-Kubernetes changes a pod some seven times from its making to its end, and a look at the world costs a dozen requests.
+Kubernetes changes a pod some seven times from its making to its end, a Deployment as often when it is stopped and
+started, and a look at the world costs a dozen requests.
 """
 
 from collections.abc import Hashable, Iterable, Mapping
@@ -9,13 +10,14 @@ from typing import Any
 _MOST = 10_000
 """Of so many objects is known what was seen of them. It saves looks, so to forget costs no more than some."""
 _FINAL = ("Succeeded", "Failed")
+"""As phases: of pods as of runs."""
 _GETTING_READY = ("ContainerCreating", "PodInitializing")
 _SUCCESS = ("Complete", "SuccessCriteriaMet")
 _FAILURE = ("Failed", "FailureTarget")
 
 
 class Glimpses:
-    """What was seen of pods and Jobs last."""
+    """What was seen of objects last."""
 
     def __init__(self) -> None:
         self._seen: dict[str, Hashable] = {}
@@ -37,15 +39,46 @@ class Glimpses:
 
 
 def glimpse_of(document: Mapping[str, Any]) -> Hashable:
-    """Return what is decided by, of a pod or a Job as the API server sends it."""
-    metadata, status = document["metadata"], document.get("status", {})
-    is_job = document.get("kind") == "Job"
+    """Return what others decide by, of an object as the API server sends it."""
+    metadata = document["metadata"]
     return (
         "deletionTimestamp" in metadata,
         tuple(sorted((metadata.get("labels") or {}).items())),
         tuple(sorted((metadata.get("annotations") or {}).items())),
-        _of_job(status) if is_job else (document["spec"].get("nodeName"), *_of_pod(status)),
+        _shown(document, metadata, document.get("status", {})),
     )
+
+
+def _shown(document: Mapping[str, Any], metadata: Mapping[str, Any], status: Mapping[str, Any]) -> Hashable:
+    match document.get("kind"):
+        case "Job":
+            return _of_job(status)
+        case "Deployment" | "StatefulSet":
+            return metadata.get("generation"), is_ready(document)
+        case "Backup":  # to its schedule
+            phase = status.get("phase")
+            return metadata.get("resourceVersion") if phase in _FINAL else phase
+        case "BackupRepository":  # to the runs that wait for it
+            return metadata.get("generation"), _of_repository(status)
+        case _:
+            return document["spec"].get("nodeName"), *_of_pod(status)
+
+
+def is_ready(workload: Mapping[str, Any]) -> bool:
+    """Say whether a Deployment or a StatefulSet is as it is wished for, and all of it Ready."""
+    status = workload.get("status", {})
+    seen = status.get("observedGeneration", 0) >= workload["metadata"].get("generation", 0)
+    wished = workload.get("spec", {}).get("replicas", 1)
+    return bool(seen and status.get("readyReplicas", 0) >= wished)
+
+
+def _of_repository(status: Mapping[str, Any]) -> Hashable:
+    conditions = [
+        (one["type"], one["status"], one.get("reason"), one.get("message"), one.get("observedGeneration"))
+        for one in status.get("conditions") or ()
+    ]
+    told = (status.get(name) for name in ("repositoryID", "probing", "handledRequest"))
+    return *told, *conditions
 
 
 def _of_job(status: Mapping[str, Any]) -> Hashable:

@@ -128,7 +128,10 @@ async def _run(
     if found.status.phase.waiting and not turn(key):
         return None
     world = await cluster.observe_run(found)
-    return await _follow(cluster, found, witness, decide(found, world), world.now)
+    while True:
+        found, plan = await _follow(cluster, found, witness, decide(found, world), world.now)
+        if not plan.at_once:
+            return plan.again_seconds
 
 
 async def _repository(cluster: Cluster, key: Key, witness: Witness) -> float | None:
@@ -137,7 +140,8 @@ async def _repository(cluster: Cluster, key: Key, witness: Witness) -> float | N
     if found is None:
         return None
     world = await cluster.observe_repository(found)
-    return await _follow(cluster, found, witness, repository.decide(found, world), world.now)
+    _, plan = await _follow(cluster, found, witness, repository.decide(found, world), world.now)
+    return plan.again_seconds
 
 
 async def _schedule(cluster: Cluster, key: Key, witness: Witness) -> float | None:
@@ -146,7 +150,8 @@ async def _schedule(cluster: Cluster, key: Key, witness: Witness) -> float | Non
     if found is None:
         return None
     world = await cluster.observe_schedule(found)
-    return await _follow(cluster, found, witness, schedule.decide(found, world), world.now)
+    _, plan = await _follow(cluster, found, witness, schedule.decide(found, world), world.now)
+    return plan.again_seconds
 
 
 def _is_over(run: Backup | Restore) -> bool:
@@ -156,7 +161,8 @@ def _is_over(run: Backup | Restore) -> bool:
 
 async def _follow(
     cluster: Cluster, resource: R, witness: Witness, plan: Plan[Any], now: datetime
-) -> float | None:
+) -> tuple[R, Plan[Any]]:
+    """Do what a plan says. Returns the object as it is left, and the plan without what was refused."""
     bound = FINALIZER in resource.metadata.finalizers
     key = Key(resource.kind, resource.metadata.namespace, resource.metadata.name)
     # the API server takes no new finalizer on an object that is being deleted
@@ -173,8 +179,8 @@ async def _follow(
         resource = await cluster.write_status(resource, plan.status)
         witness.saw(key, resource)
     if plan.finalizer is False and bound:
-        await cluster.set_finalizer(resource, present=False)
-    return plan.again_seconds
+        resource = await cluster.set_finalizer(resource, present=False)
+    return resource, plan
 
 
 async def _act(cluster: Cluster, resource: Resource, actions: Sequence[Action]) -> Refused:

@@ -15,7 +15,7 @@ from becalm_operator.api.record import Record
 from becalm_operator.api.repository import BackupRepository
 from becalm_operator.api.restore import Restore
 from becalm_operator.api.schedule import BackupSchedule
-from becalm_operator.cluster.glimpses import Glimpses
+from becalm_operator.cluster.glimpses import Glimpses, is_ready
 from becalm_operator.cluster.port import KINDS, Key
 
 IsNews = Callable[[Key, Mapping[str, Any]], bool]
@@ -75,7 +75,7 @@ class Interests:
         if kind in _MOVERS:
             return _by_mover(document) if self._glimpses.is_news(event) else set()
         if kind in _WORKLOADS:
-            return self._by_workload(document, gone=gone)
+            return self._by_workload(event, gone=gone)
         return set()
 
     def _by_ours(self, kind: str, event: Mapping[str, Any], *, gone: bool) -> set[Key]:
@@ -85,12 +85,19 @@ class Interests:
         found = {key} if self._is_news(key, event) else set()
         if kind in _RUNS:
             found |= self._neighbours(key, over=gone or _is_finished(document))
-        if kind == BackupRepository.kind:  # runs wait for it to be Ready
-            found |= self._unfinished.get(key.namespace, set())
+        return found | self._dependants(kind, event)
+
+    def _dependants(self, kind: str, event: Mapping[str, Any]) -> set[Key]:
+        """Return those that decide by an object of ours, if it shows anything new to them."""
+        metadata = event["object"]["metadata"]
+        namespace = metadata["namespace"]
         schedule = metadata.get("labels", {}).get(names.SCHEDULE_LABEL)
+        found = set[Key]()
+        if kind == BackupRepository.kind:  # runs wait for it to be Ready
+            found = set(self._unfinished.get(namespace, ()))
         if kind == Backup.kind and schedule:
-            found.add(Key(BackupSchedule.kind, key.namespace, schedule))
-        return found
+            found = {Key(BackupSchedule.kind, namespace, schedule)}
+        return found if found and self._glimpses.is_news(event) else set()
 
     def _neighbours(self, key: Key, *, over: bool) -> set[Key]:
         """Note a run; if it has just ended, return the others of its namespace: one of them may have waited for it."""
@@ -104,8 +111,9 @@ class Interests:
             del self._unfinished[key.namespace]
         return set(others) if ended_just_now else set()
 
-    def _by_workload(self, document: Mapping[str, Any], *, gone: bool) -> set[Key]:
+    def _by_workload(self, event: Mapping[str, Any], *, gone: bool) -> set[Key]:
         """Return the run that holds a workload, or held it and may still wait until it is Ready."""
+        document = event["object"]
         metadata = document["metadata"]
         uid = metadata["uid"]
         record = _record(metadata)
@@ -114,9 +122,9 @@ class Interests:
         holder = self._holders.get(uid)
         if holder is None:
             return set()
-        if gone or (record is None and _is_ready(document)):
+        if gone or (record is None and is_ready(document)):
             del self._holders[uid]
-        return {holder}
+        return {holder} if self._glimpses.is_news(event) else set()
 
 
 def _by_mover(document: Mapping[str, Any]) -> set[Key]:
@@ -139,10 +147,3 @@ def _record(metadata: Mapping[str, Any]) -> Record | None:
 def _is_finished(document: Mapping[str, Any]) -> bool:
     phase = document.get("status", {}).get("phase")
     return phase in (Phase.SUCCEEDED, Phase.FAILED)
-
-
-def _is_ready(document: Mapping[str, Any]) -> bool:
-    status = document.get("status", {})
-    seen = status.get("observedGeneration", 0) >= document["metadata"].get("generation", 0)
-    wished = document.get("spec", {}).get("replicas", 1)
-    return bool(seen and status.get("readyReplicas", 0) >= wished)

@@ -210,7 +210,8 @@ def _reading(
         again = min(WATCHED, gate.until_next_call(since, world.now)) if down else WAITING
         return Plan(changed(status, message=message), actions, again_seconds=again)
     status, events = guards.marked(status, backup, world.now)
-    return Plan(entered(status, then, world.now, message_then), events=events, again_seconds=SOON)
+    # the pods were looked at after the movers' Jobs: whoever came before these had ended has been seen
+    return Plan(entered(status, then, world.now, message_then), (), events, again_seconds=SOON, at_once=True)
 
 
 def _capture_failure(backup: Backup, volume: VolumeStatus, job: JobState, world: World) -> Failure | None:

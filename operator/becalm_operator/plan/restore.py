@@ -175,7 +175,9 @@ def _restoring(restore: Restore, status: RestoreStatus, this: Run, owner: Owner,
         stuck = next((job.stuck for job in _movers(owner, status, world) if job.stuck), "")
         message = stuck or wording.progress("restoring claims", done, len(targets), "done")
         return Plan(changed(status, message=message), actions, again_seconds=WATCHED)
-    return Plan(entered(status, Phase.RESUMING, world.now, "starting workloads"), again_seconds=SOON)
+    # the pods were looked at after the movers' Jobs: whoever came before these had ended has been seen
+    resumed = entered(status, Phase.RESUMING, world.now, "starting workloads")
+    return Plan(resumed, again_seconds=SOON, at_once=True)
 
 
 def _failure(job: JobState, world: World) -> Failure | None:

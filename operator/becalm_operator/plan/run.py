@@ -237,7 +237,8 @@ def draining(status: S, run: Run, world: World, claims: frozenset[str], then: Ph
         return Plan(failing(status, failure, world.now), again_seconds=SOON)
     left = quiesce.drained(world, claims)
     if not left:
-        return Plan(entered(status, then, world.now, message), again_seconds=SOON)
+        # the pods were looked at after the movers' Jobs: nobody holds the claims, and nothing has been read yet
+        return Plan(entered(status, then, world.now, message), again_seconds=SOON, at_once=True)
     assert status.phase_time is not None
     timeout = run.quiesce.drain_timeout
     rest = status.phase_time + parse_duration(timeout) - world.now
@@ -335,6 +336,7 @@ def completed(
         events,
         finalizer=final.phase in _HOLDING,
         again_seconds=_in_time(plan.again_seconds, final.deadline, now),
+        at_once=plan.at_once,
     )
 
 

@@ -151,10 +151,14 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Plan(Generic[StatusT]):
-    """The next step. `finalizer` None leaves it as it is; `again_seconds` None waits for events alone."""
+    """The next step. `finalizer` None leaves it as it is; `again_seconds` None waits for events alone.
+
+    `at_once`: the step does nothing that could be seen, and what follows may be decided by the same look at the world.
+    """
 
     status: StatusT
     actions: Sequence[Action] = ()
     events: Sequence[Event] = ()
     finalizer: bool | None = None
     again_seconds: float | None = None
+    at_once: bool = False

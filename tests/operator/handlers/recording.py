@@ -7,6 +7,7 @@ from becalm_operator.api.backup import Backup
 from becalm_operator.api.base import Model
 from becalm_operator.api.names import FINALIZER
 from becalm_operator.api.record import Record
+from becalm_operator.api.repository import BackupRepository
 from becalm_operator.cluster.port import Key, Keys, R, Resource
 from becalm_operator.errors import ClusterError, ConflictError, NotFoundError, OperatorError
 from becalm_operator.manifests.jobs import Image
@@ -38,6 +39,7 @@ class RecordingCluster:
         self.workloads: dict[str, Workload] = {}
         self.pods: tuple[Pod, ...] = ()
         self.jobs: dict[str, JobState] = {}
+        self.repository: BackupRepository | None = None
         self.written: list[str] = []
         self.told: list[Event] = []
         self.failures: dict[str, list[Exception]] = {}
@@ -86,7 +88,14 @@ class RecordingCluster:
 
     async def observe_run(self, run: Any) -> World:
         self.observed += 1
-        return World(NOW, IMAGE, workloads=dict(self.workloads), pods=self.pods, jobs=dict(self.jobs))
+        return World(
+            NOW,
+            IMAGE,
+            repository=self.repository,
+            workloads=dict(self.workloads),
+            pods=self.pods,
+            jobs=dict(self.jobs),
+        )
 
     async def observe_repository(self, repository: Any) -> RepositoryWorld:
         return RepositoryWorld(NOW, IMAGE, dict(self.jobs))

@@ -44,6 +44,20 @@ def ending() -> tuple[RecordingCluster, Key]:
     return cluster, cluster.put(run.model_copy(update={"status": failed}))
 
 
+def read() -> tuple[RecordingCluster, Key]:
+    """Return a Backup without volumes whose workload is down: all of it that is to be read has been."""
+    cluster = RecordingCluster()
+    cluster.repository = a_repository()
+    cluster.workloads[str(WEB)] = held()
+    return cluster, cluster.put(backup(Phase.DRAINING, workloads=[planned(stopped_at=NOW)], **BOUND))
+
+
+def a_repository() -> BackupRepository:
+    storage = {"persistentVolumeClaim": {"claimName": "store"}}
+    spec = {"storage": storage, "passwordSecretRef": {"name": "password"}}
+    return BackupRepository.model_validate({"metadata": metadata("main"), "spec": spec})
+
+
 async def test_an_object_that_is_gone_needs_nothing() -> None:
     cluster = RecordingCluster()
     for kind in ("Backup", "Restore", "BackupRepository", "BackupSchedule"):
@@ -61,6 +75,17 @@ async def test_before_the_first_action_comes_the_finalizer_and_after_them_events
     again = await reconcile(cluster, key)
     assert cluster.written == ["finalizer on", "ScaleDown", "event", "status"]
     assert again == 0.2
+
+
+async def test_steps_that_one_look_is_enough_for_are_taken_by_one() -> None:
+    cluster, key = read()
+
+    await reconcile(cluster, key)
+
+    assert cluster.observed == 1
+    assert cluster.written == ["status", "status", "ScaleUp", "event", "status"]
+    assert cluster.get(key).status.phase is Phase.RESUMING
+    assert cluster.workloads[str(WEB)].replicas == 3
 
 
 async def test_the_finalizer_is_taken_off_last() -> None:
@@ -253,15 +278,7 @@ def _recoverable(cluster: RecordingCluster) -> bool:
 
 async def test_repositories_and_schedules_are_reconciled_too(caplog: pytest.LogCaptureFixture) -> None:
     cluster = RecordingCluster()
-    storage = {"persistentVolumeClaim": {"claimName": "store"}}
-    repository = cluster.put(
-        BackupRepository.model_validate(
-            {
-                "metadata": metadata("main"),
-                "spec": {"storage": storage, "passwordSecretRef": {"name": "password"}},
-            }
-        )
-    )
+    repository = cluster.put(a_repository())
     template = {"spec": backup(Phase.PENDING).spec}
     schedule = cluster.put(
         BackupSchedule.model_validate(

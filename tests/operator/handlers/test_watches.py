@@ -40,6 +40,18 @@ def test_a_backup_concerns_its_schedule() -> None:
     assert Interests().concerned(made) == {ONE, Key("BackupSchedule", "shop", "nightly")}
 
 
+def test_a_backup_concerns_its_schedule_in_each_phase_once_and_always_when_it_has_ended() -> None:
+    interests = Interests(lambda *_: False)
+    concerned = []
+    for version, phase in enumerate(["Capturing", "Capturing", "Finishing", "Succeeded", "Succeeded"]):
+        metadata = {"labels": {"becalm.dev/schedule": "nightly"}, "resourceVersion": str(version)}
+        concerned.append(
+            interests.concerned(event("Backup", "one", metadata=metadata, status={"phase": phase}))
+        )
+    nightly = Key("BackupSchedule", "shop", "nightly")
+    assert concerned == [{nightly}, set(), {nightly}, {nightly}, {nightly}]
+
+
 @pytest.mark.parametrize("phase", ["Succeeded", "Failed"])
 def test_a_run_that_ends_concerns_the_others_of_its_namespace_once(phase: str) -> None:
     interests = Interests()
@@ -72,6 +84,27 @@ def test_a_repository_concerns_the_runs_that_may_wait_for_it() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("change", "concerns"),
+    [
+        ({"lastProbeTime": "2026-11-29T12:00:00Z", "probe": 7, "failures": 1}, False),
+        ({"probing": True}, True),
+        ({"handledRequest": "2026-11-29T12:00:00Z"}, True),
+        ({"repositoryID": "0123"}, True),
+        ({"conditions": [{"type": "Ready", "status": "True", "reason": "Opened"}]}, True),
+    ],
+)
+def test_a_repository_concerns_runs_if_they_decide_by_what_is_new(
+    change: dict[str, Any], concerns: bool
+) -> None:
+    interests = Interests(lambda *_: False)
+    interests.concerned(event("Backup", "one"))
+    interests.concerned(event("BackupRepository", "main", status={}))
+    assert interests.concerned(event("BackupRepository", "main", status=change)) == (
+        {ONE} if concerns else set()
+    )
+
+
 @pytest.mark.parametrize("kind", ["Job", "Pod"])
 def test_a_job_and_its_pod_concern_the_run_that_they_work_for(kind: str) -> None:
     labels = {"becalm.dev/owner-kind": "Backup"}
@@ -101,6 +134,23 @@ def test_a_workload_that_was_released_concerns_its_former_holder_until_it_is_rea
     assert interests.concerned(deployment()) == {ONE}
     assert interests.concerned(deployment(ready=3)) == {ONE}
     assert interests.concerned(deployment(ready=3)) == set()
+
+
+def test_how_many_pods_of_a_workload_are_ready_concerns_nobody_before_all_are() -> None:
+    interests = Interests()
+    interests.concerned(deployment(by="one"))
+    interests.concerned(deployment())
+    assert interests.concerned(deployment(ready=1)) == interests.concerned(deployment(ready=2)) == set()
+    assert interests.concerned(deployment(ready=3)) == {ONE}
+
+
+def test_a_workload_that_somebody_changes_concerns_its_holder() -> None:
+    interests = Interests()
+    interests.concerned(deployment(by="one"))
+    changed = deployment(by="one")
+    changed["object"]["metadata"]["generation"] = 3
+    assert interests.concerned(changed) == {ONE}
+    assert interests.concerned(changed) == set()
 
 
 def test_a_workload_that_is_deleted_concerns_its_holder_and_is_forgotten() -> None:
