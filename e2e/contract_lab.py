@@ -162,7 +162,7 @@ class RealLab:
         return type(resource).model_validate(made)
 
     async def delete(self, resource: Resource) -> None:
-        self._kubectl("delete", f"{resource.plural}.{names.GROUP}", resource.metadata.name, "--wait=false")
+        self._kubectl.delete(f"{resource.plural}.{names.GROUP}", resource.metadata.name)
 
     async def touch(self, resource: Resource) -> None:
         self._label(f"{resource.plural}.{names.GROUP}/{resource.metadata.name}")

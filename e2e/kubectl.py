@@ -1,4 +1,4 @@
-"""The cluster for tests and the demo: kubectl as a user types it, and reading and waiting without it."""
+"""The cluster for tests and the demo: kubectl as a user types it, and what is done very often without it."""
 
 import json
 import time
@@ -7,8 +7,6 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
-
-import yaml
 
 from e2e.objects import Document, Objects
 from e2e.paths import SetUpError
@@ -46,8 +44,27 @@ class Kubectl:
         return run([self.program, *place, *arguments], stdin=stdin, seconds=seconds)
 
     def apply(self, *documents: Document) -> None:
-        """Apply objects."""
-        self("apply", "-f", "-", stdin="---\n".join(yaml.safe_dump(document) for document in documents))
+        """Apply objects, as `kubectl apply --server-side --force-conflicts` does.
+
+        Raises:
+            SetUpError: One of them is refused; those before it are applied.
+        """
+        for document in documents:
+            self.objects.apply(document, self.namespace)
+
+    def delete(self, kind: str, name: str) -> None:
+        """Have an object deleted, if it is there. What has a finalizer stays for a while."""
+        self.objects.delete(kind, name, self.namespace)
+
+    def remove(self, kind: str, name: str, *, seconds: float = PATIENT_SECONDS) -> None:
+        """Have an object deleted, if it is there, and wait until it is gone.
+
+        Raises:
+            NeverHappenedError: It was not within so many seconds.
+        """
+        self.delete(kind, name)
+        gone = partial(self.get, kind, name)
+        self.until(f"{kind} {name} is gone", gone, lambda seen: seen is None, seconds=seconds)
 
     def get(self, kind: str, name: str) -> Document | None:
         """Return an object, or None if it does not exist."""

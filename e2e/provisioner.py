@@ -4,34 +4,33 @@ A cluster of plain processes has no storage driver that can be had without a con
 the simplest of them do: a claim of its class gets an empty folder, and a released volume goes with its folder.
 """
 
-import itertools
 import shutil
 import sys
+import threading
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from kubernetes import client, config
+from kubernetes import client, config, watch
 
 from e2e.control_plane import NODE
 
 CLASS = "standard"
 _NAME = "becalm.dev/e2e-local"
-_EVERY_SECONDS = 0.25
-_FROM_CACHE = "0"
-"""As the API server has it at hand: what is not there yet is there the next time."""
-_TAKEN_BACK_EVERY = 8
-"""Claims are waited for, room is not."""
+_AGAIN_SECONDS = 0.25
+_WATCH_SECONDS = 30
+"""A watch may go deaf without a word; a new one begins with all there is."""
 
 
 class Provisioner:
-    """Looks at claims and volumes again and again; holds no state but the folders."""
+    """Looks at each claim and volume that is there or changes; holds no state but the folders."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._api = client.CoreV1Api()
 
-    def make_class(self) -> None:
+    def _make_class(self) -> None:
         """Make the storage class, as the default one."""
         marks = {"storageclass.kubernetes.io/is-default-class": "true"}
         body = client.V1StorageClass(
@@ -47,17 +46,15 @@ class Provisioner:
                 raise
 
     def give(self) -> None:
-        """Give what is asked for."""
-        listed = self._api.list_persistent_volume_claim_for_all_namespaces(resource_version=_FROM_CACHE)
-        claims: list[Any] = listed.items
-        for claim in claims:
+        """Give what is asked for, as long as a watch lasts."""
+        self._make_class()
+        for claim in _seen(self._api.list_persistent_volume_claim_for_all_namespaces):
             if claim.spec.storage_class_name == CLASS and claim.status.phase == "Pending":
                 self._give(claim)
 
     def take_back(self) -> None:
-        """Take away what was given back."""
-        volumes: list[Any] = self._api.list_persistent_volume(resource_version=_FROM_CACHE).items
-        for volume in volumes:
+        """Take away what is given back, as long as a watch lasts."""
+        for volume in _seen(self._api.list_persistent_volume):
             if volume.spec.storage_class_name == CLASS and volume.status.phase == "Released":
                 self._take(volume.metadata.name)
 
@@ -96,7 +93,30 @@ class Provisioner:
 
     def _take(self, name: str) -> None:
         shutil.rmtree(self._folder / name, ignore_errors=True)
-        self._api.delete_persistent_volume(name)
+        try:
+            self._api.delete_persistent_volume(name)
+        except client.ApiException as error:
+            if error.status != 404:
+                raise
+
+
+def _seen(listing: Callable[..., Any]) -> Iterator[Any]:
+    """Yield objects as they are and as they change."""
+    events = watch.Watch().stream(  # type: ignore[no-untyped-call]  # nor here
+        listing, timeout_seconds=_WATCH_SECONDS, _request_timeout=_WATCH_SECONDS + 1
+    )
+    for event in events:
+        if event["type"] in ("ADDED", "MODIFIED"):
+            yield event["object"]
+
+
+def _for_ever(work: Callable[[], None]) -> None:
+    while True:
+        try:
+            work()
+        except Exception as error:  # noqa: BLE001  the API server may be away for a while; it is a test's right
+            print(f"{type(error).__name__}: {str(error)[:300]}", flush=True)
+            time.sleep(_AGAIN_SECONDS)
 
 
 def main() -> None:
@@ -104,18 +124,8 @@ def main() -> None:
     kubeconfig, folder = sys.argv[1:]
     config.load_kube_config(kubeconfig)  # type: ignore[no-untyped-call]  # the client has no types here
     provisioner = Provisioner(Path(folder))
-    made = False
-    for turn in itertools.count():
-        try:
-            if not made:
-                provisioner.make_class()
-                made = True
-            provisioner.give()
-            if turn % _TAKEN_BACK_EVERY == 0:
-                provisioner.take_back()
-        except Exception as error:  # noqa: BLE001  the API server may be away for a while; it is a test's right
-            print(f"{type(error).__name__}: {str(error)[:300]}", flush=True)
-        time.sleep(_EVERY_SECONDS)
+    threading.Thread(target=_for_ever, args=(provisioner.take_back,), daemon=True).start()
+    _for_ever(provisioner.give)
 
 
 if __name__ == "__main__":

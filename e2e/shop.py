@@ -21,8 +21,10 @@ _EVENTS = 40
 """So many of the last ones are shown."""
 _LAST_WORDS = 20
 """So many lines are shown of each container of a pod that has failed."""
-_MOST_LOOKS = 600
-"""How often is looked whether a workload has started, once a second."""
+_LOOK_SECONDS = 60
+_MOST_LOOKS = 10
+"""How often is looked, for so long each time, whether a workload has started."""
+_IS_READY = "until [ -e /tmp/ready ]; do sleep 0.2; done"
 _MADE_ONCE = """
 if [ ! -e /data/catalogue ]; then
   mkdir -p /data/new/deep/down
@@ -109,9 +111,13 @@ class Workload:
             "command": list(self.command or ("sh", "-c", script)),
             "volumeMounts": [{"name": "data", "mountPath": "/data"}],
         }
-        # looked at until it is ready, and no longer: each look is a process of its own
-        look = {"exec": {"command": ["test", "-e", "/tmp/ready"]}}
-        container["startupProbe"] = {**look, "periodSeconds": 1, "failureThreshold": _MOST_LOOKS}
+        # one look that lasts until it is ready: each costs as much as a small process and an event that it failed
+        container["startupProbe"] = {
+            "exec": {"command": ["sh", "-c", _IS_READY]},
+            "periodSeconds": 1,
+            "timeoutSeconds": _LOOK_SECONDS,
+            "failureThreshold": _MOST_LOOKS,
+        }
         pod: Document = {"terminationGracePeriodSeconds": 30, "containers": [container]}
         if self.user:
             container["securityContext"] = {

@@ -5,6 +5,7 @@ import (
 	stderrors "errors"
 	"fmt"
 	"log"
+	"slices"
 	"time"
 
 	"github.com/container-storage-interface/spec/lib/go/csi"
@@ -19,6 +20,8 @@ import (
 
 const (
 	every         = 250 * time.Millisecond
+	takenBack     = 8 // so seldom: claims are waited for, room is not
+	fromCache     = "0"
 	provisionedBy = "pv.kubernetes.io/provisioned-by"
 )
 
@@ -36,7 +39,9 @@ type Provisioner struct {
 // NewProvisioner returns a provisioner that reaches the API server by a client configuration.
 func NewProvisioner(config *rest.Config, driver *Driver) (*Provisioner, error) {
 	config.QPS, config.Burst = 50, 100
-	api, err := kubernetes.NewForConfig(config)
+	quick := rest.CopyConfig(config)
+	quick.ContentType = "application/vnd.kubernetes.protobuf"
+	api, err := kubernetes.NewForConfig(quick)
 	if err != nil {
 		return nil, err
 	}
@@ -49,32 +54,44 @@ func NewProvisioner(config *rest.Config, driver *Driver) (*Provisioner, error) {
 
 // Run looks until the process ends. The API server may be away for a while.
 func (p *Provisioner) Run(ctx context.Context) {
-	for {
-		if err := p.look(ctx); err != nil {
+	for turn := 0; ; turn++ {
+		err := p.give(ctx)
+		if err == nil && turn%takenBack == 0 {
+			err = p.takeBack(ctx)
+		}
+		if err != nil {
 			log.Print(err)
 		}
 		time.Sleep(every)
 	}
 }
 
-func (p *Provisioner) look(ctx context.Context) error {
+// give looks at all claims as the API server has them at hand, and gives those that wait their volumes.
+func (p *Provisioner) give(ctx context.Context) error {
+	claims, err := p.api.CoreV1().PersistentVolumeClaims("").List(ctx, meta.ListOptions{ResourceVersion: fromCache})
+	if err != nil {
+		return err
+	}
+	waiting := slices.DeleteFunc(claims.Items, func(claim core.PersistentVolumeClaim) bool {
+		return claim.Status.Phase != core.ClaimPending || claim.DeletionTimestamp != nil
+	})
+	if len(waiting) == 0 {
+		return nil
+	}
 	classes, err := p.classes(ctx)
 	if err != nil {
 		return err
 	}
-	claims, err := p.api.CoreV1().PersistentVolumeClaims("").List(ctx, meta.ListOptions{})
-	if err != nil {
-		return err
-	}
-	for _, claim := range claims.Items {
+	for _, claim := range waiting {
 		class, ours := classes[value(claim.Spec.StorageClassName)]
-		if ours && claim.Status.Phase == core.ClaimPending && claim.DeletionTimestamp == nil {
-			if err := p.give(ctx, &claim, class); err != nil && !stderrors.Is(err, errWaits) {
-				log.Printf("claim %s/%s: %v", claim.Namespace, claim.Name, err)
-			}
+		if !ours {
+			continue
+		}
+		if err := p.giveOne(ctx, &claim, class); err != nil && !stderrors.Is(err, errWaits) {
+			log.Printf("claim %s/%s: %v", claim.Namespace, claim.Name, err)
 		}
 	}
-	return p.takeBack(ctx)
+	return nil
 }
 
 func (p *Provisioner) classes(ctx context.Context) (map[string]*storage.StorageClass, error) {
@@ -91,8 +108,10 @@ func (p *Provisioner) classes(ctx context.Context) (map[string]*storage.StorageC
 	return ours, nil
 }
 
-// give makes a volume for a claim; a claim of a snapshot that is not ready waits.
-func (p *Provisioner) give(ctx context.Context, claim *core.PersistentVolumeClaim, class *storage.StorageClass) error {
+// giveOne makes a volume for a claim; a claim of a snapshot that is not ready waits.
+func (p *Provisioner) giveOne(
+	ctx context.Context, claim *core.PersistentVolumeClaim, class *storage.StorageClass,
+) error {
 	ask := &csi.CreateVolumeRequest{Name: fmt.Sprintf("pvc-%s", claim.UID)}
 	if source := claim.Spec.DataSource; source != nil {
 		id, err := p.snapshotID(ctx, claim.Namespace, source)

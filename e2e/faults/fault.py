@@ -159,7 +159,7 @@ class BackupDeleted(Fault):
 
     def strike(self, scene: Scene) -> bool:
         for target in scene.targets:
-            target.shop.kubectl("delete", "backup", target.name, "--wait=false")
+            target.shop.kubectl.delete("backup", target.name)
         return True
 
 
@@ -181,7 +181,7 @@ class QuotaFull(Fault):
     def heal(self, scene: Scene) -> None:
         _until_up(scene)
         for target in scene.targets:
-            target.shop.kubectl("delete", "resourcequota", "full")
+            target.shop.kubectl.remove("resourcequota", "full")
 
 
 class OperatorAway(Fault):

@@ -96,7 +96,7 @@ class Lane:
 
     def discard(self, target: Target) -> None:
         """Remove a run of which nothing is to be learnt."""
-        self.shop.kubectl("delete", "backup", target.name, "--timeout=170s", seconds=180)
+        self.shop.kubectl.remove("backup", target.name)
         self._known |= {one["id"] for one in checks.restic_snapshots(self.shop, check=False)}
 
     def over(self, target: Target) -> Over:
@@ -109,7 +109,7 @@ class Lane:
         """Look at everything, and remove the run."""
         ended = over.backup
         working = self._await_none(target, ["jobs"], working=True)
-        self.shop.kubectl("delete", "backup", target.name, "--ignore-not-found", "--timeout=60s", seconds=70)
+        self.shop.kubectl.remove("backup", target.name, seconds=70)
         found = {one["id"]: one for one in checks.restic_snapshots(self.shop, check=False)}
         new = {one: document for one, document in found.items() if one not in self._known}
         self._known |= found.keys()
