@@ -17,7 +17,8 @@ CLOSED = "closed"
 """What a gate's file holds at first."""
 _FOLDER, _FILE = "/run/becalm-gate", "gate"
 _READY_FILE = "/tmp/ready"  # noqa: S108  a volume of this pod alone
-_ANSWER_SECONDS = 5
+_LOOK_SECONDS = 60
+_WAITING = f"until [ -e {_READY_FILE} ]; do sleep 0.5; done"
 _FOR_EVER = 2**31 - 1
 """How many looks a startup probe may take before the kubelet ends the container; a first pass may take days."""
 
@@ -46,9 +47,13 @@ class Gate:
 
     @property
     def probe(self) -> V1Probe:
-        """Says that the mover stands at its gate, and looks no more then: each look is a process on its node."""
-        look = {"exec": {"command": ["test", "-e", _READY_FILE]}}
-        paces = {"periodSeconds": 1, "timeoutSeconds": _ANSWER_SECONDS, "failureThreshold": _FOR_EVER}
+        """Says that the mover stands at its gate, and looks no more then.
+
+        A look lasts until it does, or a minute: each costs its node the making of a container's process, and an event
+        if it fails.
+        """
+        look = {"exec": {"command": ["sh", "-c", _WAITING]}}
+        paces = {"periodSeconds": 1, "timeoutSeconds": _LOOK_SECONDS, "failureThreshold": _FOR_EVER}
         return V1Probe.model_validate({**look, **paces})
 
 

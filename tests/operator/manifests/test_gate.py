@@ -1,7 +1,10 @@
 """What a mover's pod has for its gate: the two ends of it have to meet in the same files."""
 
+import subprocess
+from pathlib import Path
+
 import pytest
-from kubernetes.aio.client import V1PodSpec
+from kubernetes.aio.client import V1PodSpec, V1Probe
 
 from becalm_engine.cli.parser import build
 from becalm_operator.api import names
@@ -40,14 +43,29 @@ def test_the_probe_looks_for_the_file_that_the_engine_makes() -> None:
     probe = container.startup_probe
 
     assert probe is not None
-    look = probe.model_dump(by_alias=True, exclude_none=True)["exec"]
-    assert look == {"command": ["test", "-e", arguments.ready_file]}
+    assert f" {arguments.ready_file} " in _look_of(probe)[-1]
     assert probe.period_seconds == 1
     assert probe.failure_threshold is not None
     assert probe.failure_threshold * probe.period_seconds > 10 * 365 * 86400, "it would end a long first pass"
     assert container.readiness_probe is None, "nobody looks on at a mover that stands at its gate"
     writable = [one.mount_path for one in container.volume_mounts or [] if not one.read_only]
     assert any(arguments.ready_file.startswith(f"{folder}/") for folder in writable)
+
+
+def _look_of(probe: V1Probe) -> list[str]:
+    command: list[str] = probe.model_dump(by_alias=True, exclude_none=True)["exec"]["command"]
+    return command
+
+
+def test_a_look_of_the_probe_lasts_until_the_file_is_there(tmp_path: Path) -> None:
+    *shell, script = _look_of(Gate(pre_copy=True).probe)
+    ready = tmp_path / "ready"
+
+    with subprocess.Popen([*shell, script.replace("/tmp/ready", str(ready))]) as look:
+        with pytest.raises(subprocess.TimeoutExpired):
+            look.wait(timeout=0.3)
+        ready.touch()
+        assert look.wait(timeout=30) == 0
 
 
 def test_a_mover_without_a_gate_has_nothing_of_it() -> None:
