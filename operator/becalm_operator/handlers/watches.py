@@ -92,12 +92,13 @@ class Interests:
         metadata = event["object"]["metadata"]
         namespace = metadata["namespace"]
         schedule = metadata.get("labels", {}).get(names.SCHEDULE_LABEL)
-        found = set[Key]()
         if kind == BackupRepository.kind:  # runs wait for it to be Ready
             found = set(self._unfinished.get(namespace, ()))
-        if kind == Backup.kind and schedule:
+        elif kind == Backup.kind and schedule:
             found = {Key(BackupSchedule.kind, namespace, schedule)}
-        return found if found and self._glimpses.is_news(event) else set()
+        else:
+            return set()
+        return found if self._glimpses.is_news(event) else set()
 
     def _neighbours(self, key: Key, *, over: bool) -> set[Key]:
         """Note a run; if it has just ended, return the others of its namespace: one of them may have waited for it."""

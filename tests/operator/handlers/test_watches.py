@@ -105,6 +105,20 @@ def test_a_repository_concerns_runs_if_they_decide_by_what_is_new(
     )
 
 
+def test_a_repository_that_was_away_while_no_run_was_there_is_news_when_it_is_back() -> None:
+    interests = Interests(lambda *_: False)
+    ready, away = (
+        event("BackupRepository", "main", status={"conditions": [{"type": "Ready", "status": status}]})
+        for status in ("True", "False")
+    )
+    interests.concerned(event("Backup", "one"))
+    assert interests.concerned(ready) == {ONE}
+    interests.concerned(event("Backup", "one", type_="DELETED"))
+    assert interests.concerned(away) == set()
+    interests.concerned(event("Restore", "two"))
+    assert interests.concerned(ready) == {TWO}
+
+
 @pytest.mark.parametrize("kind", ["Job", "Pod"])
 def test_a_job_and_its_pod_concern_the_run_that_they_work_for(kind: str) -> None:
     labels = {"becalm.dev/owner-kind": "Backup"}
