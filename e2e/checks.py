@@ -18,10 +18,20 @@ def nothing_is_held(shop: Shop) -> None:
         found = shop.kubectl.get(workload.kind, workload.name)
         assert found is not None
         assert _RECORD not in found["metadata"].get("annotations", {})
-    for kind in ("backups", "restores"):
-        for one in shop.kubectl.list(f"{kind}.becalm.dev"):
-            assert one["status"]["phase"] in ("Succeeded", "Failed"), one["status"]
-            assert _FINALIZER not in one["metadata"].get("finalizers", [])
+    for one in _runs(shop):
+        assert one["status"]["phase"] in ("Succeeded", "Failed"), one["status"]
+    # it goes in an update of its own, just after the last word
+    shop.kubectl.until(
+        "no run carries the finalizer", lambda: _runs(shop), lambda seen: not any(map(_is_bound, seen))
+    )
+
+
+def _runs(shop: Shop) -> list[Document]:
+    return [one for kind in ("backups", "restores") for one in shop.kubectl.list(f"{kind}.becalm.dev")]
+
+
+def _is_bound(run: Document) -> bool:
+    return _FINALIZER in run["metadata"].get("finalizers", [])
 
 
 def is_down(shop: Shop) -> bool:
