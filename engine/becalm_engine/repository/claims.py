@@ -5,6 +5,7 @@ does no harm; that one waits for what nobody stores cannot happen, since a claim
 """
 
 import mmap
+from collections.abc import Iterable
 
 from becalm_engine.format.pack import BlobKind
 from becalm_engine.ids import ID_BYTES, BlobID
@@ -48,3 +49,9 @@ class Claims:
         at = start + -(-empty // ID_BYTES) * ID_BYTES  # the id before an empty slot may end with zeros
         self._memory[at : at + ID_BYTES] = mark
         return True
+
+    def take_missed(self, blobs: Iterable[BlobID]) -> set[BlobID]:
+        """Take away and return those of these blobs that this process could not claim: they are stored now."""
+        missed = self.missed.intersection(blobs) if self.missed else set[BlobID]()
+        self.missed.difference_update(missed)
+        return missed

@@ -288,7 +288,8 @@ class Writer:
 
     def _uploaded_pack(self, name: PackID, blobs: list[PackedBlob]) -> None:
         with self._indexing:
-            if self._is_to_be_known(blobs):
+            # claims tell as well that a blob is stored, and the index would take more memory for it
+            if self.claims is None or self.claims.take_missed(blob.id for blob in blobs):
                 self._repository.index.add(name, blobs)
             self._unindexed.append((name, blobs))
             self._pending.difference_update([(blob.kind, blob.id) for blob in blobs])
@@ -296,14 +297,6 @@ class Writer:
             full = full or time.monotonic() - self._indexed_at > _INDEX_SECONDS
         if full:
             self._save_index()
-
-    def _is_to_be_known(self, blobs: Sequence[PackedBlob]) -> bool:
-        """Say whether the index has to tell that blobs are stored: it takes more memory than claims, which do."""
-        if self.claims is None:
-            return True
-        missed = self.claims.missed.intersection([blob.id for blob in blobs]) if self.claims.missed else ()
-        self.claims.missed.difference_update(missed)
-        return bool(missed)
 
     def _finished(self, upload: "Future[None]") -> None:
         self._room.release()

@@ -48,6 +48,16 @@ def test_a_full_table_lets_everybody_store_rather_than_nobody(blobs: list[BlobID
     assert twice <= claims.missed
 
 
+@given(st.sets(ids), st.lists(ids))
+def test_what_was_missed_and_is_stored_now_is_taken_once(missed: set[BlobID], stored: list[BlobID]) -> None:
+    claims = Claims(1)
+    claims.missed |= missed
+
+    assert claims.take_missed(stored) == missed & set(stored)
+    assert claims.take_missed(stored) == set()
+    assert claims.missed == missed - set(stored)
+
+
 def test_what_was_claimed_before_a_table_was_full_stays_claimed() -> None:
     claims = Claims(16)
     for number in range(200):
