@@ -92,6 +92,26 @@ def test_a_pod_that_comes_and_goes_while_the_volume_is_read_fails_the_run(make_s
     checks.nothing_is_held(shop)
 
 
+def test_a_pod_that_is_gone_before_anybody_looks_fails_the_run_too(make_shop: MakeShop) -> None:
+    shop = make_shop(WEB)
+    shop.open_repository(limits={"uploadKiBPerSecond": 200})
+    shop.kubectl.apply(backup("passed", shop.workloads, quiesce={"preCopy": False}))
+    shop.kubectl.until(
+        "volumes are read",
+        lambda: shop.kubectl.status("backup", "passed"),
+        lambda seen: seen.get("phase") == "Capturing",
+    )
+
+    visitor = _visitor(WEB.claim)
+    visitor["spec"]["schedulerName"] = "nobody"  # what no node has is gone at once when it is deleted
+    shop.kubectl.apply(visitor)
+    shop.kubectl.delete("pod", "visitor")
+    status = _assert_tainted(shop, "passed")
+
+    assert "pod visitor mounted a claim" in status["message"]
+    checks.nothing_is_held(shop)
+
+
 def _visitor(claim: str) -> Document:
     """Return a pod that mounts a claim and ends at once."""
     container = {

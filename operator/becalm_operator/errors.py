@@ -8,6 +8,7 @@
         ├── ConflictError        it has changed since it was read; retryable
         ├── RefusedError         not allowed, or not valid
         └── UnavailableError     no answer, or overloaded; retryable
+            ├── ExpiredError         that was too long ago; retryable
             └── WebhookAwayError     an admission webhook does not answer; retryable
 
 `retryable` says whether the same call may succeed later. A docstring says what a class means, and after `To do:`
@@ -84,6 +85,13 @@ class UnavailableError(ClusterError):
     """
 
     retryable = True
+
+
+class ExpiredError(UnavailableError):
+    """What was to be read or watched on from is too long ago, or a version that the API server does not know.
+
+    To do: nothing: the operator begins anew.
+    """
 
 
 class WebhookAwayError(UnavailableError):

@@ -10,6 +10,7 @@ from kubernetes.aio.client.exceptions import ApiException
 from becalm_operator.errors import (
     ClusterError,
     ConflictError,
+    ExpiredError,
     NotFoundError,
     RefusedError,
     UnavailableError,
@@ -22,11 +23,13 @@ REQUEST_SECONDS = 30.0
 _OK = 200
 _WEBHOOK_AWAY = "failed calling webhook"
 """How the API server begins to say so, with a status of 500."""
+_UNKNOWN_VERSION = "Too large resource version"
+"""How it begins to say, with a status of 504, that it has not come as far: it was put back to an older state."""
 _KINDS: dict[int, type[ClusterError]] = {
     404: NotFoundError,
     408: UnavailableError,
     409: ConflictError,
-    410: UnavailableError,  # a list that took too long to read: it begins anew
+    410: ExpiredError,
     429: UnavailableError,
 }
 
@@ -63,6 +66,8 @@ def _kind(status: int, reason: str) -> type[ClusterError]:
         return _KINDS[status]
     if _WEBHOOK_AWAY in reason:
         return WebhookAwayError
+    if _UNKNOWN_VERSION in reason:
+        return ExpiredError
     # 401 passes: a projected token is replaced while we run
     return RefusedError if 400 <= status < 500 and status != 401 else UnavailableError
 

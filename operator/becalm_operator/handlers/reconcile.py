@@ -16,7 +16,7 @@ was done and decides the rest:
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
@@ -43,7 +43,7 @@ from becalm_operator.plan.steps import (
     ScaleDown,
     ScaleUp,
 )
-from becalm_operator.plan.world import World
+from becalm_operator.plan.world import Pod, World
 
 RunT = TypeVar("RunT", Backup, Restore)
 Turn = Callable[[Key], bool]
@@ -80,12 +80,21 @@ def _log_each(key: Key, refused: Sequence[str]) -> None:
         _log.warning("%s: %s", key, why)
 
 
+def _nobody_passed(_: str) -> Iterable[Pod]:
+    """Know of no pod but those that are there."""
+    return ()
+
+
 @dataclass(frozen=True, slots=True)
 class Witness:
-    """Who is told: of each object as it was and as it is left, and of what was refused that can be done without."""
+    """Who is told: of each object as it was and as it is left, and of what was refused that can be done without.
+
+    And who knows the pods that have passed by in a namespace where something is down.
+    """
 
     saw: Saw = _nobody_looks
     complain: Complain = _log_each
+    passed: Callable[[str], Iterable[Pod]] = _nobody_passed
 
 
 _NOBODY = Witness()
@@ -128,6 +137,7 @@ async def _run(
     if found.status.phase.waiting and not turn(key):
         return None
     world = await cluster.observe_run(found)
+    world = world.with_passed(witness.passed(key.namespace))
     while True:
         found, plan = await _follow(cluster, found, witness, decide(found, world), world.now)
         if not plan.at_once:
@@ -230,10 +240,12 @@ def _told(key: Key, resource: Resource, plan: Plan[Any], refused: Refused, now: 
     if isinstance(resource, BackupSchedule):
         made = [(action.name, why) for action, why in refused if isinstance(action, MakeBackup)]
         return schedule.refused(plan, resource, *made[0], now) if made else plan
-    return _told_of_run(key, resource, plan, refused) if isinstance(resource, Backup | Restore) else plan
+    return _told_of_run(key, resource, plan, refused, now) if isinstance(resource, Backup | Restore) else plan
 
 
-def _told_of_run(key: Key, run: Backup | Restore, plan: Plan[Any], refused: Refused) -> Plan[Any]:
+def _told_of_run(
+    key: Key, run: Backup | Restore, plan: Plan[Any], refused: Refused, now: datetime
+) -> Plan[Any]:
     starts = {str(action.workload): why for action, why in refused if isinstance(action, ScaleUp)}
     known = {str(state.reference): state.error for state in run.status.workloads}
     for name, why in starts.items():
@@ -241,7 +253,7 @@ def _told_of_run(key: Key, run: Backup | Restore, plan: Plan[Any], refused: Refu
             _log.warning("%s: %s was not started: %s", key, name, why)
     plan = quiesce.unstarted(plan, run.status, starts)
     if stops := {str(action.workload): why for action, why in refused if isinstance(action, ScaleDown)}:
-        plan = quiesce.unstopped(plan, run.status, stops)
+        plan = quiesce.unstopped(plan, run.status, stops, now)
     snapshots = {
         action.document["metadata"]["name"]: why
         for action, why in refused

@@ -90,7 +90,12 @@ async def _lead(
 
     turns = Turns(call, everywhere=bool(settings.most_down_per_cluster))
     reconciling = metrics.measured(
-        partial(reconcile, cluster, turn=turns.has_come, witness=Witness(saw, Complaints().say))
+        partial(
+            reconcile,
+            cluster,
+            turn=turns.has_come,
+            witness=Witness(saw, Complaints().say, vigil.passed),
+        )
     )
     queue = Queue(turns.taken(reconciling), vigil.looks_after)
     sweep = Sweep(cluster, _now, partial(heartbeats.beat, _SWEEP), seen=metrics.swept)

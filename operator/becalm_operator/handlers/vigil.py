@@ -1,28 +1,36 @@
 """The vigil: where something is down, pods are watched, so that their end is seen at once and nobody comes unseen.
 
 A watch on every pod of a cluster would cost memory and CPU at all times. This one lasts as long as a run of the
-namespace stops workloads, reads what stands still, or starts them again. It serves speed: where it fails, the runs
-look again by themselves after some seconds.
+namespace stops workloads, reads what stands still, or starts them again. Where it fails, the runs look again by
+themselves after some seconds.
+
+A look shows the pods that are there. One that came to a claim and is gone again before anybody looks has perhaps
+written to it, so the vigil remembers it.
 """
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import NoReturn
 
 from becalm_operator.api.backup import Backup, Phase
 from becalm_operator.api.restore import Restore
+from becalm_operator.cluster.pod_watch import Sight
 from becalm_operator.cluster.port import Key, Resource
-from becalm_operator.errors import ClusterError
+from becalm_operator.errors import ClusterError, ExpiredError
+from becalm_operator.plan.world import Pod
 
-Changes = Callable[[str], AsyncIterator[frozenset[str]]]
-"""Yields, for a namespace, the claims of each pod of others that comes, changes or goes."""
+Changes = Callable[[str, str], AsyncIterator[Sight]]
+"""Watches a namespace from a version on: yields each pod of others that comes, changes or goes."""
 
 _MOVING = (Phase.QUIESCING, Phase.RESUMING)
 _STILL = (Phase.DRAINING, Phase.CAPTURING, Phase.RESTORING)
 _PAUSE_SECONDS = (0.5, 15.0)
-"""Before a watch is opened again, and at most, if it keeps failing."""
+"""Before a watch goes on, and at most, if it keeps failing."""
+
+_MOST_DOUBLINGS = 10
 
 _log = logging.getLogger(__name__)
 
@@ -43,6 +51,7 @@ class Vigil:
         self._wake: Callable[[Key], None] = lambda _: None
         self._runs: dict[str, dict[Key, _Interest]] = {}
         self._watches: dict[str, asyncio.Task[None]] = {}
+        self._passed: dict[str, dict[tuple[str, datetime | None], Pod]] = {}
 
     def saw(self, key: Key, resource: Resource | None) -> None:
         """Note how an object of ours stands; None if it is gone."""
@@ -54,11 +63,16 @@ class Vigil:
                 self._watches[key.namespace] = asyncio.create_task(self._watch(key.namespace))
         elif runs.pop(key, None) and not runs:
             del self._runs[key.namespace]
+            self._passed.pop(key.namespace, None)
             self._watches.pop(key.namespace).cancel()
 
     def looks_after(self, key: Key) -> bool:
         """Say whether something is down for a run, or goes or comes, as far as it was seen."""
         return key in self._runs.get(key.namespace, {})
+
+    def passed(self, namespace: str) -> Sequence[Pod]:
+        """Return the pods that have come to a claim of a run since something went down. They may be gone."""
+        return [*self._passed.get(namespace, {}).values()]
 
     async def run(self, wake: Callable[[Key], None]) -> NoReturn:
         """Have runs looked at by `wake` until cancelled, and end all watches then."""
@@ -70,28 +84,53 @@ class Vigil:
             watches = [*self._watches.values()]
             self._watches.clear()
             self._runs.clear()
+            self._passed.clear()
             for watch in watches:
                 watch.cancel()
             await asyncio.gather(*watches, return_exceptions=True)
 
     async def _watch(self, namespace: str) -> NoReturn:
-        pause, longest = _PAUSE_SECONDS
+        """Watch without a gap: a watch goes on where the one before it has ended."""
+        failed, since = 0, ""
         while True:
+            failed += 1
             try:
-                async for claims in self._changes(namespace):
-                    pause = _PAUSE_SECONDS[0]
-                    self._tell(namespace, claims)
+                async for sight in self._changes(namespace, since):
+                    failed, since = 0, sight.version or since
+                    if sight.pod is not None:
+                        self._tell(namespace, sight.pod)
+                failed = 0
             except ClusterError as error:
+                since = "" if isinstance(error, ExpiredError) or not error.retryable else since
                 _log.info("runs in %s look for pods every few seconds: %s", namespace, error)
+            except asyncio.CancelledError:
+                if _is_cancelled():
+                    raise
+                _log.warning("a watch of pods of %s was cancelled from within; it goes on", namespace)
             except Exception:  # noqa: BLE001  runs go on without it
+                since = ""
                 _log.exception("pods of %s are not watched for the moment", namespace)
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, longest)
+            await asyncio.sleep(_pause(failed))
 
-    def _tell(self, namespace: str, claims: frozenset[str]) -> None:
+    def _tell(self, namespace: str, pod: Pod) -> None:
+        claims = frozenset(pod.claims)
         for key, interest in self._runs.get(namespace, {}).items():
+            if interest.claims & claims:
+                self._passed.setdefault(namespace, {})[pod.name, pod.created] = pod
             if interest.all or interest.claims & claims:
                 self._wake(key)
+
+
+def _pause(failed: int) -> float:
+    """Return how long to wait after so many failures in a row."""
+    shortest, longest = _PAUSE_SECONDS
+    return min(shortest * (1 << min(max(failed - 1, 0), _MOST_DOUBLINGS)), longest)
+
+
+def _is_cancelled() -> bool:
+    """Say whether it is this task that is to end, and not something within it that was cancelled."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _interest(resource: Resource | None) -> _Interest | None:

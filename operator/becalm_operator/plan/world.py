@@ -1,7 +1,7 @@
 """What the cluster looks like, as far as decisions need it."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 
@@ -235,6 +235,12 @@ class World:
         """Say whether a Job keeps others from mounting a claim."""
         found = self.claims.get(claim)
         return job.active or (job.lingers and found is not None and found.one_pod)
+
+    def with_passed(self, passed: Iterable[Pod]) -> "World":
+        """Return the world with pods that were seen to come and are not there: they have ended."""
+        there = {(pod.name, pod.created) for pod in self.pods}
+        gone = tuple(pod for pod in passed if (pod.name, pod.created) not in there)
+        return replace(self, pods=(*self.pods, *gone)) if gone else self
 
     def consumers(self, claims: frozenset[str]) -> list[Pod]:
         """Return the pods of others that hold any of the claims."""

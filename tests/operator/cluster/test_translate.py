@@ -7,6 +7,7 @@ from becalm_operator.cluster.translate import translated
 from becalm_operator.errors import (
     ClusterError,
     ConflictError,
+    ExpiredError,
     NotFoundError,
     RefusedError,
     UnavailableError,
@@ -21,7 +22,7 @@ from becalm_operator.errors import (
         (404, NotFoundError),
         (408, UnavailableError),
         (409, ConflictError),
-        (410, UnavailableError),
+        (410, ExpiredError),
         (422, RefusedError),
         (429, UnavailableError),
         (500, UnavailableError),

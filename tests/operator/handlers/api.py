@@ -133,10 +133,8 @@ class FakeApiServer:
     async def _watch(self, request: web.Request, plural: str, namespace: str) -> web.StreamResponse:
         events: asyncio.Queue[Document | bytes | None] = asyncio.Queue()
         watch = (plural, namespace, events)
-        since = int(request.query.get("resourceVersion", 0))
-        for version, kind, event in self._history:
-            if kind == plural and version > since and _is_in(namespace, event["object"]):
-                events.put_nowait(event)
+        for event in self._begin(plural, namespace, request.query.get("resourceVersion", "")):
+            events.put_nowait(event)
         response = web.StreamResponse()
         response.content_type = "application/json"
         await response.prepare(request)
@@ -150,6 +148,17 @@ class FakeApiServer:
             if watch in self._watches:
                 self._watches.remove(watch)
         return response
+
+    def _begin(self, plural: str, namespace: str, since: str) -> list[Document]:
+        """Return what a watch begins with: what has happened since a version, or without one all that is there."""
+        if since:
+            told = [
+                event for version, kind, event in self._history if kind == plural and version > int(since)
+            ]
+        else:
+            there = [one for place, one in self._objects.items() if place.startswith(f"{plural}/")]
+            told = [{"type": "ADDED", "object": one} for one in there]
+        return [event for event in told if _is_in(namespace, event["object"])]
 
     async def _lease(self, request: web.Request) -> web.StreamResponse:
         found = self._objects.get("lease")

@@ -1,5 +1,6 @@
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -17,7 +18,7 @@ from becalm_operator.errors import (
     UnavailableError,
     WebhookAwayError,
 )
-from becalm_operator.handlers.reconcile import reconcile
+from becalm_operator.handlers.reconcile import Witness, reconcile
 from becalm_operator.manifests.jobs import MOVER
 from becalm_operator.manifests.names import job_name
 from becalm_operator.plan.world import JobState, Pod
@@ -86,6 +87,35 @@ async def test_steps_that_one_look_is_enough_for_are_taken_by_one() -> None:
     assert cluster.written == ["status", "status", "ScaleUp", "event", "status"]
     assert cluster.get(key).status.phase is Phase.RESUMING
     assert cluster.workloads[str(WEB)].replicas == 3
+
+
+@pytest.mark.parametrize(
+    ("claim", "seconds", "there", "reason"),
+    [
+        ("data", 0, False, "Tainted"),
+        ("data", -1, False, ""),
+        ("cache", 0, False, ""),
+        ("data", 0, True, ""),
+    ],
+)
+async def test_a_pod_that_was_only_seen_to_pass_taints_what_was_read_meanwhile(
+    claim: str, seconds: int, there: bool, reason: str
+) -> None:
+    cluster, key = read()
+    run = cluster.get(key)
+    volume = VolumeStatus(claim="data", tree="ab" * 32)
+    status = run.status.model_copy(update={"phase": Phase.CAPTURING, "drained_at": NOW, "volumes": (volume,)})
+    cluster.put(run.model_copy(update={"status": status}))
+    visitor = Pod("visitor", "", (claim,), created=NOW + timedelta(seconds=seconds), ended=True)
+    # what is there is known by its object: this one is a mover
+    cluster.pods = (replace(visitor, ours=True),) if there else ()
+
+    await reconcile(
+        cluster, key, witness=Witness(passed=lambda namespace: (visitor,) * (namespace == "shop"))
+    )
+
+    assert cluster.get(key).status.reason == reason
+    assert ("pod visitor" in cluster.get(key).status.message) == bool(reason)
 
 
 async def test_the_finalizer_is_taken_off_last() -> None:

@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -11,10 +13,12 @@ from kubernetes.aio.client import ApiClient, Configuration
 from becalm_operator.api import names
 from becalm_operator.api.backup import Backup, Phase
 from becalm_operator.api.restore import Restore
-from becalm_operator.cluster.pod_watch import PodWatch
+from becalm_operator.cluster.pod_watch import PodWatch, Sight
 from becalm_operator.cluster.port import Key
+from becalm_operator.errors import ClusterError, ExpiredError, RefusedError, UnavailableError
 from becalm_operator.handlers import vigil as vigil_module
 from becalm_operator.handlers.vigil import Vigil
+from becalm_operator.plan.world import Pod
 from tests.operator.handlers.api import FakeApiServer, fake_api_server
 from tests.operator.handlers.test_observer import until
 from tests.operator.handlers.virtual_time import virtually
@@ -51,7 +55,8 @@ def pod(name: str, *claims: str, ephemeral: str = "", **labels: str) -> dict[str
     """Return a pod that mounts these claims."""
     volumes: list[dict[str, Any]] = [{"name": c, "persistentVolumeClaim": {"claimName": c}} for c in claims]
     volumes += [{"name": ephemeral, "ephemeral": {}}] if ephemeral else []
-    metadata = {"namespace": "shop", "name": name, "uid": name, "labels": labels}
+    made = "2026-11-30T12:00:00Z"
+    metadata = {"namespace": "shop", "name": name, "uid": name, "labels": labels, "creationTimestamp": made}
     return {"metadata": metadata, "spec": {"volumes": [{"name": "tmp", "emptyDir": {}}, *volumes]}}
 
 
@@ -100,15 +105,15 @@ class Watches:
     """Watches of pods that tell of one pod each, and last until they are broken."""
 
     def __init__(self, *claims: str) -> None:
-        self.claims = frozenset(claims)
+        self.claims = claims
         self.begun, self.going_on = 0, 0
         self._broken = asyncio.Event()
 
-    async def changes(self, namespace: str) -> AsyncIterator[frozenset[str]]:
+    async def changes(self, namespace: str, since: str) -> AsyncIterator[Sight]:
         self.begun += 1
         self.going_on += 1
         try:
-            yield self.claims
+            yield Sight("1", Pod("web-1", "", self.claims, ended=True))
             await self._broken.wait()
         finally:
             self.going_on -= 1
@@ -168,10 +173,132 @@ async def test_movers_are_watched_elsewhere(scene: Scene) -> None:
     scene.vigil.saw(RUN, backup(Phase.CAPTURING, "data"))
     await scene.is_watching()
     mover = pod("mover", "data")
-    mover["metadata"]["labels"] = {names.OWNER_KIND_LABEL: "Backup"}
+    mover["metadata"]["labels"] = {
+        names.OWNER_KIND_LABEL: "Backup",
+        names.MANAGED_BY_LABEL: names.MANAGED_BY,
+    }
     scene.server.put("pods", mover)
     scene.server.put("pods", pod("web-1", "data"))
     await until(lambda: scene.woken == [RUN])
+    assert [one.name for one in scene.vigil.passed("shop")] == ["web-1"]
+
+
+async def test_a_pod_that_only_looks_like_a_mover_is_watched_here(scene: Scene) -> None:
+    scene.vigil.saw(RUN, backup(Phase.CAPTURING, "data"))
+    await scene.is_watching()
+    alike = pod("alike", "data")
+    alike["metadata"]["labels"] = {names.OWNER_KIND_LABEL: "Backup"}
+    scene.server.put("pods", alike)
+    await scene.sees(RUN)
+
+
+async def test_a_pod_that_came_and_went_is_remembered_until_nothing_is_down(scene: Scene) -> None:
+    scene.vigil.saw(RUN, backup(Phase.CAPTURING, "data"))
+    await scene.is_watching()
+    for change in ("ADDED", "DELETED"):
+        scene.server.put("pods", pod("visitor", "data", "tmp"), type_=change)
+        scene.server.put("pods", pod("elsewhere", "cache"), type_=change)
+    await scene.sees(RUN)
+
+    created = datetime(2026, 11, 30, 12, tzinfo=UTC)
+    assert scene.vigil.passed("shop") == [Pod("visitor", "", ("data", "tmp"), created=created, ended=True)]
+    assert scene.vigil.passed("office") == []
+    scene.vigil.saw(RUN, backup(Phase.UPLOADING, "data"))
+    assert scene.vigil.passed("shop") == []
+
+
+async def test_what_comes_and_goes_between_two_watches_is_told(scene: Scene) -> None:
+    scene.vigil.saw(RUN, backup(Phase.CAPTURING, "data"))
+    await scene.is_watching()
+    scene.server.put("pods", pod("somebody", "cache"))
+    await scene.is_watching()
+
+    scene.server.break_watches()
+    for change in ("ADDED", "DELETED"):
+        scene.server.put("pods", pod("visitor", "data"), type_=change)
+
+    await scene.sees(RUN)
+    assert [one.name for one in scene.vigil.passed("shop")] == ["visitor"]
+
+
+class Ends:
+    """Watches that show one sight each, and end as they are told to. Notes where each was to begin, and when."""
+
+    def __init__(self, *ends: BaseException | None) -> None:
+        self.begun: list[tuple[str, float]] = []
+        self._ends = iter(ends)
+
+    async def changes(self, namespace: str, since: str) -> AsyncIterator[Sight]:
+        loop = asyncio.get_running_loop()
+        self.begun.append((since, loop.time()))
+        end = next(self._ends, None)
+        if end is not None:
+            raise end
+        await asyncio.sleep(45)
+        for number in () if since else (len(self.begun),):
+            yield Sight(str(number))
+
+
+def begun(*ends: BaseException | None, seconds: float = 300) -> list[tuple[str, float]]:
+    """Return where watches were to begin, and how long after the one before it each did."""
+
+    async def scenario() -> None:
+        async with running(Vigil(watches.changes), []) as vigil:
+            vigil.saw(RUN, backup(Phase.CAPTURING, "data"))
+            await asyncio.sleep(seconds)
+            assert vigil.looks_after(RUN)
+
+    watches = Ends(*ends)
+    virtually(scenario())
+    times = [when for _, when in watches.begun]
+    pauses = [0.0, *(later - before for before, later in pairwise(times))]
+    return [(since, pause) for (since, _), pause in zip(watches.begun, pauses, strict=True)]
+
+
+def test_a_watch_that_ends_in_good_order_goes_on_at_once_though_it_has_shown_nothing() -> None:
+    found = begun()
+
+    assert len(found) == 7
+    assert {since for since, _ in found[1:]} == {"1"}
+    assert all(pause == pytest.approx(45.5) for _, pause in found[1:])
+
+
+@pytest.mark.parametrize(
+    ("error", "since"),
+    [
+        (UnavailableError("away"), "1"),
+        (ExpiredError("too long ago"), ""),
+        (RefusedError("forbidden"), ""),
+        (RuntimeError("a bug"), ""),
+        (asyncio.CancelledError(), "1"),
+    ],
+    ids=str,
+)
+def test_after_an_error_it_goes_on_where_it_was_if_that_can_be(error: BaseException, since: str) -> None:
+    found = begun(None, error, error, error, None, None)
+
+    assert [place for place, _ in found[:2]] == ["", "1"]
+    assert [place for place, _ in found[2:5]] == [since] * 3
+    assert [pause for _, pause in found[2:5]] == pytest.approx([0.5, 1, 2])
+
+
+@pytest.mark.parametrize(
+    ("status", "why", "kind"),
+    [
+        (410, "too old resource version", ExpiredError),
+        (504, "Timeout: Too large resource version: 9, current: 1", ExpiredError),
+        (503, "not now", UnavailableError),
+    ],
+)
+async def test_a_version_that_is_not_known_any_more_is_told_from_an_outage(
+    scene: Scene, status: int, why: str, kind: type[ClusterError]
+) -> None:
+    scene.server.status, scene.server.refusal = status, why
+    async with ApiClient(Configuration(host=scene.server.url)) as client:
+        with pytest.raises(kind) as caught:
+            async for _ in PodWatch(client).changes("shop", "9"):
+                pass
+    assert type(caught.value) is kind
 
 
 @pytest.mark.parametrize("phase", HELD)
@@ -225,7 +352,13 @@ async def test_a_watch_that_is_refused_or_broken_is_opened_again_and_tells_of_wh
 
 
 @pytest.mark.parametrize(
-    "told", [b'{"type": "ERROR", "object": {"message": "too old"}}\n', b'{"type": "ADDED", "obj'], ids=str
+    "told",
+    [
+        b'{"type": "ERROR", "object": {"message": "too old", "code": 410}}\n',
+        b'{"type": "ERROR", "object": {"message": "ill", "code": 500}}\n',
+        b'{"type": "ADDED", "obj',
+    ],
+    ids=str,
 )
 async def test_what_makes_no_sense_ends_a_watch_and_not_the_vigil(
     scene: Scene, caplog: pytest.LogCaptureFixture, told: bytes
