@@ -181,6 +181,10 @@ class WorkloadStatus(Model):
     """When it was Ready again."""
     error: str = ""
     """Why it could not be stopped or started when that was last tried. A start is tried until it can be done."""
+    refused_since: Time | None = None
+    """When its stop was refused for the first time, until it is stopped."""
+    refused_at: Time | None = None
+    """When its stop was refused for the last time. After a minute of refusals the run fails."""
 
     @property
     def reference(self) -> WorkloadReference:

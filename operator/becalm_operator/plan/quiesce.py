@@ -64,8 +64,8 @@ def absorb(run: Run, world: World, workloads: Iterable[WorkloadStatus]) -> tuple
         if workload is not None and _ours(run, workload) and state.stopped_at is None:
             record = workload.record
             assert record is not None
-            stopped = {"stopped_at": record.at, "replicas": record.replicas, "error": ""}
-            absorbed.append(state.model_copy(update=stopped))
+            stopped = {"stopped_at": record.at, "replicas": record.replicas}
+            absorbed.append(state.model_copy(update={**stopped, **_NOT_REFUSED}))
         else:
             absorbed.append(state)
     return tuple(absorbed)
@@ -77,11 +77,12 @@ def deadline_of(run: Run, workloads: Iterable[WorkloadStatus]) -> datetime | Non
     return min(stops) + parse_duration(run.quiesce.max_downtime) if stops else None
 
 
-def stop(run: Run, world: World, workloads: tuple[WorkloadStatus, ...], *, since: datetime) -> Step:
+def stop(run: Run, world: World, workloads: tuple[WorkloadStatus, ...]) -> Step:
     """Stop the next workload in order, once the pods of those before it are gone. The last one's are Draining's.
 
-    `since` is when the stopping began: who is not let be stopped so long after it keeps the others down no longer.
+    One whose stop was refused again and again for too long keeps the others down no longer.
     """
+    workloads = tuple(_let_be(world, state) for state in workloads)
     for state in workloads:
         workload = _same(world, state)
         if workload is None:
@@ -93,19 +94,47 @@ def stop(run: Run, world: World, workloads: tuple[WorkloadStatus, ...], *, since
             if state is not workloads[-1] and _has_pods(world, state):
                 return Step(workloads, failure=_too_slow(run, world, workload.reference, workload.record))
         elif workload.replicas > 0:
-            if state.error and world.now - since > REFUSAL_TIMEOUT:
+            if _is_refused_for_long(state):
                 return Step(workloads, failure=_unstoppable(state))
             return _stop(run, world, workloads, workload)
     return Step(workloads, done=True)
+
+
+_NOT_REFUSED = {"error": "", "refused_since": None, "refused_at": None}
+
+
+def _let_be(world: World, state: WorkloadStatus) -> WorkloadStatus:
+    """Return a state that does not say any more that a stop was refused, if somebody else has brought that about."""
+    workload = _same(world, state)
+    down = workload is not None and workload.record is None and workload.replicas == 0
+    return state.model_copy(update=_NOT_REFUSED) if state.refused_since and down else state
+
+
+def _is_refused_for_long(state: WorkloadStatus) -> bool:
+    """Say whether a stop was refused once more after all the time that it is tried for.
+
+    From one refusal to the other: in a time in which nobody has asked, it may have become possible.
+    """
+    since, last = state.refused_since, state.refused_at
+    return since is not None and last is not None and last - since > REFUSAL_TIMEOUT
 
 
 def _unstoppable(state: WorkloadStatus) -> Failure:
     return Failure(Reason.STOP_REFUSED, f"{state.reference} could not be stopped: {state.error}")
 
 
-def unstopped(plan: Plan[S], before: RunStatus, errors: Mapping[str, str]) -> Plan[S]:
+def unstopped(plan: Plan[S], before: RunStatus, errors: Mapping[str, str], now: datetime) -> Plan[S]:
     """Return what may be told of a plan when some workloads could not be stopped; `errors` has why, by their names."""
-    return replace(_refused(plan, before, errors), again_seconds=_REFUSED_SECONDS)
+    plan = _refused(plan, before, errors)
+    at = to_utc(now)
+    workloads = tuple(
+        state.model_copy(update={"refused_since": state.refused_since or at, "refused_at": at})
+        if str(state.reference) in errors
+        else state
+        for state in plan.status.workloads
+    )
+    told = plan.status.model_copy(update={"workloads": workloads})
+    return replace(plan, status=told, again_seconds=_REFUSED_SECONDS)
 
 
 def interference(run: Run, world: World, workloads: Iterable[WorkloadStatus]) -> Failure | None:

@@ -214,7 +214,7 @@ def pace(status: RunStatus, now: datetime) -> float:
 
 def stopping(status: S, run: Run, world: World) -> Plan[S]:
     """Quiescing: stop the next workload."""
-    step = quiesce.stop(run, world, status.workloads, since=status.phase_time or world.now)
+    step = quiesce.stop(run, world, status.workloads)
     status = changed(status, workloads=step.workloads)
     if step.failure:
         return Plan(failing(status, step.failure, world.now), again_seconds=SOON)

@@ -39,7 +39,7 @@ CLAIMS = frozenset({"uploads", "data-db-0"})
 
 
 def stop(world: World, states: tuple[WorkloadStatus, ...] | None = None) -> Step:
-    return quiesce.stop(RUN, world, quiesce.absorb(RUN, world, states or planned()), since=world.now)
+    return quiesce.stop(RUN, world, quiesce.absorb(RUN, world, states or planned()))
 
 
 def resume(world: World, states: tuple[WorkloadStatus, ...], *, hurry: bool = False) -> Step:

@@ -14,6 +14,7 @@ from becalm_operator.cluster.port import Key, Resource
 from becalm_operator.errors import RefusedError
 from becalm_operator.plan import conditions
 from becalm_operator.plan.steps import Action, MakeBackup, ScaleDown, ScaleUp
+from tests.operator.fake.controllers import tick
 from tests.operator.fake.lab import SHOP
 from tests.operator.fake.movers import WELL
 from tests.operator.fake.objects import Script
@@ -155,6 +156,60 @@ def test_a_stop_that_is_refused_keeps_the_others_down_for_a_minute_and_is_told()
     assert (status.phase, status.reason, status.message) == (Phase.FAILED, "StopRefused", why)
     assert [event.reason for _, event in shop.state.events if event.workload == DB] == []
     check_end(shop)
+
+
+def test_a_stop_that_is_refused_once_is_asked_for_again_however_long_the_one_before_it_took() -> None:
+    async def play() -> Shop:
+        shop = await Shop.open()
+        await shop.back_up(quiesce=BackupQuiesce(drain_timeout="10m", max_downtime="30m"))
+        policy = _Refused(shop, ScaleDown)
+        operator = Operator(shop.state, policy)
+        shop.state.held_pods.add(str(WEB))
+        while _is_up(shop):
+            await work(shop, operator, 1)
+        await work(shop, operator, 90)
+        shop.state.held_pods.clear()
+        while not any(state.error for state in _backup(shop).status.workloads):
+            await work(shop, operator, 1)
+        policy.refuses = False
+        await work(shop, operator, 60)
+        return shop
+
+    shop = asyncio.run(play())
+
+    status = _backup(shop).status
+    assert status.phase is Phase.SUCCEEDED, status
+    assert all(state.refused_since is state.refused_at is None for state in status.workloads)
+    check_end(shop)
+
+
+def test_what_was_refused_before_an_operator_was_away_is_asked_for_again() -> None:
+    async def play() -> Shop:
+        shop, policy, _ = await _with_a_refused_stop(30)
+        policy.refuses = False
+        for _ in range(90):
+            tick(shop.state)
+        await work(shop, Operator(shop.state, policy), 60)
+        return shop
+
+    shop = asyncio.run(play())
+
+    assert _backup(shop).status.phase is Phase.SUCCEEDED
+    check_end(shop)
+
+
+def test_what_was_refused_and_somebody_stops_by_hand_is_no_complaint_any_more() -> None:
+    async def play() -> Shop:
+        shop, _, operator = await _with_a_refused_stop(30)
+        await shop.lab.scale(DB, 0)
+        await work(shop, operator, 60)
+        return shop
+
+    shop = asyncio.run(play())
+
+    status = _backup(shop).status
+    assert status.phase is Phase.SUCCEEDED, status
+    assert not any(state.error or state.refused_since for state in status.workloads)
 
 
 def test_a_refused_stop_that_passes_is_overcome() -> None:
