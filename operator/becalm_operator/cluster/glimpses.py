@@ -7,7 +7,7 @@ started, and a look at the world costs a dozen requests.
 from collections.abc import Hashable, Iterable, Mapping
 from typing import Any
 
-_MOST = 10_000
+_MOST = 100_000
 """Of so many objects is known what was seen of them. It saves looks, so to forget costs no more than some."""
 _FINAL = ("Succeeded", "Failed")
 """As phases: of pods as of runs."""
@@ -17,10 +17,10 @@ _FAILURE = ("Failed", "FailureTarget")
 
 
 class Glimpses:
-    """What was seen of objects last."""
+    """What was seen of objects last: a hash of it, since labels and annotations may be long."""
 
     def __init__(self) -> None:
-        self._seen: dict[str, Hashable] = {}
+        self._seen: dict[str, int] = {}
 
     def is_news(self, event: Mapping[str, Any]) -> bool:
         """Say whether an event of a watch shows anything that the one before did not."""
@@ -29,7 +29,7 @@ class Glimpses:
         if event["type"] == "DELETED":
             self._seen.pop(uid, None)
             return True
-        glimpse = glimpse_of(document)
+        glimpse = hash(glimpse_of(document))
         if self._seen.get(uid) == glimpse:
             return False
         if len(self._seen) >= _MOST:

@@ -14,6 +14,7 @@ from kubernetes.aio.client import ApiClient, CoreV1Api, V1ListMeta, V1Pod, V1Pod
 from becalm_operator.cluster.documents import Document, without_authors
 from becalm_operator.cluster.pages import all_pages
 from becalm_operator.cluster.translate import refuse_error, translated
+from becalm_operator.errors import UnavailableError
 
 _SPEC = ("nodeName", "restartPolicy", "securityContext")
 _CONTAINER = ("name", "resources", "securityContext", "volumeMounts")
@@ -39,7 +40,7 @@ class Pods:
         answer = await self._core.list_namespaced_pod_without_preload_content(namespace, **options)
         async with answer:
             await refuse_error(answer)
-            page = json.loads(await answer.read())
+            page = _document(await answer.read())
         pods = [lean_pod(one) for one in page["items"] or ()]
         return V1PodList(items=pods, metadata=V1ListMeta.from_dict(page.get("metadata") or {}))
 
@@ -60,6 +61,14 @@ def lean_pod(pod: Document) -> V1Pod:
     )
     assert made is not None
     return made
+
+
+def _document(answer: bytes) -> Document:
+    try:
+        document: Document = json.loads(answer)
+    except ValueError as error:
+        raise UnavailableError(f"a list of pods makes no sense: {error}") from error
+    return document
 
 
 def _only(keys: Iterable[str], document: Document) -> dict[str, Any]:

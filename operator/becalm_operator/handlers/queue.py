@@ -31,10 +31,10 @@ class Backoff:
     longest_retryable: float = 30.0
     longest: float = 300.0
 
-    def delay(self, failures: int, error: Exception) -> float:
-        """Return the wait after so many failures in a row."""
+    def delay(self, failures: int, error: Exception, *, presses: bool = False) -> float:
+        """Return the wait after so many failures in a row. It is short where something is down, whatever fails."""
         retryable = isinstance(error, TimeoutError) or (isinstance(error, ClusterError) and error.retryable)
-        bound = self.longest_retryable if retryable else self.longest
+        bound = self.longest_retryable if retryable or presses else self.longest
         return min(self.first * (1 << min(failures - 1, _MOST_DOUBLINGS)), bound)
 
 
@@ -165,7 +165,7 @@ class Queue:
     def _failed(self, key: Key, error: Exception) -> float:
         failures = self._failures.get(key, 0) + 1
         self._failures[key] = failures
-        delay = self._backoff.delay(failures, error)
+        delay = self._backoff.delay(failures, error, presses=self._presses(key))
         if isinstance(error, _PASSES_BY_ITSELF) and failures == 1:
             _log.debug("%s: %s: %s", key, type(error).__name__, error)
             return delay

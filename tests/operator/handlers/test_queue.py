@@ -48,11 +48,18 @@ class Recorder:
 Script = Callable[[Queue], Awaitable[None]]
 
 
-def played(recorder: Recorder, script: Script, *, until: float = 1000.0, workers: int = 3) -> None:
+def played(
+    recorder: Recorder,
+    script: Script,
+    *,
+    until: float = 1000.0,
+    workers: int = 3,
+    presses: Callable[[Key], bool] = lambda _: False,
+) -> None:
     """Run a queue while a script adds to it, and stop it at a moment."""
 
     async def scenario() -> None:
-        queue = Queue(recorder, workers=workers)
+        queue = Queue(recorder, presses, workers=workers)
         async with asyncio.TaskGroup() as group:
             group.create_task(queue.run())
             await script(queue)
@@ -203,6 +210,22 @@ def test_what_a_retry_can_help_is_tried_more_often(error: Exception, longest: fl
     assert delays == sorted(delays)
     assert delays[0] == 0.2
     assert delays[-1] == longest
+
+
+@pytest.mark.parametrize("error", [RefusedError("no"), KeyError("bug")])
+def test_where_something_is_down_whatever_fails_is_tried_often(error: Exception) -> None:
+    assert max(Backoff().delay(failures, error, presses=True) for failures in range(1, 50)) == 30.0
+
+
+def test_a_key_for_which_something_is_down_is_tried_often_though_it_is_refused() -> None:
+    recorder = Recorder(answers={key: [RefusedError("no")] * 50 for key in (A, B)})
+
+    async def script(queue: Queue) -> None:
+        queue.add(A)
+        queue.add(B)
+
+    played(recorder, script, until=1000, presses=lambda key: key == A)
+    assert len(recorder.times(A)) > 2 * len(recorder.times(B))
 
 
 def test_one_failing_key_does_not_disturb_another(caplog: pytest.LogCaptureFixture) -> None:
