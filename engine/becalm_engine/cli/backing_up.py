@@ -3,8 +3,9 @@
 import contextlib
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from becalm_engine.chunking import Read
@@ -28,49 +29,53 @@ from becalm_engine.format.shown import shown_text
 from becalm_engine.policy.grouping import Grouping
 from becalm_engine.policy.parent import ChangeRules
 from becalm_engine.repository import snapshots
+from becalm_engine.repository.repository import Repository
 from becalm_engine.repository.snapshots import StoredSnapshot
 
 
 def backup(session: Session, output: Output, progress: Progress) -> Report:
     """Capture, and unless only that is asked for, commit."""
-    arguments = session.arguments
+    dry_run = session.arguments.dry_run
     teller = _Teller(output)
     options = _options(session, output, teller)
     gate = _gate(session)
     with (
-        session.locked_repository(only_reads=arguments.dry_run) as repository,
+        session.locked_repository(only_reads=dry_run) as repository,
         _reading(session, progress) as read,
     ):
         repository.load_index()
         with watched(session, output, progress):
-            captured = (
-                capture_behind(
-                    gate,
-                    repository,
-                    options,
-                    pre_copy=arguments.pre_copy,
-                    progress=progress,
-                    report=teller.error,
-                    listen=teller.became,
-                )
-                if gate
-                else backup_command.capture(
-                    repository.dry() if arguments.dry_run else repository,
-                    options,
-                    progress=progress,
-                    report=teller.error,
-                    read=read,
-                    listen=teller.became,
-                )
+            captured = _way(session, gate, read)(
+                repository.dry() if dry_run else repository,
+                options,
+                progress=progress,
+                report=teller.error,
+                listen=teller.became,
             )
         progress.check()
-        saved: StoredSnapshot | None = None
-        skipped = options.skip_if_unchanged and backup_command.is_unchanged(captured)
-        if not (arguments.capture or arguments.dry_run or skipped):
-            snapshot = backup_command.snapshot_of(captured, options, program_version())
-            saved = snapshots.save_snapshot(repository, snapshot)
-    _say(output, captured, saved, dry_run=arguments.dry_run)
+        saved = _saved(session, repository, captured, options)
+    _say(output, captured, saved, dry_run=dry_run)
     return captured.report
+
+
+def _way(session: Session, gate: Gate | None, read: Read | None) -> Callable[..., Captured]:
+    """Return how to capture: behind a gate, or at once."""
+    if gate is None:
+        return partial(backup_command.capture, read=read)
+    return partial(capture_behind, gate, pre_copy=session.arguments.pre_copy)
+
+
+def _saved(
+    session: Session, repository: Repository, captured: Captured, options: BackupOptions
+) -> StoredSnapshot | None:
+    """Write a snapshot of what was captured, if one is asked for."""
+    arguments = session.arguments
+    skipped = options.skip_if_unchanged and backup_command.is_unchanged(captured)
+    if arguments.capture or arguments.dry_run or skipped:
+        return None
+    return snapshots.save_snapshot(
+        repository, backup_command.snapshot_of(captured, options, program_version())
+    )
 
 
 # --- what to read

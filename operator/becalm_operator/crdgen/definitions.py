@@ -111,65 +111,56 @@ _DEADLINE = Column("Deadline", ".status.deadline", wide=True)
 _MESSAGE = Column("Message", ".status.message", wide=True)
 
 
+_REPOSITORY = (
+    Column("Ready", _condition("Ready", "status")),
+    Column("Reason", _condition("Ready", "reason")),
+    Column("Last Probe", ".status.lastProbeTime", "date"),
+    _AGE,
+    Column("Message", _condition("Ready", "message"), wide=True),
+    Column("ID", ".status.repositoryID", wide=True),
+)
+_SCHEDULE = (
+    Column("Schedule", ".spec.schedule"),
+    Column("Time Zone", ".spec.timeZone"),
+    Column("Suspend", ".spec.suspend", "boolean"),
+    Column("Active", ".status.active[0]"),
+    Column("Last Success", ".status.lastSuccessfulTime", "date"),
+    Column("Next", ".status.nextScheduleTime"),
+    Column("Reason", _condition("Ready", "reason")),
+    _AGE,
+    Column("Last Schedule", ".status.lastScheduleTime", "date", wide=True),
+    Column("Message", _condition("Ready", "message"), wide=True),
+)
+_BACKUP = (
+    Column("Phase", ".status.phase"),
+    Column("Reason", ".status.reason"),
+    Column("Repository", ".spec.repositoryRef.name"),
+    Column("Size", ".status.size"),
+    Column("Downtime", ".status.downtime"),
+    _AGE,
+    Column("Schedule", _label(SCHEDULE_LABEL), wide=True),
+    _ENDED,
+    _DEADLINE,
+    _MESSAGE,
+)
+_RESTORE = (
+    Column("Phase", ".status.phase"),
+    Column("Reason", ".status.reason"),
+    Column("Repository", ".spec.repositoryRef.name"),
+    Column("Backup", ".spec.source.backupName"),
+    Column("Downtime", ".status.downtime"),
+    _AGE,
+    _ENDED,
+    _DEADLINE,
+    _MESSAGE,
+)
+
+
 def definitions() -> tuple[Definition, ...]:
     """Return all kinds."""
-    repository = Definition(
-        BackupRepository,
-        "bkrepo",
-        (
-            Column("Ready", _condition("Ready", "status")),
-            Column("Reason", _condition("Ready", "reason")),
-            Column("Last Probe", ".status.lastProbeTime", "date"),
-            _AGE,
-            Column("Message", _condition("Ready", "message"), wide=True),
-            Column("ID", ".status.repositoryID", wide=True),
-        ),
+    return (
+        Definition(BackupRepository, "bkrepo", _REPOSITORY),
+        Definition(BackupSchedule, "bksched", _SCHEDULE),
+        Definition(Backup, "bkrun", _BACKUP),
+        Definition(Restore, "bkrestore", _RESTORE),
     )
-    schedule = Definition(
-        BackupSchedule,
-        "bksched",
-        (
-            Column("Schedule", ".spec.schedule"),
-            Column("Time Zone", ".spec.timeZone"),
-            Column("Suspend", ".spec.suspend", "boolean"),
-            Column("Active", ".status.active[0]"),
-            Column("Last Success", ".status.lastSuccessfulTime", "date"),
-            Column("Next", ".status.nextScheduleTime"),
-            Column("Reason", _condition("Ready", "reason")),
-            _AGE,
-            Column("Last Schedule", ".status.lastScheduleTime", "date", wide=True),
-            Column("Message", _condition("Ready", "message"), wide=True),
-        ),
-    )
-    backup = Definition(
-        Backup,
-        "bkrun",
-        (
-            Column("Phase", ".status.phase"),
-            Column("Reason", ".status.reason"),
-            Column("Repository", ".spec.repositoryRef.name"),
-            Column("Size", ".status.size"),
-            Column("Downtime", ".status.downtime"),
-            _AGE,
-            Column("Schedule", _label(SCHEDULE_LABEL), wide=True),
-            _ENDED,
-            _DEADLINE,
-            _MESSAGE,
-        ),
-    )
-    restore = Definition(
-        Restore,
-        "bkrestore",
-        (
-            Column("Phase", ".status.phase"),
-            Column("Reason", ".status.reason"),
-            Column("Repository", ".spec.repositoryRef.name"),
-            Column("Backup", ".spec.source.backupName"),
-            Column("Downtime", ".status.downtime"),
-            _AGE,
-            _ENDED,
-            _DEADLINE,
-            _MESSAGE,
-        ),
-    )
-    return (repository, schedule, backup, restore)

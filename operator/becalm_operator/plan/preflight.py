@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from becalm_operator.api.backup import Backup, ClaimSelection, Quiesce, WorkloadReference, WorkloadStatus
 from becalm_operator.api.conditions import Condition, Reason
+from becalm_operator.api.names import RECORD_ANNOTATION
 from becalm_operator.plan import conditions
 from becalm_operator.plan.outcome import Failure
 from becalm_operator.plan.world import Workload, World
@@ -106,36 +107,9 @@ def _autoscalers(world: World, reference: WorkloadReference) -> list[Workload]:
 
 def _resolved(world: World, reference: WorkloadReference) -> WorkloadStatus:
     workload = _existing(world, reference)
-    if workload.unreadable_record:
-        damaged = (
-            f"{reference} carries an annotation becalm.dev/quiesced that cannot be read; remove it first"
-        )
-        raise RefusalError(Failure(Reason.WORKLOAD_ALREADY_STOPPED_BY_OTHER, damaged))
-    if workload.record is not None:
-        holder = workload.record.by
-        raise RefusalError(
-            Failure(
-                Reason.WORKLOAD_ALREADY_STOPPED_BY_OTHER,
-                f"{reference} is held down by {holder.kind} {holder.name}",
-            )
-        )
-    if workload.owner:
-        raise RefusalError(
-            Failure(
-                Reason.WORKLOAD_OWNED,
-                f"{reference} is owned by {workload.owner}, which would scale it back; name that instead",
-            )
-        )
-    if workload.deletes_claims:
-        raise RefusalError(
-            Failure(
-                Reason.WORKLOAD_DELETES_CLAIMS,
-                f"{reference} has persistentVolumeClaimRetentionPolicy.whenScaled: Delete; "
-                "stopping it would delete its data. Set it to Retain first",
-            )
-        )
-    if workload.unfit:
-        raise RefusalError(Failure(Reason.WORKLOAD_NOT_SCALABLE, f"{reference} {workload.unfit}"))
+    refusal = _refusal(workload, reference)
+    if refusal is not None:
+        raise RefusalError(refusal)
     return WorkloadStatus(
         api_version=workload.reference.api_version,
         kind=reference.kind,
@@ -143,6 +117,31 @@ def _resolved(world: World, reference: WorkloadReference) -> WorkloadStatus:
         uid=workload.uid,
         replicas=workload.replicas,
     )
+
+
+def _refusal(workload: Workload, reference: WorkloadReference) -> Failure | None:
+    """Return why a workload must not be stopped."""
+    if workload.unreadable_record:
+        damaged = (
+            f"{reference} carries an annotation {RECORD_ANNOTATION} that cannot be read; remove it first"
+        )
+        return Failure(Reason.WORKLOAD_ALREADY_STOPPED_BY_OTHER, damaged)
+    if workload.record is not None:
+        holder = workload.record.by
+        held = f"{reference} is held down by {holder.kind} {holder.name}"
+        return Failure(Reason.WORKLOAD_ALREADY_STOPPED_BY_OTHER, held)
+    if workload.owner:
+        owned = f"{reference} is owned by {workload.owner}, which would scale it back; name that instead"
+        return Failure(Reason.WORKLOAD_OWNED, owned)
+    if workload.deletes_claims:
+        deleting = (
+            f"{reference} has persistentVolumeClaimRetentionPolicy.whenScaled: Delete; "
+            "stopping it would delete its data. Set it to Retain first"
+        )
+        return Failure(Reason.WORKLOAD_DELETES_CLAIMS, deleting)
+    if workload.unfit:
+        return Failure(Reason.WORKLOAD_NOT_SCALABLE, f"{reference} {workload.unfit}")
+    return None
 
 
 def resolve_claims(world: World, backup: Backup) -> tuple[str, ...]:

@@ -147,7 +147,6 @@ def _restoring(restore: Restore, status: RestoreStatus, this: Run, owner: Owner,
     tainted = quiesce.taint(this, world, status.workloads, _claims(status), since=status.drained_at)
     if tainted:
         return Plan(failing(status, tainted, world.now), again_seconds=SOON)
-    assert world.repository is not None
     actions: list[Action] = []
     targets: list[TargetStatus] = []
     for target in status.targets:
@@ -156,28 +155,39 @@ def _restoring(restore: Restore, status: RestoreStatus, this: Run, owner: Owner,
             targets.append(target)
             continue
         if is_missing(job):
-            made = jobs.restore_job(
-                owner,
-                world.repository.spec,
-                world.image,
-                restore=restore.spec,
-                target=target,
-                deadline_seconds=deadlines.of_restore(this, status.workloads),
-            )
-            actions.append(ApplyJob(made))
+            actions.append(_mover(restore, status, this, owner, target, world))
         failure = _failure(job, world) if job else None
         if failure:
             return _failed(status, target, failure, world)
         targets.append(_restored(target, job, world))
     status = changed(status, targets=tuple(targets))
-    done = sum(target.done for target in targets)
-    if done < len(targets):
-        stuck = next((job.stuck for job in _movers(owner, status, world) if job.stuck), "")
-        message = stuck or wording.progress("restoring claims", done, len(targets), "done")
-        return Plan(changed(status, message=message), actions, again_seconds=WATCHED)
+    if not all(target.done for target in targets):
+        return Plan(changed(status, message=_progress(owner, status, world)), actions, again_seconds=WATCHED)
     # the pods were looked at after the movers' Jobs: whoever came before these had ended has been seen
     resumed = entered(status, Phase.RESUMING, world.now, "starting workloads")
     return Plan(resumed, again_seconds=SOON, at_once=True)
+
+
+def _mover(
+    restore: Restore, status: RestoreStatus, this: Run, owner: Owner, target: TargetStatus, world: World
+) -> ApplyJob:
+    assert world.repository is not None
+    made = jobs.restore_job(
+        owner,
+        world.repository.spec,
+        world.image,
+        restore=restore.spec,
+        target=target,
+        deadline_seconds=deadlines.of_restore(this, status.workloads),
+    )
+    return ApplyJob(made)
+
+
+def _progress(owner: Owner, status: RestoreStatus, world: World) -> str:
+    """Say what a mover waits for, or how many are done."""
+    stuck = next((job.stuck for job in _movers(owner, status, world) if job.stuck), "")
+    done = sum(target.done for target in status.targets)
+    return stuck or wording.progress("restoring claims", done, len(status.targets), "done")
 
 
 def _failure(job: JobState, world: World) -> Failure | None:
