@@ -45,10 +45,10 @@ class OpenPack:
 
     def reserve(self, blob: BlobID, kind: BlobKind, stored_bytes: int, plain_bytes: int) -> memoryview:
         """Return the place of the next blob. `plain_bytes` is 0 for one that is not compressed."""
+        self.unfilled += 1  # first of all: an interrupt may come between any two of these
         start = self.size_bytes
         end = self.size_bytes = start + stored_bytes
         self.blobs.append(PackedBlob(blob, kind, start, stored_bytes, plain_bytes))
-        self.unfilled += 1
         self.is_full = end >= self._enough_bytes or len(self.blobs) >= _MOST_BLOBS
         return self._view[start:end]
 
@@ -120,8 +120,12 @@ class Packer:
         return pack.is_full and not pack.unfilled
 
     def flush(self) -> Sequence[OpenPack]:
-        """Give away what is open, all of it filled; leftovers that fit together become one pack."""
-        packs = sorted((pack for pack in self._open if pack), key=lambda pack: pack.size_bytes)
+        """Give away what is open; leftovers that fit together become one pack.
+
+        A pack in which a place was never filled is left out: whoever was to fill it was interrupted.
+        """
+        whole = (pack for pack in self._open if pack and not pack.unfilled)
+        packs = sorted(whole, key=lambda pack: pack.size_bytes)
         self._open = [None] * _OPEN_PACKS
         if len(packs) == _OPEN_PACKS and self._fit_together(*packs):
             return [_merged(*packs)]

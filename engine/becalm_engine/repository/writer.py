@@ -3,16 +3,17 @@
 The order of writes is the contract: packs, then index files that list them, and only then what refers to them.
 """
 
+import contextlib
 import secrets
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-from becalm_engine.errors import EngineError, UsageError
+from becalm_engine.errors import EngineError, InternalError
 from becalm_engine.format import index_file
 from becalm_engine.format.compression import Compression
 from becalm_engine.format.crypto import IV_BYTES, OVERHEAD_BYTES
@@ -105,13 +106,11 @@ class Writer:
         """Store a blob whose id is known; say whether it is new to the repository."""
         self.check()
         with self._changing:
-            if (kind, blob) in self._pending or self._repository.index.holds(kind, blob):
-                return False
-            self._pending.add((kind, blob))
-        if self.claims is not None and not self.claims.claim(kind, blob):
-            return False
-        self._pack(blob, kind, content)
-        return True
+            is_new = self._takes(kind, blob)
+        if is_new:
+            with self._owed():
+                self._pack(blob, kind, content)
+        return is_new
 
     def has(self, kind: BlobKind, blob: BlobID) -> bool:
         """Say whether the repository has a blob, or will have it by what was given to this writer."""
@@ -125,29 +124,19 @@ class Writer:
         """
         self.check()
         blobs = [blob_id(content) for content in contents]
-        new = self._new(kind, zip(blobs, contents, strict=True))
-        if new:
-            self._pack_all(kind, new)
+        pairs, takes = zip(blobs, contents, strict=True), self._takes
+        with self._owed():
+            with self._changing:
+                new = [pair for pair in pairs if takes(kind, pair[0])]
+            if new:
+                self._pack_all(kind, new)
         return blobs
-
-    def _new(self, kind: BlobKind, pairs: Iterable[tuple[BlobID, bytes]]) -> list[tuple[BlobID, bytes]]:
-        """Return those blobs that this writer is to store, each once."""
-        pending, holds, new = self._pending, self._repository.index.holds, []
-        with self._changing:
-            for pair in pairs:
-                key = kind, pair[0]
-                if key not in pending and not holds(*key):
-                    pending.add(key)
-                    new.append(pair)
-        if self.claims is None:
-            return new
-        claim = self.claims.claim
-        return [pair for pair in new if claim(kind, pair[0])]
 
     def put(self, blob: BlobID, kind: BlobKind, content: Buffer) -> None:
         """Store a blob whose id is known, also if the repository has it; compressed also if that gains nothing."""
         self.check()
-        self._pack(blob, kind, content, sample=False)
+        with self._owed():
+            self._pack(blob, kind, content, sample=False)
 
     def put_sealed(self, packed: PackedBlob, sealed: Buffer) -> None:
         """Store a blob as it lies in another pack, also if the repository has it."""
@@ -157,10 +146,11 @@ class Writer:
         self._put(packed, sealed)
 
     def _put(self, packed: PackedBlob, sealed: Buffer) -> None:
-        with self._changing:
-            pack, place = self._packers[packed.kind].reserve(packed.id, len(sealed), packed.plain_bytes)
-        place[:] = sealed
-        self._filled(packed.kind, (pack,))
+        with self._owed():
+            with self._changing:
+                pack, place = self._packers[packed.kind].reserve(packed.id, len(sealed), packed.plain_bytes)
+            place[:] = sealed
+            self._filled(packed.kind, (pack,))
 
     def hand_over(self) -> list[OpenedPack]:
         """Upload what is open, but give away what would make a small pack: for `take` of another writer."""
@@ -215,6 +205,31 @@ class Writer:
                 raise
         finally:
             self._uploads.shutdown(wait=True)
+
+    def _takes(self, kind: BlobKind, blob: BlobID) -> bool:
+        """Say whether this writer is to store a blob that it was given, and note that it is about to."""
+        key = kind, blob
+        if key in self._pending or self._repository.index.holds(kind, blob):
+            return False
+        if self.claims is not None and not self.claims.claim(kind, blob):
+            return False
+        self._pending.add(key)
+        return True
+
+    @contextlib.contextmanager
+    def _owed(self) -> Iterator[None]:
+        """Store what is taken. If that fails, so does all that comes: others were told that it is stored."""
+        try:
+            yield
+        except BaseException as error:
+            self._fail(error)
+            raise
+
+    def _fail(self, error: BaseException) -> None:
+        """Note why not all can be stored; the first reason is told."""
+        if self._failed is None:
+            unforeseen = InternalError(f"internal error: not all could be stored: {error!r}")
+            self._failed = error if isinstance(error, EngineError) else unforeseen
 
     def _pack(self, blob: BlobID, kind: BlobKind, content: Buffer, *, sample: bool = True) -> None:
         """Compress a blob, and seal it into its place."""
@@ -301,10 +316,8 @@ class Writer:
     def _finished(self, upload: "Future[None]") -> None:
         self._room.release()
         error = upload.exception()
-        if error is not None and self._failed is None:
-            self._failed = (
-                error if isinstance(error, EngineError) else UsageError(f"upload failed: {error!r}")
-            )
+        if error is not None:
+            self._fail(error)
 
     def _save_index(self) -> None:
         with self._indexing:

@@ -1,6 +1,11 @@
+import mmap
 import random
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
+from types import FrameType
 
 import pytest
 from hypothesis import given, settings
@@ -9,6 +14,7 @@ from hypothesis import strategies as st
 from becalm_engine.errors import (
     DamagedError,
     EngineError,
+    MachineError,
     StorageDeniedError,
     StorageError,
     StorageFullError,
@@ -17,6 +23,7 @@ from becalm_engine.format import index_file
 from becalm_engine.format.compression import Compression
 from becalm_engine.format.pack import BlobKind
 from becalm_engine.ids import Buffer, PackID, blob_id, stored_id
+from becalm_engine.repository import packer as packer_module
 from becalm_engine.repository import writer as writer_module
 from becalm_engine.repository.claims import Claims
 from becalm_engine.repository.packer import OpenPack
@@ -97,6 +104,88 @@ def test_what_claims_tell_the_index_need_not_know(slots: int, known: bool) -> No
     assert not any(again)
     assert bool(len(repository.index)) is known
     assert len(reopened(repository).index) == writer.added.data_blobs == len(many)
+
+
+def test_what_claims_refuse_is_not_noted_as_under_way() -> None:
+    repository, many = made(), contents(50)
+
+    with Writer(repository, claims=Claims(4096)) as writer:
+        writer.save_all(DATA, many)
+        writer.flush()
+        writer.save_all(DATA, many)
+        for content in many:
+            writer.save(DATA, content)
+        assert writer._pending == set()
+
+
+class _Interrupt:
+    """Interrupts this thread after so many calls in writer, packer and cipher: Python looks for signals at calls."""
+
+    _FILES = ("writer.py", "packer.py", "crypto.py")
+
+    def __init__(self, calls: int) -> None:
+        self.left = calls
+
+    def __call__(self, frame: FrameType, event: str, _: object) -> None:
+        if event in ("call", "c_return") and frame.f_code.co_filename.endswith(self._FILES):
+            self.left -= 1
+            if not self.left:
+                raise KeyboardInterrupt
+
+
+def _interrupted(repository: Repository, many: list[bytes], calls: int) -> bool:
+    """Store contents, and be interrupted on the way; say whether that was before the end."""
+    interrupt = _Interrupt(calls)
+    with suppress(KeyboardInterrupt), Writer(repository, pack_bytes=1000) as writer:
+        sys.setprofile(interrupt)
+        try:
+            writer.save_all(DATA, many[:4])
+            writer.save(TREE, many[4])
+            writer.put(blob_id(many[5]), DATA, many[5])
+        finally:
+            sys.setprofile(None)
+    return interrupt.left <= 0
+
+
+def test_an_interrupt_at_any_call_leaves_nothing_indexed_that_is_not_there() -> None:
+    many = contents(6, size=400)
+    calls, early = 0, True
+    while early:
+        calls += 1
+        repository = made()
+        early = _interrupted(repository, many, calls)
+
+        found = reopened(repository)
+        for pack, blobs in found.index.by_pack().items():
+            for packed in blobs:
+                stored = found.storage.load(FileKind.PACK, pack.hex())
+                open_blob(found, packed, stored[packed.offset : packed.offset + packed.stored_bytes])
+        save_all(found, many)
+        assert {load_blob(reopened(found), blob_id(content)) for content in many} == set(many)
+    assert calls > 50
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_a_blob_that_could_not_be_stored_does_not_pass_for_stored(
+    monkeypatch: pytest.MonkeyPatch, together: bool
+) -> None:
+    def no_memory(size: int) -> mmap.mmap:
+        raise MachineError("no memory for a pack")
+
+    repository, content = made(), b"of two files"
+    writer = Writer(repository)
+    save = partial(writer.save_all, DATA, [content]) if together else partial(writer.save, DATA, content)
+    with monkeypatch.context() as patched:
+        patched.setattr(packer_module, "_new_buffer", no_memory)
+        with pytest.raises(MachineError):
+            save()
+
+    with pytest.raises(
+        MachineError
+    ):  # there is memory again, but others may have been told that it is stored
+        save()
+    with pytest.raises(MachineError):
+        writer.flush()
 
 
 def test_a_pack_is_named_by_its_hash_and_holds_one_kind_of_blob() -> None:
