@@ -196,3 +196,8 @@ class StorageUnavailableError(StorageError):
     """
 
     retryable = True
+
+
+def tells_of_data(error: EngineError) -> bool:
+    """Say whether an error is one of what is stored. A store that is away, or refuses, has perhaps lost nothing."""
+    return not (error.retryable or isinstance(error, StorageDeniedError))

@@ -17,7 +17,7 @@ from becalm_engine.commands.check_trees import is_sound_tree
 from becalm_engine.commands.findings import Findings
 from becalm_engine.commands.progress import Progress
 from becalm_engine.crew import Crew
-from becalm_engine.errors import DamagedError, EngineError
+from becalm_engine.errors import DamagedError, EngineError, tells_of_data
 from becalm_engine.format.pack import LENGTH_BYTES, BlobKind, PackedBlob, decode_header, header_range
 from becalm_engine.ids import PackID
 from becalm_engine.policy.subset import Subset
@@ -178,6 +178,8 @@ class _Look:
                     sound &= self._open(piece, stored, faults, bad)
                 digest.update(next(parts))
         except EngineError as error:
+            if not tells_of_data(error):
+                raise
             return Seen(task, [str(error)], self.packs[pack], trees_are_sound=False)
         if digest.digest() != pack:
             faults.insert(0, "its content has another hash than its name")
@@ -219,7 +221,7 @@ class _Look:
                     if not is_sound_tree(self.repository.index, content):
                         return Seen(task, [], [], trees_are_sound=False)
         except EngineError as error:
-            if error.retryable:
+            if not tells_of_data(error):
                 raise
             return Seen(task, [], [], trees_are_sound=False)
         return Seen(task, [], [], trees_are_sound=True)
@@ -227,6 +229,9 @@ class _Look:
 
 def _seen(look: _Look, tasks: Sequence[Task], processes: int) -> Iterator[Seen]:
     connections = max(2, look.repository.storage.connections)
+    if not all(task.whole for task in tasks):
+        # what it arranges for the first is there for all, before threads and processes ask for others
+        look.packs[tasks[0].pack]
     if processes > 1 and len(tasks) > _FEW_PACKS:
         return _seen_by_crew(look, tasks, processes)
     return _seen_side_by_side(look, tasks, connections)

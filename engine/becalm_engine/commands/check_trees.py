@@ -6,7 +6,7 @@ from operator import lt
 
 from becalm_engine.commands.findings import BadBlobs, Findings
 from becalm_engine.commands.progress import Progress
-from becalm_engine.errors import DamagedError, EngineError
+from becalm_engine.errors import DamagedError, EngineError, tells_of_data
 from becalm_engine.format.names import quote
 from becalm_engine.format.pack import BlobKind
 from becalm_engine.format.plain_tree import PlainEntry, plain_entries
@@ -70,7 +70,7 @@ class TreeCheck:
         try:
             nodes = load_tree(self._repository, tree)
         except EngineError as error:
-            if error.retryable:
+            if not tells_of_data(error):
                 raise
             self._tell(str(error))
             return True  # the level knows, and tells its parent when it is left

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from becalm_engine.commands.progress import Progress
-from becalm_engine.errors import DamagedError, EngineError
+from becalm_engine.errors import DamagedError, EngineError, tells_of_data
 from becalm_engine.format.tree import DIR, FILE, Node
 from becalm_engine.ids import BlobID
 from becalm_engine.repository.reader import load_tree
@@ -190,7 +190,7 @@ class Comparison:
                 self._common.add(node)
 
     def _fault(self, path: bytes, error: EngineError) -> None:
-        if error.retryable:
+        if not tells_of_data(error):
             raise error
         self.failed += 1
         self._changes += 1

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable
 
 from becalm_engine.commands.progress import Progress
-from becalm_engine.errors import EngineError
+from becalm_engine.errors import EngineError, tells_of_data
 from becalm_engine.format import gotime
 from becalm_engine.format.pack import BlobKind
 from becalm_engine.format.snapshot import Snapshot
@@ -85,7 +85,7 @@ def _mark_held(
         try:
             nodes = load_tree(repository, tree)
         except EngineError as error:
-            if error.retryable:
+            if not tells_of_data(error):
                 raise
             warn(f"unable to load tree {tree.hex()}: {error}")
             trees.put(_TREE, tree, _HELD)

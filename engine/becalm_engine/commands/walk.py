@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Iterator
 
-from becalm_engine.errors import EngineError, SnapshotMissingError
+from becalm_engine.errors import EngineError, SnapshotMissingError, tells_of_data
 from becalm_engine.format.names import quote
 from becalm_engine.format.tree import DIR, Node
 from becalm_engine.ids import BlobID
@@ -71,7 +71,7 @@ class Walk:
         try:
             nodes = load_tree(self._repository, tree)
         except EngineError as error:
-            if self._broken is None or error.retryable:
+            if self._broken is None or not tells_of_data(error):
                 raise
             self._broken(tree, self.path, error)
             return

@@ -17,6 +17,7 @@ from becalm_engine.errors import (
     RepositoryMissingError,
     StorageError,
     WrongPasswordError,
+    tells_of_data,
 )
 from becalm_engine.format import config, index_file
 from becalm_engine.format.compression import Codec, Compression, unwrap_document, wrap_document
@@ -147,7 +148,7 @@ class Repository:
             try:
                 return [(name, decode(self.load_document(kind, name)))]
             except EngineError as error:
-                if broken is None or error.retryable:
+                if broken is None or not tells_of_data(error):
                     raise
                 broken(name, error)
                 return []

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from becalm_engine.commands import check_packs
-from becalm_engine.errors import StorageUnavailableError
+from becalm_engine.errors import StorageDeniedError, StorageError, StorageUnavailableError
 from becalm_engine.format.crypto import IV_BYTES
 from becalm_engine.format.pack import BlobKind, PackedBlob
 from becalm_engine.format.snapshot import Snapshot
@@ -315,19 +315,29 @@ def test_a_document_that_cannot_be_read_is_named_and_the_check_goes_on(
     assert found.broken_packs == []
 
 
-def test_a_store_that_is_away_is_no_damage(world: World, storage: MemoryStorage) -> None:
+@pytest.mark.parametrize("kind", [FileKind.SNAPSHOT, FileKind.PACK])
+@pytest.mark.parametrize("error", [StorageUnavailableError("away"), StorageDeniedError("not allowed")])
+@pytest.mark.parametrize("read_data", [False, True])
+def test_a_store_that_is_away_or_refuses_is_no_damage(
+    world: World, storage: MemoryStorage, kind: FileKind, error: StorageError, read_data: bool
+) -> None:
     class Away(MemoryStorage):
-        def load(self, kind: FileKind, name: str) -> bytes:
-            if kind is FileKind.SNAPSHOT:
-                raise StorageUnavailableError("away")
-            return super().load(kind, name)
+        def load(self, asked: FileKind, name: str) -> bytes:
+            if asked is kind:
+                raise error
+            return super().load(asked, name)
+
+        def load_range(self, asked: FileKind, name: str, *, offset: int, length: int) -> bytes:
+            if asked is kind:
+                raise error
+            return super().load_range(asked, name, offset=offset, length=length)
 
     away = Away()
     away.files.update(storage.files)
     world.storage = away
 
-    with pytest.raises(StorageUnavailableError):
-        world.check()
+    with pytest.raises(type(error)):
+        world.check(read_data=read_data)
 
 
 def test_only_the_packs_of_a_subset_are_read(world: World, storage: MemoryStorage, place: Path) -> None:
