@@ -27,11 +27,13 @@ _GONE = 410
 class Sight:
     """What a watch shows: how far in the history of all pods it has come, and a pod of others that came or changed.
 
-    The pod is as it is once it is gone: somebody may ask for it then, and nothing else shows it any more.
+    The pod is as it is once it is gone: somebody may ask for it then, and nothing else shows it any more. `came`: it
+    is seen for the first time.
     """
 
     version: str
     pod: Pod | None = None
+    came: bool = False
 
 
 class PodWatch:
@@ -66,7 +68,11 @@ class PodWatch:
                 async for event in events:
                     seen = event["object"]
                     tells = event["type"] != "BOOKMARK" and not _is_movers(seen) and glimpses.is_news(event)
-                    yield Sight(seen["metadata"].get("resourceVersion", ""), _pod(seen) if tells else None)
+                    yield Sight(
+                        seen["metadata"].get("resourceVersion", ""),
+                        _pod(seen) if tells else None,
+                        came=event["type"] == "ADDED",
+                    )
 
 
 async def _events(response: aiohttp.ClientResponse) -> AsyncGenerator[Mapping[str, Any]]:

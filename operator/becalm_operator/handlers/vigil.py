@@ -71,7 +71,7 @@ class Vigil:
         return key in self._runs.get(key.namespace, {})
 
     def passed(self, namespace: str) -> Sequence[Pod]:
-        """Return the pods that have come to a claim of a run since something went down. They may be gone."""
+        """Return the pods that have come to a claim while it was to be still. They may be gone."""
         return [*self._passed.get(namespace, {}).values()]
 
     async def run(self, wake: Callable[[Key], None]) -> NoReturn:
@@ -98,7 +98,7 @@ class Vigil:
                 async for sight in self._changes(namespace, since):
                     failed, since = 0, sight.version or since
                     if sight.pod is not None:
-                        self._tell(namespace, sight.pod)
+                        self._tell(namespace, sight.pod, came=sight.came)
                 failed = 0
             except ClusterError as error:
                 since = "" if isinstance(error, ExpiredError) or not error.retryable else since
@@ -112,12 +112,14 @@ class Vigil:
                 _log.exception("pods of %s are not watched for the moment", namespace)
             await asyncio.sleep(_pause(failed))
 
-    def _tell(self, namespace: str, pod: Pod) -> None:
+    def _tell(self, namespace: str, pod: Pod, *, came: bool) -> None:
         claims = frozenset(pod.claims)
         for key, interest in self._runs.get(namespace, {}).items():
-            if interest.claims & claims:
+            mounts = bool(interest.claims & claims)
+            # those that are there when the stopping begins end by it, whatever two clocks say of when
+            if mounts and came and not interest.all:
                 self._passed.setdefault(namespace, {})[pod.name, pod.created] = pod
-            if interest.all or interest.claims & claims:
+            if mounts or interest.all:
                 self._wake(key)
 
 

@@ -177,8 +177,8 @@ async def test_movers_are_watched_elsewhere(scene: Scene) -> None:
         names.OWNER_KIND_LABEL: "Backup",
         names.MANAGED_BY_LABEL: names.MANAGED_BY,
     }
-    scene.server.put("pods", mover)
-    scene.server.put("pods", pod("web-1", "data"))
+    scene.server.put("pods", mover, type_="ADDED")
+    scene.server.put("pods", pod("web-1", "data"), type_="ADDED")
     await until(lambda: scene.woken == [RUN])
     assert [one.name for one in scene.vigil.passed("shop")] == ["web-1"]
 
@@ -204,6 +204,18 @@ async def test_a_pod_that_came_and_went_is_remembered_until_nothing_is_down(scen
     assert scene.vigil.passed("shop") == [Pod("visitor", "", ("data", "tmp"), created=created, ended=True)]
     assert scene.vigil.passed("office") == []
     scene.vigil.saw(RUN, backup(Phase.UPLOADING, "data"))
+    assert scene.vigil.passed("shop") == []
+
+
+async def test_pods_that_are_there_when_the_stopping_begins_are_no_visitors(scene: Scene) -> None:
+    scene.vigil.saw(RUN, backup(Phase.QUIESCING, "data"))
+    await scene.is_watching()
+    scene.server.put("pods", pod("web-1", "data"), type_="ADDED")
+    await scene.sees(RUN)
+    scene.vigil.saw(RUN, backup(Phase.DRAINING, "data"))
+    scene.server.put("pods", pod("web-1", "data"), type_="DELETED")
+    await scene.sees(RUN)
+
     assert scene.vigil.passed("shop") == []
 
 
