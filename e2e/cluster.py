@@ -37,6 +37,10 @@ class Cluster(Protocol):
     def load_image(self, archive: Path) -> None:
         """Make an image known to its node."""
 
+    def containers_of(self, pod: str) -> list[str]:
+        """Return the ids of the containers that were made for a pod, by its UID. The kubelet tells later of them."""
+        ...
+
     def kill_container(self, container: str) -> None:
         """Kill the first process of a container, by the container's id, without a word."""
 

@@ -51,6 +51,10 @@ class Containers:
         """Kill a running container's first process outright, as a node that runs out of memory would."""
         run(self._ctr("tasks", "kill", "-s", "SIGKILL", container))
 
+    def of_pod(self, uid: str) -> list[str]:
+        """Return the containers that were made for a pod, whether or not they run; without its sandbox."""
+        return run(self._ctr("containers", "ls", "-q", filter_of_pod(uid))).split()
+
     def end_all(self) -> None:
         """End what still runs, so that its mounts can go.
 
@@ -110,6 +114,11 @@ state = "{self.folder}/state"
   [plugins."io.containerd.grpc.v1.cri".containerd]
     snapshotter = "{"overlayfs" if overlay.works(self.folder) else "native"}"
 """
+
+
+def filter_of_pod(uid: str) -> str:
+    """Return what `ctr containers ls` finds the containers of a pod by: the labels that the kubelet gives them."""
+    return f'labels."io.kubernetes.pod.uid"=={uid},labels."io.cri-containerd.kind"==container'
 
 
 def unmount_below(folder: Path) -> None:

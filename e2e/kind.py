@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from e2e import snapshots
+from e2e.containers import filter_of_pod
 from e2e.paths import Places
 from e2e.processes import Processes, until
 from e2e.s3 import S3Server, is_s3
@@ -103,6 +104,11 @@ class KindCluster:
     def restarts_at_once(self) -> bool:
         """Deny it: not every Kubernetes that kind may bring can be told to."""
         return False
+
+    def containers_of(self, pod: str) -> list[str]:
+        """Return the ids of the containers that were made for a pod."""
+        listing = ["ctr", "-n", "k8s.io", "containers", "ls", "-q", filter_of_pod(pod)]
+        return run(["docker", "exec", _NODE, *listing]).split()
 
     def kill_container(self, container: str) -> None:
         """Kill a container's first process."""

@@ -165,6 +165,10 @@ class PlainCluster:
         """Say so: the kubelet is told to."""
         return True
 
+    def containers_of(self, pod: str) -> list[str]:
+        """Return the ids of the containers that were made for a pod."""
+        return self._containers.of_pod(pod)
+
     def kill_container(self, container: str) -> None:
         """Kill a container's first process."""
         self._containers.kill(container)

@@ -1,5 +1,6 @@
 """The faults: what each does to a run, or to everything at once, and how it passes. Thin."""
 
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -8,6 +9,7 @@ from typing import ClassVar
 
 from becalm_operator.api.backup import Phase
 from becalm_operator.api.names import OWNER_UID_LABEL
+from e2e.cluster import Cluster
 from e2e.faults.watch import Watch
 from e2e.lab import Lab
 from e2e.objects import Document
@@ -21,6 +23,8 @@ _LEAST = timedelta(seconds=15)
 _SETTLED = timedelta(seconds=8)
 """What an operator needs to end, and what it did last to be seen."""
 _PATIENCE_SECONDS = 240
+_MOMENT_SECONDS = 0.3
+"""What a mover needs to be at work: before that, nothing would be lost with it."""
 GOOD: frozenset[Phase | None] = frozenset({Phase.SUCCEEDED})
 EITHER: frozenset[Phase | None] = frozenset({Phase.SUCCEEDED, Phase.FAILED})
 GONE: frozenset[Phase | None] = frozenset({None})
@@ -106,9 +110,10 @@ class MoverKilled(Fault):
 
     def _kill(self, scene: Scene, target: Target) -> bool:
         killed: list[str] = []
+        made: dict[str, float] = {}
 
         def done() -> bool:
-            for container in _containers(target):
+            for container in _containers(scene.lab.cluster, target, made):
                 with suppress(SetUpError):  # it has just ended by itself
                     scene.lab.cluster.kill_container(container)
                     killed.append(container)
@@ -228,10 +233,20 @@ def _until_up(scene: Scene, *, after: timedelta = _LEAST, at_the_latest: timedel
     until(passed, seconds=_PATIENCE_SECONDS)
 
 
-def _containers(target: Target) -> list[str]:
+def _containers(cluster: Cluster, target: Target, made: dict[str, float]) -> list[str]:
+    """Return what runs for a run: as its pods tell, or as was found a moment ago, since when is in `made`.
+
+    The kubelet looks once a second what has become of containers, and of one that is quick it never tells that it ran.
+    """
     pods = target.shop.kubectl.list("pods", labels=f"{OWNER_UID_LABEL}={target.uid}")
     statuses = [status for pod in pods for status in pod["status"].get("containerStatuses", [])]
-    return [_plain(status["containerID"]) for status in statuses if "running" in status["state"]]
+    told = [_plain(status["containerID"]) for status in statuses if "running" in status["state"]]
+    if told:
+        return told
+    going = [pod["metadata"]["uid"] for pod in pods if pod["status"].get("phase") == "Pending"]
+    now = time.monotonic()
+    found = [container for pod in going for container in cluster.containers_of(pod)]
+    return [container for container in found if now - made.setdefault(container, now) > _MOMENT_SECONDS]
 
 
 def _plain(container: str) -> str:
