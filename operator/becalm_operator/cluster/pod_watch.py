@@ -12,6 +12,7 @@ from kubernetes.aio.client import ApiClient, CoreV1Api
 
 from becalm_operator.api import names
 from becalm_operator.cluster.glimpses import Glimpses
+from becalm_operator.cluster.pods import json_document
 from becalm_operator.cluster.translate import refuse_error, translated
 from becalm_operator.errors import ExpiredError, UnavailableError
 from becalm_operator.plan.world import Pod
@@ -55,11 +56,14 @@ class PodWatch:
             ClusterError: The API server refuses, or does not answer.
         """
         with translated(f"watching pods of {namespace}"):
+            if not since:  # where no pod is, nothing else would tell of a version
+                yield Sight(await self._version(namespace))
             response = await self._core.list_namespaced_pod_without_preload_content(
                 namespace,
                 watch=True,
                 resource_version=since or None,
-                allow_watch_bookmarks=True,
+                # an API server on an old etcd refuses a watch that is to have both: what is there, and bookmarks
+                allow_watch_bookmarks=bool(since) or None,
                 timeout_seconds=_WATCH_SECONDS,
                 _request_timeout=_WATCH_SECONDS + _SILENCE_SECONDS,
             )
@@ -73,6 +77,14 @@ class PodWatch:
                         _pod(seen) if tells else None,
                         came=event["type"] == "ADDED",
                     )
+
+    async def _version(self, namespace: str) -> str:
+        """Return how far the history of all pods has come."""
+        answer = await self._core.list_namespaced_pod_without_preload_content(namespace, limit=1)
+        async with answer:
+            await refuse_error(answer)
+            found: str = json_document(await answer.read())["metadata"].get("resourceVersion", "")
+        return found
 
 
 async def _events(response: aiohttp.ClientResponse) -> AsyncGenerator[Mapping[str, Any]]:

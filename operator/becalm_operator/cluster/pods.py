@@ -40,7 +40,7 @@ class Pods:
         answer = await self._core.list_namespaced_pod_without_preload_content(namespace, **options)
         async with answer:
             await refuse_error(answer)
-            page = _document(await answer.read())
+            page = json_document(await answer.read())
         pods = [lean_pod(one) for one in page["items"] or ()]
         return V1PodList(items=pods, metadata=V1ListMeta.from_dict(page.get("metadata") or {}))
 
@@ -63,11 +63,16 @@ def lean_pod(pod: Document) -> V1Pod:
     return made
 
 
-def _document(answer: bytes) -> Document:
+def json_document(answer: bytes) -> Document:
+    """Return what the API server answers.
+
+    Raises:
+        UnavailableError: It is no JSON: something on the way, or an API server that is ill.
+    """
     try:
         document: Document = json.loads(answer)
     except ValueError as error:
-        raise UnavailableError(f"a list of pods makes no sense: {error}") from error
+        raise UnavailableError(f"the answer makes no sense: {error}") from error
     return document
 
 

@@ -222,8 +222,6 @@ async def test_pods_that_are_there_when_the_stopping_begins_are_no_visitors(scen
 async def test_what_comes_and_goes_between_two_watches_is_told(scene: Scene) -> None:
     scene.vigil.saw(RUN, backup(Phase.CAPTURING, "data"))
     await scene.is_watching()
-    scene.server.put("pods", pod("somebody", "cache"))
-    await scene.is_watching()
 
     scene.server.break_watches()
     for change in ("ADDED", "DELETED"):
