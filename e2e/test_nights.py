@@ -75,15 +75,7 @@ def test_an_edit_while_it_is_down_fails_the_run_and_stays(make_shop: MakeShop) -
 
 def test_a_pod_that_comes_and_goes_while_the_volume_is_read_fails_the_run(make_shop: MakeShop) -> None:
     """A Job of somebody's, say, which is over in a second: what it wrote may be in the backup, or half of it."""
-    shop = make_shop(WEB)
-    slowly = {"uploadKiBPerSecond": 200}  # the volume holds 4 MB
-    shop.open_repository(limits=slowly)
-    shop.kubectl.apply(backup("visited", shop.workloads, quiesce={"preCopy": False}))
-    shop.kubectl.until(
-        "volumes are read",
-        lambda: shop.kubectl.status("backup", "visited"),
-        lambda seen: seen.get("phase") == "Capturing",
-    )
+    shop = _being_read(make_shop, "visited")
 
     shop.kubectl.apply(_visitor(WEB.claim))
     status = _assert_tainted(shop, "visited")
@@ -93,15 +85,7 @@ def test_a_pod_that_comes_and_goes_while_the_volume_is_read_fails_the_run(make_s
 
 
 def test_a_pod_that_is_gone_before_anybody_looks_fails_the_run_too(make_shop: MakeShop) -> None:
-    shop = make_shop(WEB)
-    shop.open_repository(limits={"uploadKiBPerSecond": 200})
-    shop.kubectl.apply(backup("passed", shop.workloads, quiesce={"preCopy": False}))
-    shop.kubectl.until(
-        "volumes are read",
-        lambda: shop.kubectl.status("backup", "passed"),
-        lambda seen: seen.get("phase") == "Capturing",
-    )
-
+    shop = _being_read(make_shop, "passed")
     visitor = _visitor(WEB.claim)
     visitor["spec"]["schedulerName"] = "nobody"  # what no node has is gone at once when it is deleted
     shop.kubectl.apply(visitor)
@@ -110,6 +94,20 @@ def test_a_pod_that_is_gone_before_anybody_looks_fails_the_run_too(make_shop: Ma
 
     assert "pod visitor mounted a claim" in status["message"]
     checks.nothing_is_held(shop)
+
+
+def _being_read(make_shop: MakeShop, name: str) -> Shop:
+    """Return a shop whose volume is read, by a Backup of that name, for some twenty seconds."""
+    shop = make_shop(WEB)
+    slowly = {"uploadKiBPerSecond": 200}  # the volume holds 4 MB
+    shop.open_repository(limits=slowly)
+    shop.kubectl.apply(backup(name, shop.workloads, quiesce={"preCopy": False}))
+    shop.kubectl.until(
+        "volumes are read",
+        lambda: shop.kubectl.status("backup", name),
+        lambda seen: seen.get("phase") == "Capturing",
+    )
+    return shop
 
 
 def _visitor(claim: str) -> Document:

@@ -35,7 +35,12 @@ class Backoff:
         """Return the wait after so many failures in a row. It is short where something is down, whatever fails."""
         retryable = isinstance(error, TimeoutError) or (isinstance(error, ClusterError) and error.retryable)
         bound = self.longest_retryable if retryable or presses else self.longest
-        return min(self.first * (1 << min(failures - 1, _MOST_DOUBLINGS)), bound)
+        return doubled(self.first, failures, bound)
+
+
+def doubled(first: float, failures: int, longest: float) -> float:
+    """Return a wait that is doubled with each failure in a row after the first, up to a bound."""
+    return min(first * (1 << min(failures - 1, _MOST_DOUBLINGS)), longest)
 
 
 def _none_presses(_: Key) -> bool:

@@ -20,6 +20,7 @@ from becalm_operator.api.restore import Restore
 from becalm_operator.cluster.pod_watch import Sight
 from becalm_operator.cluster.port import Key, Resource
 from becalm_operator.errors import ClusterError, ExpiredError
+from becalm_operator.handlers.queue import doubled
 from becalm_operator.plan.world import Pod
 
 Changes = Callable[[str, str], AsyncIterator[Sight]]
@@ -29,8 +30,6 @@ _MOVING = (Phase.QUIESCING, Phase.RESUMING)
 _STILL = (Phase.DRAINING, Phase.CAPTURING, Phase.RESTORING)
 _PAUSE_SECONDS = (0.5, 15.0)
 """Before a watch goes on, and at most, if it keeps failing."""
-
-_MOST_DOUBLINGS = 10
 
 _log = logging.getLogger(__name__)
 
@@ -91,6 +90,7 @@ class Vigil:
 
     async def _watch(self, namespace: str) -> NoReturn:
         """Watch without a gap: a watch goes on where the one before it has ended."""
+        shortest, longest = _PAUSE_SECONDS
         failed, since = 0, ""
         while True:
             failed += 1
@@ -110,7 +110,7 @@ class Vigil:
             except Exception:  # noqa: BLE001  runs go on without it
                 since = ""
                 _log.exception("pods of %s are not watched for the moment", namespace)
-            await asyncio.sleep(_pause(failed))
+            await asyncio.sleep(doubled(shortest, max(failed, 1), longest))
 
     def _tell(self, namespace: str, pod: Pod, *, came: bool) -> None:
         claims = frozenset(pod.claims)
@@ -121,12 +121,6 @@ class Vigil:
                 self._passed.setdefault(namespace, {})[pod.name, pod.created] = pod
             if mounts or interest.all:
                 self._wake(key)
-
-
-def _pause(failed: int) -> float:
-    """Return how long to wait after so many failures in a row."""
-    shortest, longest = _PAUSE_SECONDS
-    return min(shortest * (1 << min(max(failed - 1, 0), _MOST_DOUBLINGS)), longest)
 
 
 def _is_cancelled() -> bool:

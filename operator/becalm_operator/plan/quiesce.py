@@ -25,6 +25,8 @@ REFUSAL_TIMEOUT = timedelta(minutes=1)
 may one that cannot be stopped keep the others down."""
 _REFUSED_SECONDS = 2.0
 """After how long to try again to stop what was refused."""
+_NOT_REFUSED = {"error": "", "refused_since": None, "refused_at": None}
+"""What the state of a workload says of its stop if nothing stands in the way of it."""
 
 S = TypeVar("S", bound=RunStatus)
 
@@ -98,9 +100,6 @@ def stop(run: Run, world: World, workloads: tuple[WorkloadStatus, ...]) -> Step:
                 return Step(workloads, failure=_unstoppable(state))
             return _stop(run, world, workloads, workload)
     return Step(workloads, done=True)
-
-
-_NOT_REFUSED = {"error": "", "refused_since": None, "refused_at": None}
 
 
 def _let_be(world: World, state: WorkloadStatus) -> WorkloadStatus:

@@ -180,9 +180,8 @@ def test_a_blob_that_could_not_be_stored_does_not_pass_for_stored(
         with pytest.raises(MachineError):
             save()
 
-    with pytest.raises(
-        MachineError
-    ):  # there is memory again, but others may have been told that it is stored
+    # there is memory again, but others may have been told that it is stored
+    with pytest.raises(MachineError):
         save()
     with pytest.raises(MachineError):
         writer.flush()
