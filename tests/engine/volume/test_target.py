@@ -14,6 +14,7 @@ from becalm_engine.format.tree import SYMLINK, Node
 from becalm_engine.policy.overwrite import UNFINISHED
 from becalm_engine.volume import target
 from becalm_engine.volume.target import Target
+from tests.engine.volume.descriptors import open_below
 from tests.engine.volume.powerless import powerless
 
 
@@ -74,10 +75,6 @@ def test_a_link_in_the_way_is_never_entered(tmp_path: Path, place: Target, make:
     assert list((tmp_path / "outside").iterdir()) == []
 
 
-def _count_of_open_files() -> int:
-    return sum(1 for _ in Path("/proc/self/fd").iterdir())
-
-
 _NAMES = st.sampled_from((b"a", b"b"))
 _PATHS = st.lists(_NAMES, max_size=40).map(tuple)
 
@@ -88,7 +85,6 @@ def test_whatever_was_opened_before_the_folder_is_the_one_that_was_asked_for(
 ) -> None:
     root = tmp_path_factory.mktemp("target")
     opened = os.open(root, os.O_RDONLY)
-    before = _count_of_open_files()
     with contextlib.closing(Target(opened)) as place:
         for path in paths:
             with place.folder(path, make=True) as folder:
@@ -98,8 +94,8 @@ def test_whatever_was_opened_before_the_folder_is_the_one_that_was_asked_for(
                 pass
             with place.folder(path) as folder:
                 assert os.path.samestat(os.fstat(folder), root.joinpath(*map(os.fsdecode, path)).stat())
-        assert _count_of_open_files() - before <= 17
-    assert _count_of_open_files() == before
+        assert len(open_below(root)) <= 18
+    assert open_below(root) == [root]
     os.close(opened)
 
 
@@ -136,7 +132,6 @@ def test_each_thread_has_the_folder_that_it_asked_for(tmp_path: Path, place: Tar
 
 def test_no_descriptor_is_left_open(tmp_path: Path, handle: int) -> None:
     place = Target(handle)
-    before = len(list(Path("/proc/self/fd").iterdir()))
 
     with place.folder((b"a", b"b", b"c"), make=True):
         pass
@@ -145,7 +140,7 @@ def test_no_descriptor_is_left_open(tmp_path: Path, handle: int) -> None:
     target.remove(handle, b"a")
     place.close()
 
-    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    assert open_below(tmp_path) == [tmp_path]
     assert list(tmp_path.iterdir()) == []
 
 
