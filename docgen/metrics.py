@@ -27,7 +27,7 @@ too. The other alerts look at the metrics of all releases: with several of them,
 | `BecalmLeaseNotHeld` | it runs, but has not held the Lease for five minutes | its log: who has it, or why not |
 | `BecalmWorkloadHeldBeyondDeadline` | a workload is down three minutes after its deadline | [start it](operations.md) |
 | `BecalmNoRecentBackup` | `noSuccessHours` after one was due none has succeeded | `kubectl get backups` |
-| `BecalmBackupFailed` | the newest Backup of a schedule failed | look up its [reason](reference.md#reasons) |
+| `BecalmBackupFailed` | the newest Backup of a schedule failed | [by reason](operations.md#a-reason-and-what-to-do) |
 | `BecalmBackupSuspect` | a volume has lost much since the Backup before | look at it; the condition `Suspect` |
 | `BecalmRetentionFailed` | retention was not applied, and not for a doubt | read the condition `RetentionFailed` |
 | `BecalmDowntimeOverForecast` | `downtimeFactor` times the forecast, and a bit | read `status.downtimeParts` |

@@ -51,7 +51,8 @@ machine, on which everything else runs as well ({cores} cores), so that the rows
 *Down* is the time from the Deployment's count being 0 to its being Ready again, as a watch sees it; *no answer* is the
 longest time in which its Service's endpoints gave none. Seconds; those of incremental backups are medians of {repeats}
 (the worst in brackets). *Above* is what comes on top of the median of stopping and starting alone. Two runs that do the
-same differ by up to a second, since the kubelet looks for ended containers once a second.
+same differ by a second or two, since the kubelet looks for ended containers once a second: a row below stop and start
+alone means no difference.
 
 | way | down, first | no answer | above | down, incremental | no answer | above |
 | --- | --- | --- | --- | --- | --- | --- |

@@ -80,14 +80,19 @@ def test_what_is_not_ours_is_what_the_api_server_expects() -> None:
 def test_what_is_done_by_hand_is_done_to_the_repository_beside_it(job: str) -> None:
     every = dict(EXAMPLES + OTHERS)
     repository = every["s3-repository.yaml:BackupRepository"]["spec"]
-    (container,) = every[job]["spec"]["template"]["spec"]["containers"]
+    pod = every[job]["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
     password, s3 = repository["passwordSecretRef"], repository["storage"]["s3"]
 
     variables = {one["name"]: one for one in container["env"]}
     location = f"s3:{s3['endpoint']}/{s3['bucket']}/{s3['prefix']}"
     assert variables["RESTIC_REPOSITORY"]["value"] == location
     assert variables["AWS_DEFAULT_REGION"]["value"] == s3["region"]
-    assert variables["RESTIC_PASSWORD"]["valueFrom"]["secretKeyRef"] == password
+    # as a file, as for movers: from that, unlike from a variable, a newline at the end is taken off
+    folder, _, key = variables["RESTIC_PASSWORD_FILE"]["value"].rpartition("/")
+    (volume,) = [one["name"] for one in container["volumeMounts"] if one["mountPath"] == folder]
+    secrets = {one["name"]: one["secret"]["secretName"] for one in pod["volumes"] if "secret" in one}
+    assert {"name": secrets[volume], "key": key} == password
     assert container["envFrom"] == [{"secretRef": s3["credentialsSecretRef"]}]
 
 

@@ -88,11 +88,12 @@ EXPLANATIONS: dict[Reason, str] = {
     Reason.WORKLOAD_OWNED: "Another controller owns the workload and would scale it back.",
     Reason.WORKLOAD_NOT_SCALABLE: "The operator was not told of the kind, it has no count, or an autoscaler pins it.",
     Reason.WORKLOAD_DELETES_CLAIMS: "The StatefulSet deletes its claims when scaled (whenScaled: Delete).",
-    Reason.WORKLOAD_ALREADY_STOPPED_BY_OTHER: "Another run holds the workload down.",
+    Reason.WORKLOAD_ALREADY_STOPPED_BY_OTHER: "Another run holds the workload down, or its record cannot be read.",
     Reason.CLAIM_NOT_FOUND: "A named claim does not exist.",
     Reason.CLAIM_NOT_BOUND: "A claim has no volume.",
     Reason.CLAIM_IS_BLOCK_DEVICE: "A claim has volumeMode: Block: it is a device without files.",
-    Reason.CLAIM_IN_USE: "Pods that this run would not stop mount a claim.",
+    Reason.CLAIM_IN_USE: "Pods that this run would not stop mount a claim, or those of a running Job with "
+    "quiesce.runningJobs Refuse; or two targets are one claim.",
     Reason.NO_CLAIMS: "The workloads mount no claims, or all were excluded.",
     Reason.TOO_MANY_CLAIMS: "One Backup can take 64 claims.",
     Reason.SNAPSHOTS_UNAVAILABLE: "The cluster has no VolumeSnapshots, or the operator may not do what they take.",
@@ -120,8 +121,10 @@ EXPLANATIONS: dict[Reason, str] = {
     Reason.HOOK_FAILED: "A before-hook failed, took too long, or nobody knows how it ended; its onError is Fail.",
     Reason.DRAIN_TIMEOUT: "Pods that mount the claims did not end within drainTimeout.",
     Reason.DOWNTIME_EXCEEDED: "The run took longer than maxDowntime; the workloads were started without it.",
-    Reason.TAINTED: "A pod mounted a claim while it was being read. Nothing was kept.",
-    Reason.WORKLOAD_CHANGED: "A stopped workload was scaled, deleted or made anew by somebody else.",
+    Reason.TAINTED: "A pod mounted a claim, or somebody scaled, edited or deleted a stopped workload, while claims "
+    "were read or written. A Backup has kept nothing; claims of a Restore may hold old and new files.",
+    Reason.WORKLOAD_CHANGED: "Somebody scaled, edited or deleted a workload; or it has other claims now, or a pod "
+    "on another node than its mover.",
     Reason.STOP_REFUSED: "A quota, a policy or a webhook did not let a workload be stopped for a minute.",
     Reason.SNAPSHOT_FAILED: "A VolumeSnapshot could not be made, or was deleted before it was read.",
     Reason.MOVER_FAILED: "A mover ended with an error.",

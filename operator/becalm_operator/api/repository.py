@@ -34,8 +34,8 @@ class S3Storage(Model):
     storage_class: Annotated[str, Field(max_length=64)] = ""
     """Storage class of packs, which are nearly all of the data."""
     credentials_secret_ref: LocalReference | None = None
-    """Secret with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; absent for the identity of the mover's
-    service account."""
+    """Secret with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and AWS_SESSION_TOKEN if there is one; absent for the
+    identity of the mover's service account."""
     ca_bundle_ref: CertificatesReference | None = None
     """Secret and key with the certificates to trust."""
 

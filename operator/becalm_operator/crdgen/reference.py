@@ -29,7 +29,8 @@ _MARKS = {
     "runs and probes.",
     names.ROLE_LABEL: "On Jobs, pods and VolumeSnapshots: what they are for. `access` and `init` open or make a "
     "repository, `mover` reads a claim, `dump` takes a dump, `commit` writes snapshots, `forget` applies retention, "
-    "`restore` writes a claim, `hook` is a hook, `snapshot` a VolumeSnapshot.",
+    "`preview` looks whether a Restore finds its snapshot, `restore` writes a claim, `hook` is a hook, "
+    "`snapshot` a VolumeSnapshot.",
     names.OWNER_KIND_LABEL: "On the same: the kind of what they belong to, a Backup, Restore or BackupRepository.",
     names.OWNER_UID_LABEL: "On the same: its UID.",
     names.FINALIZER: "The finalizer of a Backup or Restore that may hold workloads: deleting it starts them first.",
