@@ -21,7 +21,8 @@ _ENGINE = f"""## The engine: `becalm`
 A class is indented below the more general one that it is a case of. Beside these codes, a command ends
 with {ExitCode.OK:d} if all is well, and `backup` with {ExitCode.INCOMPLETE:d} if some files could not be read,
 or a source was not there: the snapshot is there without them, and which they are and why stands on standard error
-and in the report.
+and in the report. `forget` ends with {ExitCode.INCOMPLETE:d} if the store did not let all snapshots go that were to be
+removed: the others are gone, nothing was pruned, and `error.type` in the report says why.
 """
 _OPERATOR = """## The operator: `becalm-operator`
 

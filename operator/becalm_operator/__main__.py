@@ -125,7 +125,7 @@ async def _release_in(settings: Settings, *, uninstall: bool) -> bool:
             return await releasing.release_everything(cluster, _tell)
         leases = ApiLeases(client, settings.namespace)
         lease = Lease(leases, f"{settings.identity}-release", releasing.UNINSTALL_TIMING)
-        await releasing.stop_the_operator(lease, _tell)
+        await releasing.stop_the_operator(lease, _tell, settings.identity)
         return await releasing.release_for_good(cluster, lease, _tell)
 
 

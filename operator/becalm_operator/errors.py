@@ -3,6 +3,7 @@
     OperatorError
     ├── SettingsError        the environment makes no sense
     ├── LeaseLostError       another operator is at work
+    ├── OwnPodError          the command would end with the pod that it runs in
     └── ClusterError         the API server refused or could not be reached
         ├── NotFoundError        the object does not exist
         ├── ConflictError        it has changed since it was read; retryable
@@ -46,6 +47,15 @@ class LeaseLostError(OperatorError):
 
     exit_code = 3
     retryable = True
+
+
+class OwnPodError(OperatorError):
+    """The command was begun in the operator's own pod, takes that operator's Lease, and would end with it.
+
+    To do: run it in a pod of its own, or where your kubeconfig is; docs/operations.md says how, under uninstalling.
+    """
+
+    exit_code = 2
 
 
 class ClusterError(OperatorError):

@@ -155,6 +155,11 @@ class Lease:
             self._seen, self._seen_at = seen, _now()
         return _now() - self._seen_at >= (spec.lease_duration_seconds or self._timing.duration)
 
+    async def holder(self) -> str:
+        """Return who holds the Lease, or did last; nothing if nobody ever has, or it was left to the next one."""
+        found = await self._leases.read()
+        return _holder(found) if found else ""
+
     async def seize(self) -> str:
         """Take the Lease whoever holds it, and return who did. They notice at their next renewal, and end."""
         while True:

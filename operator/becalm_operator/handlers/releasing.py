@@ -16,7 +16,7 @@ from becalm_operator.api.names import FINALIZER
 from becalm_operator.api.restore import Restore
 from becalm_operator.cluster.lease import Lease, Timing
 from becalm_operator.cluster.port import Cluster, Key
-from becalm_operator.errors import ClusterError, ConflictError, NotFoundError
+from becalm_operator.errors import ClusterError, ConflictError, NotFoundError, OwnPodError
 from becalm_operator.plan.steps import DeleteJob
 from becalm_operator.plan.sweep import Release, release_all
 from becalm_operator.plan.world import Holdings
@@ -39,8 +39,16 @@ _log = logging.getLogger(__name__)
 Tell = Callable[[str], None]
 
 
-async def stop_the_operator(lease: Lease, tell: Tell) -> None:
-    """Take the Lease and wait until its holder has noticed."""
+async def stop_the_operator(lease: Lease, tell: Tell, here: str = "") -> None:
+    """Take the Lease and wait until its holder has noticed. `here`: the name of an operator that runs in this pod.
+
+    Raises:
+        OwnPodError: It is that one. Its container ends when the Lease is taken, and we would end in it, too early.
+    """
+    if here and await lease.holder() == here:
+        raise OwnPodError(
+            f"{here} is the operator's own pod, which ends when its Lease is taken; run this elsewhere"
+        )
     holder = await lease.seize()
     if holder:
         tell(f"waiting {NOTICE_SECONDS:.0f} s for {holder} to stop")

@@ -5,7 +5,7 @@ import pytest
 from becalm_operator.api.backup import Phase
 from becalm_operator.api.names import FINALIZER
 from becalm_operator.cluster.lease import Lease
-from becalm_operator.errors import ClusterError, ConflictError, RefusedError, UnavailableError
+from becalm_operator.errors import ClusterError, ConflictError, OwnPodError, RefusedError, UnavailableError
 from becalm_operator.handlers.releasing import NOTICE_SECONDS, release_everything, stop_the_operator
 from becalm_operator.plan.steps import Action
 from becalm_operator.plan.world import JobState, Workload
@@ -179,3 +179,16 @@ def test_uninstalling_waits_until_an_operator_has_noticed_and_not_without_one() 
 
     assert virtually(scenario("")) == (0, [])
     assert virtually(scenario("pod")) == (NOTICE_SECONDS, ["waiting 12 s for pod to stop"])
+
+
+def test_the_operator_of_the_same_pod_is_not_stopped_since_the_command_would_end_with_it() -> None:
+    async def scenario() -> None:
+        leases = FakeLeases()
+        await Lease(leases, "pod").acquire()
+        with pytest.raises(OwnPodError, match="pod is the operator's own pod"):
+            await stop_the_operator(Lease(leases, "pod-release"), lambda _: None, "pod")
+        assert leases.holder == "pod"
+        await stop_the_operator(Lease(leases, "other-release"), lambda _: None, "other")
+        assert leases.holder == "other-release"
+
+    virtually(scenario())
