@@ -52,7 +52,7 @@ class Seen(NamedTuple):
 
 
 def check_listed(repository: Repository, packs: Packs, findings: Findings) -> None:
-    """Compare the packs of the index with those that are there."""
+    """Compare the packs of the index with those that are there, and what index files say of one."""
     sizes = {stored.name: stored.size_bytes for stored in repository.storage.list(FileKind.PACK)}
     for pack in packs:
         fault = _fault_of_listing(repository.index.facts_of(pack), sizes.pop(pack.hex(), None))
@@ -61,6 +61,9 @@ def check_listed(repository: Repository, packs: Packs, findings: Findings) -> No
             findings.broken_packs.append(pack.hex())
             for blob in packs[pack]:
                 findings.lost.add(blob)
+    for pack in sorted(repository.index.differing):
+        findings.errors.append(f"pack {pack.hex()} is not listed the same by all index files")
+        findings.broken_index = True
     if sizes:
         findings.unlisted_packs = len(sizes)
         findings.hints.append(f"{len(sizes)} packs are in no index; the next prune removes them")

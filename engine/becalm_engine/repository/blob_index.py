@@ -9,7 +9,7 @@ So nothing is sorted when an index is loaded, and a new blob costs an append.
 import struct
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import accumulate, repeat
+from itertools import accumulate, compress, repeat
 from operator import add
 from typing import NamedTuple
 
@@ -42,10 +42,14 @@ class Location(NamedTuple):
 
 
 class PackFacts(NamedTuple):
-    """What is asked of a whole pack: where its last blob ends, how many there are, and how long the file must be."""
+    """What is asked of a whole pack: where its last blob ends, how many there are, and how long the file must be.
+
+    `content_bytes` is the sum of what its blobs take.
+    """
 
     end: int
     blob_count: int
+    content_bytes: int
     size_bytes: int
     is_contiguous: bool
     has_trees: bool
@@ -55,6 +59,8 @@ class BlobIndex:
     """Looks blobs up. Adding from several threads needs the caller's lock; looking up does not."""
 
     def __init__(self) -> None:
+        self.differing: set[PackID] = set()
+        """Packs of which two listings did not say the same."""
         self._buckets: dict[bytes, bytearray] = {}
         self._packs: list[PackID] = []
         self._facts: list[PackFacts] = []
@@ -68,16 +74,34 @@ class BlobIndex:
         return self._find(blob) is not None
 
     def add(self, pack: PackID, blobs: Sequence[PackedBlob]) -> None:
-        """Add a whole pack. A pack that is known already is not added again."""
+        """Add what one place lists of a pack: all of it, or a part, as restic before 0.10 wrote it into index files.
+
+        Nothing is added twice.
+        """
         self.add_listing(pack, PackListing.of(blobs))
 
     def add_listing(self, pack: PackID, listing: PackListing) -> None:
-        """Add a whole pack; see `add`."""
-        if pack in self._pack_numbers:
+        """Add what one place lists of a pack; see `add`."""
+        number = self._pack_numbers.get(pack)
+        if number is not None:
+            self._complete(pack, number, listing)
             return
         number = self._pack_numbers[pack] = len(self._packs)
         self._packs.append(pack)
         self._facts.append(_facts_of(listing))
+        self._append(number, listing)
+
+    def _complete(self, pack: PackID, number: int, listing: PackListing) -> None:
+        """Add what was not listed yet of a pack that is known: as a rule nothing."""
+        lacking = [not self._has(record) for record in _records(number, listing)]
+        if any(lacking) or len(lacking) != self._facts[number].blob_count:
+            self.differing.add(pack)
+        if any(lacking):
+            missing = PackListing.of(list(dict.fromkeys(compress(listing.blobs, lacking))))
+            self._facts[number] = _joined(self._facts[number], _facts_of(missing))
+            self._append(number, missing)
+
+    def _append(self, number: int, listing: PackListing) -> None:
         buckets = self._buckets
         for record in _records(number, listing):
             bucket = buckets.get(record[:2])
@@ -211,7 +235,27 @@ def _records(number: int, listing: PackListing) -> Iterator[bytes]:
 
 def _facts_of(listing: PackListing) -> PackFacts:
     end = max(map(add, listing.offsets, listing.stored_bytes), default=0)
-    return PackFacts(end, len(listing.ids), listing.pack_bytes, listing.is_contiguous, _TREE in listing.kinds)
+    return PackFacts(
+        end,
+        len(listing.ids),
+        sum(listing.stored_bytes),
+        listing.pack_bytes,
+        listing.is_contiguous,
+        _TREE in listing.kinds,
+    )
+
+
+def _joined(one: PackFacts, other: PackFacts) -> PackFacts:
+    """Return the facts of a pack of which two parts are known that have no blob in common."""
+    end, content = max(one.end, other.end), one.content_bytes + other.content_bytes
+    return PackFacts(
+        end,
+        one.blob_count + other.blob_count,
+        content,
+        one.size_bytes + other.size_bytes - PackListing.of(()).pack_bytes,
+        content == end,
+        one.has_trees or other.has_trees,
+    )
 
 
 def _matches(bucket: bytes | bytearray, start: bytes) -> Iterator[int]:

@@ -7,11 +7,12 @@ from becalm_engine.commands.prune import execute, prepare
 from becalm_engine.commands.repair_index import IndexRepair, repair_index
 from becalm_engine.commands.repair_packs import PackRepair, repair_packs
 from becalm_engine.commands.repair_snapshots import SnapshotRepair, repair_snapshots
+from becalm_engine.format import index_file
 from becalm_engine.format.snapshot import Snapshot
 from becalm_engine.format.tree import DIR, FILE, Node, encode_node, encode_tree
 from becalm_engine.ids import BlobID, PackID
 from becalm_engine.policy.prune import Limits, UnusedLimit
-from becalm_engine.repository import snapshots
+from becalm_engine.repository import index_files, snapshots
 from becalm_engine.repository.repository import Repository
 from becalm_engine.repository.writer import Writer
 from becalm_engine.storage.base import FileKind
@@ -100,3 +101,14 @@ def hurt_in(storage: HidingStorage) -> Repository:
 
 def first_tree(repository: Repository) -> BlobID:
     return snapshots.list_snapshots(repository)[0].snapshot.tree
+
+
+def in_parts(repository: Repository) -> None:
+    """Have two index files list every pack, each a part of it."""
+    old = index_files.names(repository)
+    entries = [entry for name in old for entry in index_files.entries_of(repository, name)]
+    for part in (0, 1):
+        listed = [(pack, blobs[part::2]) for pack, blobs in entries if blobs[part::2]]
+        repository.save_document(FileKind.INDEX, index_file.encode(listed))
+    for name in old:
+        repository.storage.delete(FileKind.INDEX, name)

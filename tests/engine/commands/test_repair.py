@@ -18,6 +18,7 @@ from tests.engine.commands.repairing import (
     cut,
     data_pack,
     hurt_in,
+    in_parts,
     index_repaired,
     packs_repaired,
     pruned,
@@ -48,6 +49,24 @@ def repository(storage: HidingStorage) -> Repository:
 
 
 # --- repair index
+
+
+def test_a_pack_that_index_files_list_in_parts_is_read_whole_and_listed_whole_again(
+    repository: Repository, storage: HidingStorage
+) -> None:
+    """restic before 0.10 wrote such indexes."""
+    in_parts(repository)
+
+    found = check(opened(repository), read_data=True, progress=Progress(), say=lambda _: None)
+    assert (found.damaged_snapshots, found.broken_packs, found.broken_index) == ([], [], True)
+    assert all("is not listed the same by all index files" in error for error in found.errors)
+    assert not snapshots_repaired(repository, forget=True).damaged
+    before = blobs_of(repository)
+    assert index_repaired(repository)
+
+    found = check(opened(repository), read_data=True, progress=Progress(), say=lambda _: None)
+    assert found.errors == []
+    assert blobs_of(repository) == before
 
 
 def test_a_right_index_is_left_alone(repository: Repository, storage: HidingStorage) -> None:

@@ -1,5 +1,6 @@
 import random
 import tracemalloc
+from itertools import accumulate
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,26 +23,40 @@ pack_ids = st.integers(0, 5).map(lambda number: PackID(bytes([number] * 32)))
 additions = st.lists(st.tuples(pack_ids, st.lists(packed, max_size=6)), max_size=6)
 
 
-def built(added: list[tuple[PackID, list[PackedBlob]]]) -> tuple[BlobIndex, dict[PackID, list[PackedBlob]]]:
+Additions = list[tuple[PackID, list[PackedBlob]]]
+
+
+def built(added: Additions) -> tuple[BlobIndex, dict[PackID, list[PackedBlob]]]:
     """Return an index, and a dictionary that was told the same."""
-    index, model = BlobIndex(), dict[PackID, list[PackedBlob]]()
+    index = BlobIndex()
     for pack, blobs in added:
         index.add(pack, blobs)
-        model.setdefault(pack, blobs)
+    model = dict[PackID, list[PackedBlob]]()
+    for pack, blobs in news(added):
+        model.setdefault(pack, []).extend(blobs)
     return index, model
 
 
-def places(model: dict[PackID, list[PackedBlob]], blob: BlobID) -> list[Location]:
-    return [Location(pack, b) for pack, blobs in model.items() for b in blobs if b.id == blob]
+def news(added: Additions) -> Additions:
+    """Return what each addition says that those before it have not said of the same pack."""
+    found, said = [], dict[PackID, set[PackedBlob]]()
+    for pack, blobs in added:
+        known = said.get(pack)
+        new = blobs if known is None else [one for one in dict.fromkeys(blobs) if one not in known]
+        said.setdefault(pack, set()).update(blobs)
+        found.append((pack, new))
+    return found
+
+
+def places(added: Additions, blob: BlobID) -> list[Location]:
+    return [Location(pack, b) for pack, blobs in news(added) for b in blobs if b.id == blob]
 
 
 @given(additions, near_ids)
-def test_a_blob_is_found_wherever_it_lies_and_nowhere_else(
-    added: list[tuple[PackID, list[PackedBlob]]], blob: BlobID
-) -> None:
-    index, model = built(added)
+def test_a_blob_is_found_wherever_it_lies_and_nowhere_else(added: Additions, blob: BlobID) -> None:
+    index, _ = built(added)
 
-    expected = places(model, blob)
+    expected = places(added, blob)
 
     assert index.find_all(blob) == expected
     assert index.find(blob) == (expected[0] if expected else None)
@@ -49,19 +64,17 @@ def test_a_blob_is_found_wherever_it_lies_and_nowhere_else(
 
 
 @given(additions, st.sampled_from(BlobKind), near_ids)
-def test_how_long_a_blob_of_a_kind_is(
-    added: list[tuple[PackID, list[PackedBlob]]], kind: BlobKind, blob: BlobID
-) -> None:
-    index, model = built(added)
+def test_how_long_a_blob_of_a_kind_is(added: Additions, kind: BlobKind, blob: BlobID) -> None:
+    index, _ = built(added)
 
-    lengths = [place.blob.content_bytes for place in places(model, blob) if place.blob.kind is kind]
+    lengths = [place.blob.content_bytes for place in places(added, blob) if place.blob.kind is kind]
 
     assert index.content_bytes(kind, blob) == (lengths[0] if lengths else None)
     assert index.holds(kind, blob) == bool(lengths)
 
 
 @given(additions)
-def test_a_spot_says_in_numbers_what_is_found(added: list[tuple[PackID, list[PackedBlob]]]) -> None:
+def test_a_spot_says_in_numbers_what_is_found(added: Additions) -> None:
     index, _ = built(added)
 
     for pack, blob in index:
@@ -74,7 +87,7 @@ def test_a_spot_says_in_numbers_what_is_found(added: list[tuple[PackID, list[Pac
 
 
 @given(additions)
-def test_everything_that_was_added_is_in_it(added: list[tuple[PackID, list[PackedBlob]]]) -> None:
+def test_everything_that_was_added_is_in_it(added: Additions) -> None:
     index, model = built(added)
 
     everything = [Location(pack, blob) for pack, blobs in model.items() for blob in blobs]
@@ -85,7 +98,7 @@ def test_everything_that_was_added_is_in_it(added: list[tuple[PackID, list[Packe
 
 
 @given(additions)
-def test_packs_are_listed_whole_and_by_offset(added: list[tuple[PackID, list[PackedBlob]]]) -> None:
+def test_packs_are_listed_whole_and_by_offset(added: Additions) -> None:
     index, model = built(added)
 
     by_pack = index.by_pack()
@@ -97,7 +110,7 @@ def test_packs_are_listed_whole_and_by_offset(added: list[tuple[PackID, list[Pac
 
 
 @given(additions)
-def test_facts_of_a_pack_are_those_of_its_blobs(added: list[tuple[PackID, list[PackedBlob]]]) -> None:
+def test_facts_of_a_pack_are_those_of_its_blobs(added: Additions) -> None:
     index, model = built(added)
 
     for pack, blobs in model.items():
@@ -114,9 +127,7 @@ def test_facts_of_a_pack_are_those_of_its_blobs(added: list[tuple[PackID, list[P
 
 
 @given(additions, pack_ids, st.lists(packed, max_size=6, unique_by=lambda blob: blob.offset))
-def test_a_pack_is_known_by_all_its_blobs(
-    added: list[tuple[PackID, list[PackedBlob]]], pack: PackID, listed: list[PackedBlob]
-) -> None:
+def test_a_pack_is_known_by_all_its_blobs(added: Additions, pack: PackID, listed: list[PackedBlob]) -> None:
     index, model = built([*added, (PackID(bytes([9] * 32)), listed)])
 
     assert index.lists(PackID(bytes([9] * 32)), listed[::-1])
@@ -196,3 +207,18 @@ def test_a_pack_that_is_not_there_is_not_in_the_view() -> None:
     index = BlobIndex()
 
     assert PackID(bytes(32)) not in index.by_pack()
+
+
+@given(st.lists(packed, max_size=8, unique_by=lambda blob: blob.id), st.data())
+def test_a_pack_that_several_listings_have_in_parts_is_as_one_that_one_listing_has_whole(
+    blobs: list[PackedBlob], data: st.DataObject
+) -> None:
+    pack, ends = PackID(bytes(32)), [0, *accumulate(blob.stored_bytes for blob in blobs)]
+    whole = [blob._replace(offset=end) for blob, end in zip(blobs, ends, strict=False) if end < 2**32]
+    parts = data.draw(st.lists(st.lists(st.sampled_from(whole), unique=True), max_size=4)) if whole else []
+
+    index, _ = built([*((pack, part) for part in parts), (pack, whole)])
+
+    assert index.facts_of(pack) == built([(pack, whole)])[0].facts_of(pack)
+    assert index.by_pack()[pack] == whole
+    assert index.lists(pack, whole)
