@@ -1,11 +1,20 @@
 """`becalm key`: the passwords that open a repository. The master key, and so all data, stays the same."""
 
-import contextlib
 import hmac
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from becalm_engine.errors import DamagedError, EngineError, UsageError
+from becalm_engine.errors import (
+    DamagedError,
+    EngineError,
+    ObjectMissingError,
+    StorageDeniedError,
+    StorageError,
+    StorageUnavailableError,
+    UsageError,
+    WrongPasswordError,
+    tells_of_data,
+)
 from becalm_engine.format import key_file
 from becalm_engine.repository.keys import make_key
 from becalm_engine.repository.repository import DEFAULT_COST, Repository
@@ -48,22 +57,44 @@ def add_key(
     """Make a further password; return the name of its key, which was seen to open the repository.
 
     Raises:
-        DamagedError: What was stored does not open it; nothing is left of it.
+        DamagedError: What was stored does not open it. It was removed, or the message says that it stays.
+        StorageUnavailableError: It was stored, and could not be read back.
+        StorageDeniedError: The same, for want of a permission.
     """
     if not password:
         raise UsageError("the new password is empty")
     repository.guard()
     name = make_key(repository.storage, repository.key, password, cost, user=user, host=host)
     try:
-        stored = key_file.decode(repository.storage.load(FileKind.KEY, name))
-        opened = key_file.unlock(stored, password)
-        if not hmac.compare_digest(opened.to_bytes(), repository.key.to_bytes()):
-            raise DamagedError("the new key holds another master key")
-    except EngineError as error:
-        with contextlib.suppress(EngineError):
-            repository.storage.delete(FileKind.KEY, name)
-        raise DamagedError(f"the new key does not open the repository and was removed: {error}") from error
+        _require_opening(repository, name, password)
+    except StorageError as error:
+        if tells_of_data(error):
+            raise _removed(repository, name, error) from error
+        denied = isinstance(error, StorageDeniedError)
+        raise (StorageDeniedError if denied else StorageUnavailableError)(
+            f"the new key {name[:8]} was stored, and could not be read back; it may be good: "
+            f"look with `becalm key list`. {error}"
+        ) from error
+    except (DamagedError, WrongPasswordError) as error:
+        raise _removed(repository, name, error) from error
     return name
+
+
+def _require_opening(repository: Repository, name: str, password: str) -> None:
+    """See that a key that was just stored opens the repository."""
+    stored = key_file.decode(repository.storage.load(FileKind.KEY, name))
+    opened = key_file.unlock(stored, password)
+    if not hmac.compare_digest(opened.to_bytes(), repository.key.to_bytes()):
+        raise DamagedError("the new key holds another master key")
+
+
+def _removed(repository: Repository, name: str, why: EngineError) -> DamagedError:
+    """Remove a key that is of no use, and return the error that tells of it."""
+    try:
+        repository.storage.delete(FileKind.KEY, name)
+    except EngineError as error:
+        return DamagedError(f"the new key does not open the repository: {why}. keys/{name} stays: {error}")
+    return DamagedError(f"the new key does not open the repository and was removed: {why}")
 
 
 def change_password(
@@ -89,7 +120,7 @@ def remove_key(repository: Repository, text: str) -> str:
     """Remove the key whose name begins with `text`; return its name.
 
     Raises:
-        UsageError: None or several begin so, or it is the key in use.
+        UsageError: None or several begin so, or it is the key in use, or that one is not there any more.
     """
     names = [f.name for f in repository.storage.list(FileKind.KEY) if f.name.startswith(text)]
     if not text or len(names) != 1:
@@ -100,5 +131,20 @@ def remove_key(repository: Repository, text: str) -> str:
             "refusing to remove the key that is in use: open the repository by another one first"
         )
     repository.guard()
+    _require_own(repository)
     repository.storage.delete(FileKind.KEY, name)
     return name
+
+
+def _require_own(repository: Repository) -> None:
+    """See that the key in use is there still: another process may have removed it while this one waited for the lock.
+
+    Raises:
+        UsageError: It is not. The one that was to be removed may be the last.
+    """
+    try:
+        repository.storage.load(FileKind.KEY, repository.key_name)
+    except ObjectMissingError as error:
+        raise UsageError(
+            "the key in use was removed by another process meanwhile, so no other is: open the repository again"
+        ) from error

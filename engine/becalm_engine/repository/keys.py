@@ -7,7 +7,7 @@ import socket
 import time
 from collections.abc import Callable, Iterable
 
-from becalm_engine.errors import DamagedError, RepositoryMissingError, WrongPasswordError
+from becalm_engine.errors import DamagedError, ObjectMissingError, RepositoryMissingError, WrongPasswordError
 from becalm_engine.format import key_file
 from becalm_engine.format.crypto import IV_BYTES, Key
 from becalm_engine.ids import stored_id
@@ -91,12 +91,15 @@ def _first_opened(
 
 
 def _unlocked(storage: Storage, name: str, password: str) -> Key | None:
-    """Return the master key of a key file, or None if the password is another's.
+    """Return the master key of a key file, or None if the password is another's, or the file is gone meanwhile.
 
     Raises:
         DamagedError: The file is broken; then it may well be the right password.
     """
-    text = storage.load(FileKind.KEY, name)
+    try:
+        text = storage.load(FileKind.KEY, name)
+    except ObjectMissingError:  # somebody has changed a password since the keys were listed
+        return None
     try:
         return key_file.unlock(key_file.decode(text), password)
     except DamagedError as error:

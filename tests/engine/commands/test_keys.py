@@ -1,7 +1,16 @@
 import pytest
 
 from becalm_engine.commands.keys import add_key, change_password, list_keys, remove_key
-from becalm_engine.errors import DamagedError, LockedError, UsageError, WrongPasswordError
+from becalm_engine.errors import (
+    DamagedError,
+    LockedError,
+    ObjectMissingError,
+    StorageDeniedError,
+    StorageError,
+    StorageUnavailableError,
+    UsageError,
+    WrongPasswordError,
+)
 from becalm_engine.ids import Buffer
 from becalm_engine.repository.repository import Repository, open_repository
 from becalm_engine.storage.base import FileKind
@@ -70,6 +79,61 @@ def test_a_key_that_was_stored_badly_is_removed_and_the_old_one_stays() -> None:
 
     assert keys_of(repository) == [repository.key_name]
     open_repository(storage, PASSWORD)
+
+
+@pytest.mark.parametrize("kind", [StorageUnavailableError, StorageDeniedError])
+def test_a_key_that_cannot_be_read_back_stays_and_is_named(kind: type[StorageError]) -> None:
+    storage = FaultyStorage()
+    repository = made(storage)
+    storage.on_load = lambda *_: kind("no answer")
+
+    with pytest.raises(kind, match=r"the new key [0-9a-f]{8} was stored.*no answer"):
+        add_key(repository, "second", cost=CHEAP)
+
+    storage.on_load = lambda *_: None
+    open_repository(storage, "second")
+
+
+def test_a_bad_key_that_cannot_be_removed_is_not_called_removed(monkeypatch: pytest.MonkeyPatch) -> None:
+    storage = Forgetful()
+    repository = made(storage)
+    storage.forgets = True
+
+    def refuse(*_: object) -> None:
+        raise StorageDeniedError("append-only")
+
+    monkeypatch.setattr(storage, "delete", refuse)
+    with pytest.raises(DamagedError, match=r"keys/[0-9a-f]{64} stays: append-only"):
+        add_key(repository, "second", cost=CHEAP)
+
+
+def test_who_was_overtaken_does_not_remove_the_last_key() -> None:
+    """Both have opened the repository, and the second has waited for the lock."""
+    repository = made()
+    other = add_key(repository, "second", cost=CHEAP)
+    first, second = (
+        open_repository(repository.storage, PASSWORD),
+        open_repository(repository.storage, "second"),
+    )
+
+    remove_key(first, other)
+    with pytest.raises(UsageError, match="removed by another process"):
+        remove_key(second, first.key_name)
+
+    assert keys_of(repository) == [first.key_name]
+
+
+def test_a_key_that_goes_while_keys_are_tried_keeps_no_other_from_opening() -> None:
+    storage = FaultyStorage()
+    repository = made(storage)
+    other = add_key(repository, "second", cost=CHEAP)
+    gone = min(other, repository.key_name)
+    password = PASSWORD if gone == other else "second"
+    storage.on_load = lambda kind, name: (
+        ObjectMissingError("gone") if (kind, name) == (FileKind.KEY, gone) else None
+    )
+
+    assert open_repository(storage, password).key == repository.key
 
 
 def test_no_key_is_made_or_removed_once_the_lock_is_lost() -> None:
