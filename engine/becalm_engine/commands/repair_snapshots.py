@@ -12,6 +12,7 @@ from becalm_engine.commands.removal import require_written
 from becalm_engine.errors import DamagedError, ObjectMissingError, StorageError
 from becalm_engine.format.names import quote
 from becalm_engine.format.pack import BlobKind
+from becalm_engine.format.snapshot import Snapshot
 from becalm_engine.format.tree import DIR, FILE, Node, decode_tree, encode_node, encode_tree
 from becalm_engine.ids import BlobID, FileID, blob_id, parse_id
 from becalm_engine.repository import index_files, snapshots
@@ -61,10 +62,10 @@ def repair_snapshots(
     if dry_run:
         return repair
     damaged = [stored for stored in chosen if stored.name in repair.damaged]
-    _write(repository, damaged, repair, progress)
+    standing = _write(repository, damaged, repair, progress)
     if forget:
-        for written in repair.written:
-            snapshots.require_stored(repository, written)
+        for one in standing:
+            snapshots.require_stored(repository, one)
         for stored in damaged:
             snapshots.remove_snapshot(repository, stored)
             repair.removed.append(stored.name)
@@ -73,21 +74,35 @@ def repair_snapshots(
 
 def _write(
     repository: Repository, damaged: Sequence[StoredSnapshot], repair: SnapshotRepair, progress: Progress
-) -> None:
+) -> list[StoredSnapshot]:
+    """Write what is left of snapshots, but for what an earlier run has written; return all that stand for them."""
     if not damaged:
-        return
+        return []
     _write_trees(repository, damaged, repair, progress)
     told = snapshots.only_damaged(lambda *_: None)  # by whoever has chosen
-    every = snapshots.list_snapshots(repository, broken=told)
-    present = {(one.snapshot.original, one.snapshot.tree) for one in every}
+    present: dict[BlobID, list[StoredSnapshot]] = {}
+    for one in snapshots.list_snapshots(repository, broken=told):
+        present.setdefault(one.snapshot.tree, []).append(one)
+    standing = []
     for stored in damaged:
         tree = repair.damaged[stored.name]
-        original = stored.snapshot.original or FileID(parse_id(stored.name))
-        if tree is None or (original, tree) in present:  # nothing left of it, or an earlier run wrote it
+        if tree is None:  # nothing is left of it
             continue
-        tags = tuple(dict.fromkeys((*stored.snapshot.tags, _TAG)))
-        repaired = replace(stored.snapshot, tree=tree, original=original, tags=tags)
-        repair.written.append(snapshots.save_snapshot(repository, repaired))
+        repaired, there = _repaired(stored, tree), present.setdefault(tree, [])
+        twin = next((one for one in there if one.snapshot == repaired), None)
+        if twin is None:
+            twin = snapshots.save_snapshot(repository, repaired)
+            repair.written.append(twin)
+            there.append(twin)
+        standing.append(twin)
+    return standing
+
+
+def _repaired(stored: StoredSnapshot, tree: BlobID) -> Snapshot:
+    """Return a snapshot with what is left of its tree. All else of it stays: others may have the same origin."""
+    original = stored.snapshot.original or FileID(parse_id(stored.name))
+    tags = tuple(dict.fromkeys((*stored.snapshot.tags, _TAG)))
+    return replace(stored.snapshot, tree=tree, original=original, tags=tags)
 
 
 def _write_trees(

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from becalm_engine.commands.check import check
@@ -7,7 +9,7 @@ from becalm_engine.errors import DamagedError, StorageError, UsageError
 from becalm_engine.format import index_file
 from becalm_engine.format.snapshot import Snapshot
 from becalm_engine.format.tree import encode_tree
-from becalm_engine.ids import BlobID, PackID
+from becalm_engine.ids import BlobID, FileID, PackID, parse_id
 from becalm_engine.repository import index_files, pack_header, snapshots
 from becalm_engine.repository.pack_header import read_header
 from becalm_engine.repository.reader import load_blob, load_tree
@@ -415,6 +417,23 @@ def test_a_repaired_snapshot_is_whole_and_is_not_written_twice(hurt: Repository)
     assert again.written == []
     assert len(again.removed) == 1
     assert new.name in {one.name for one in snapshots.list_snapshots(hurt)}
+    assert snapshots_repaired(hurt).damaged == {}
+
+
+def test_each_of_several_snapshots_of_one_origin_stays(hurt: Repository) -> None:
+    """`rewrite --new-host` makes such ones: the same tree and origin under another name."""
+    [bad, *_] = snapshots.list_snapshots(hurt)
+    snapshots_repaired(hurt)
+    for host in ("one", "two"):
+        edited = replace(bad.snapshot, hostname=host, original=FileID(parse_id(bad.name)))
+        snapshots.save_snapshot(hurt, edited)
+
+    assert len(snapshots_repaired(hurt, forget=True).removed) == 3
+
+    left = [
+        one.snapshot.hostname for one in snapshots.list_snapshots(hurt) if "repaired" in one.snapshot.tags
+    ]
+    assert sorted(left) == ["", "one", "two"]
     assert snapshots_repaired(hurt).damaged == {}
 
 
