@@ -28,6 +28,9 @@ def check(
     """Check packs against the index, and trees and files of every snapshot that is wanted.
 
     With `read_data` every byte of every pack is read, with `subset` those of some packs.
+
+    Raises:
+        LockedError: Something is wrong, and perhaps only because another process was at work.
     """
     findings = Findings()
     say("load snapshots and index")
@@ -52,6 +55,8 @@ def check(
         known = all_sound and repository.index.holds(BlobKind.TREE, stored.snapshot.tree)
         if not known and not trees.is_sound(stored):
             findings.damaged_snapshots.append(stored.name)
+    if findings.errors:
+        repository.guard()  # beside somebody who removes what nobody needs, it is no damage that something is gone
     return findings
 
 

@@ -17,7 +17,7 @@ from becalm_engine.commands.check_trees import is_sound_tree
 from becalm_engine.commands.findings import Findings
 from becalm_engine.commands.progress import Progress
 from becalm_engine.crew import Crew
-from becalm_engine.errors import DamagedError, EngineError, tells_of_data
+from becalm_engine.errors import DamagedError, EngineError, StorageError, tells_of_data
 from becalm_engine.format.pack import LENGTH_BYTES, BlobKind, PackedBlob, decode_header, header_range
 from becalm_engine.ids import PackID
 from becalm_engine.policy.subset import Subset
@@ -55,7 +55,13 @@ def check_listed(repository: Repository, packs: Packs, findings: Findings) -> No
     """Compare the packs of the index with those that are there, and what index files say of one."""
     sizes = {stored.name: stored.size_bytes for stored in repository.storage.list(FileKind.PACK)}
     for pack in packs:
-        fault = _fault_of_listing(repository.index.facts_of(pack), sizes.pop(pack.hex(), None))
+        size = sizes.pop(pack.hex(), None)
+        if size is None and not _is_missing(repository, pack):
+            findings.errors.append(
+                f"pack {pack.hex()} exists, but {repository.storage.location} does not list it"
+            )
+            continue
+        fault = _fault_of_listing(repository.index.facts_of(pack), size)
         if fault:
             findings.errors.append(f"pack {pack.hex()} {fault}")
             findings.broken_packs.append(pack.hex())
@@ -67,6 +73,17 @@ def check_listed(repository: Repository, packs: Packs, findings: Findings) -> No
     if sizes:
         findings.unlisted_packs = len(sizes)
         findings.hints.append(f"{len(sizes)} packs are in no index; the next prune removes them")
+
+
+def _is_missing(repository: Repository, pack: PackID) -> bool:
+    """Ask for a pack by its name: a listing that leaves it out says nothing of what it holds."""
+    try:
+        repository.storage.load_range(FileKind.PACK, pack.hex(), offset=0, length=1)
+    except StorageError as error:
+        if not tells_of_data(error):
+            raise
+        return True
+    return False
 
 
 def _fault_of_listing(facts: PackFacts, size: int | None) -> str:

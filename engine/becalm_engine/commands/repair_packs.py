@@ -54,7 +54,7 @@ def find_packs(repository: Repository, files: IndexFiles, texts: Iterable[str]) 
         if len(fitting) != 1:
             raise UsageError(f"{len(fitting)} packs begin with {text!r}")
         found.append(PackID(bytes.fromhex(fitting[0])))
-    return found
+    return list(dict.fromkeys(found))
 
 
 def repair_packs(

@@ -132,6 +132,7 @@ class Restorer:
         self._ledger.done(Action.UNCHANGED if file.complete else action, file.path, file.node.size)
 
     def _write(self, plan: Plan, contents: Contents) -> None:
+        self._repository.guard()  # whoever began in the same moment may remove what is to be read
         contents.prepare_all(plan.files)
         contents.write()
         for file in plan.files:

@@ -13,7 +13,14 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from becalm_engine.errors import DamagedError, EngineError, LockedError, ObjectMissingError, StorageError
+from becalm_engine.errors import (
+    DamagedError,
+    EngineError,
+    InternalError,
+    LockedError,
+    ObjectMissingError,
+    StorageError,
+)
 from becalm_engine.format import lock_file
 from becalm_engine.format.lock_file import Lock
 from becalm_engine.policy import locks
@@ -24,6 +31,7 @@ from becalm_engine.storage.base import FileKind, StoredFile
 
 _SETTLE_SECONDS = 0.2
 _REFRESH_SECONDS = 300.0
+_LOOKS = 3
 
 
 @contextlib.contextmanager
@@ -101,9 +109,7 @@ def _tried(repository: Repository, wish: _Wish, *, settle: Callable[[float], Non
 
 
 def _refuse_conflicts(repository: Repository, wish: _Wish, *, own: str) -> None:
-    for name, lock in list_locks(repository).items():
-        if name == own:
-            continue
+    for name, lock in list_locks(repository, own=own).items():
         if _is_void(lock, wish.gone_hosts):
             with contextlib.suppress(StorageError):  # it stands in nobody's way, also if it stays
                 repository.storage.delete(FileKind.LOCK, name)
@@ -118,18 +124,27 @@ def _is_void(lock: Lock, gone_hosts: frozenset[str]) -> bool:
     return locks.is_void(lock, now_nanos=time.time_ns(), gone_hosts=gone_hosts, own_host=socket.gethostname())
 
 
-def list_locks(repository: Repository) -> dict[str, Lock]:
-    """Return all locks by name. One that disappears meanwhile is left out, and an empty one is nobody's.
+def list_locks(repository: Repository, *, own: str = "") -> dict[str, Lock]:
+    """Return all locks but the own one by name. An empty one is nobody's.
+
+    Whoever refreshes a lock writes another and removes it. So if one disappears meanwhile, they are listed again.
 
     Raises:
         DamagedError: One cannot be read, so nobody knows what it forbids.
+        LockedError: The same of one that is listed again and again, and not there when it is read.
     """
-    found = {}
-    for stored in list(repository.storage.list(FileKind.LOCK)):
-        lock = _read(repository, stored) if stored.size_bytes else None
-        if lock is not None:
-            found[stored.name] = lock
-    return found
+    missing = ""
+    for _ in range(_LOOKS):
+        listed = [stored for stored in repository.storage.list(FileKind.LOCK) if stored.name != own]
+        found = {stored.name: _read(repository, stored) for stored in listed if stored.size_bytes}
+        missing = next((name for name, lock in found.items() if lock is None), "")
+        if not missing:
+            break
+    if missing:
+        raise LockedError(
+            f"lock {missing} is listed, and is not there when it is read: nobody knows what it forbids"
+        )
+    return {name: lock for name, lock in found.items() if lock is not None}
 
 
 def _read(repository: Repository, stored: StoredFile) -> Lock | None:
@@ -271,6 +286,9 @@ class HeldLock:
                     _refuse_conflicts(self._repository, self._wish, own=self.name)
         except EngineError as error:
             self._conflict = error
+            self._hold.lose()
+        except BaseException as error:  # noqa: BLE001  whatever it is, nobody has looked
+            self._conflict = InternalError(f"internal error: nobody looked for other locks: {error!r}")
             self._hold.lose()
         finally:
             self._settled.set()

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from becalm_engine.errors import DamagedError, EngineError, StorageError
+from becalm_engine.errors import DamagedError, EngineError, StorageError, tells_of_data
 from becalm_engine.format.pack import BlobKind, PackedBlob
 from becalm_engine.format.tree import Node, decode_tree
 from becalm_engine.ids import BlobID, PackID, blob_id
@@ -43,7 +43,12 @@ def _stored(repository: Repository, location: Location) -> bytes:
     pack, blob = location.pack, location.blob
     if blob.kind is BlobKind.TREE:
         end = repository.index.facts_of(pack).end
-        return repository.windows.load(pack, offset=blob.offset, length=blob.stored_bytes, end=end)
+        try:
+            return repository.windows.load(pack, offset=blob.offset, length=blob.stored_bytes, end=end)
+        except StorageError as error:
+            if not tells_of_data(error):
+                raise
+            # a pack that is cut short has lost its end only: its neighbours cannot be had, and this one perhaps can
     return load_stored(repository, location)
 
 

@@ -19,6 +19,7 @@ from becalm_engine.errors import (
     StorageDeniedError,
     StorageError,
     StorageFullError,
+    StorageUnavailableError,
 )
 from becalm_engine.ids import Buffer, is_name
 from becalm_engine.storage.base import FileKind, StoredFile, refuse_too_long
@@ -26,6 +27,12 @@ from becalm_engine.storage.limits import Limit, Limits
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _DENIED = (errno.EACCES, errno.EPERM, errno.EROFS)
+_AWAY = (
+    *(errno.ETIMEDOUT, errno.ESTALE, errno.ENOTCONN, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENETDOWN),
+    *(errno.ENETUNREACH, errno.ECONNREFUSED, errno.ECONNRESET, errno.ECONNABORTED, errno.EAGAIN),
+    *(errno.EMFILE, errno.ENFILE, errno.ENOMEM),
+)
+"""A network file system that does not answer, or a machine without room for one more open file: no word of the data."""
 
 
 class LocalStorage:
@@ -117,16 +124,13 @@ class LocalStorage:
         folder = self._folder / kind.value
         # copying tools drop empty folders: one that is not there has no files, as in S3
         with contextlib.suppress(ObjectMissingError), _translated(f"list {folder}"):
-            yield from self._listed(folder, nested=kind is FileKind.PACK)
-
-    def _listed(self, folder: Path, *, nested: bool) -> Iterator[StoredFile]:
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                if is_name(entry.name):
-                    with contextlib.suppress(FileNotFoundError):  # deleted meanwhile
-                        yield StoredFile(entry.name, entry.stat().st_size)
-                elif nested and entry.is_dir():
-                    yield from self._listed(Path(entry.path), nested=False)
+            if kind is not FileKind.PACK:
+                yield from _listed(folder)
+                return
+            for place in sorted(folder.iterdir()):
+                # one that is gone meanwhile has no files, and a pack in another's place is not found by its name
+                with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                    yield from (file for file in _listed(place) if file.name[:2] == place.name)
 
     def delete(self, kind: FileKind, name: str) -> None:
         path = self._path(kind, name)
@@ -144,6 +148,14 @@ class LocalStorage:
         if kind is FileKind.CONFIG:
             return folder
         return folder / name[:2] / name if kind is FileKind.PACK else folder / name
+
+
+def _listed(folder: Path) -> Iterator[StoredFile]:
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if is_name(entry.name):
+                with contextlib.suppress(FileNotFoundError):  # deleted meanwhile
+                    yield StoredFile(entry.name, entry.stat().st_size)
 
 
 def _opened(path: Path) -> io.FileIO:
@@ -196,4 +208,6 @@ def _translated(what: str) -> Iterator[None]:
             raise StorageFullError(text) from error
         if error.errno in _DENIED:
             raise StorageDeniedError(text) from error
+        if error.errno in _AWAY:
+            raise StorageUnavailableError(text) from error
         raise StorageError(text) from error

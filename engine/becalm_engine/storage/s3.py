@@ -219,7 +219,9 @@ class S3Storage:
                 refuse_cut_short(page, self._listing, prefix)
                 for entry in page.get("Contents", ()):
                     name = entry["Key"].rsplit("/", 1)[-1]
-                    if is_name(name):
+                    if is_name(name) and entry["Key"] == self._key(
+                        kind, name
+                    ):  # else it is not found by its name
                         yield StoredFile(name, entry["Size"])
 
     def delete(self, kind: FileKind, name: str) -> None:

@@ -1,3 +1,4 @@
+import functools
 import itertools
 import os
 from collections.abc import Callable, Generator, Sequence
@@ -9,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from becalm_engine.commands import check_packs
-from becalm_engine.errors import StorageDeniedError, StorageError, StorageUnavailableError
+from becalm_engine.commands.check import check
+from becalm_engine.commands.progress import Progress
+from becalm_engine.errors import LockedError, StorageDeniedError, StorageError, StorageUnavailableError
 from becalm_engine.format.crypto import IV_BYTES
 from becalm_engine.format.pack import BlobKind, PackedBlob
 from becalm_engine.format.snapshot import Snapshot
@@ -21,6 +24,7 @@ from becalm_engine.repository.snapshots import Filter, save_snapshot
 from becalm_engine.repository.writer import Writer
 from becalm_engine.storage.base import FileKind
 from tests.engine.commands.planted import folder, node, plant, plant_deep
+from tests.engine.commands.stores import HidingStorage
 from tests.engine.commands.world import World
 from tests.engine.storage.memory import MemoryStorage
 
@@ -49,6 +53,37 @@ def test_a_sound_repository_has_no_faults(world: World) -> None:
     found = world.check()
 
     assert (found.errors, found.hints, found.broken_packs, found.damaged_snapshots) == ([], [], [], [])
+
+
+def test_a_pack_that_a_listing_leaves_out_is_told_and_is_no_damage(place: Path) -> None:
+    storage = HidingStorage()
+    world = World(storage)
+    (place / "file").write_bytes(os.urandom(3000))
+    world.backup(place)
+    _, name = largest_pack(storage)
+    storage.hides = lambda _, one: one == name
+
+    found = world.check()
+
+    assert found.errors == [f"pack {name} exists, but memory does not list it"]
+    assert (found.broken_packs, found.damaged_snapshots) == ([], [])
+
+
+def test_nothing_is_called_damaged_that_somebody_may_have_removed_meanwhile(
+    world: World, storage: MemoryStorage
+) -> None:
+    repository = world.opened()
+    checked = functools.partial(check, repository, read_data=False, progress=Progress(), say=lambda _: None)
+
+    def lost() -> None:
+        raise LockedError("a prune")
+
+    repository.guard = lost
+    assert checked().errors == []
+    del storage.files[largest_pack(storage)]
+
+    with pytest.raises(LockedError, match="a prune"):
+        checked()
 
 
 def _flip(storage: MemoryStorage) -> None:

@@ -356,6 +356,13 @@ def test_an_id_that_names_no_pack_is_refused(repository: Repository) -> None:
         packs_repaired(repository, "zz")
 
 
+def test_a_pack_that_is_named_twice_is_repaired_once(repository: Repository) -> None:
+    pack = data_pack(repository)
+    count = len(reopened(repository).index.by_pack()[pack])
+
+    assert packs_repaired(repository, pack.hex(), pack.hex()[:20]).saved == count
+
+
 # --- repair snapshots
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from becalm_engine.commands.progress import Progress
 from becalm_engine.commands.restored import Action
-from becalm_engine.errors import StoppedError, StorageUnavailableError
+from becalm_engine.errors import LockedError, StoppedError, StorageUnavailableError
 from becalm_engine.policy.overwrite import Overwrite
 from becalm_engine.storage.base import FileKind
 from becalm_engine.volume import target
@@ -50,6 +50,23 @@ def test_a_whole_snapshot_leaves_the_metadata_of_its_target_alone(
 
     assert stat.S_IMODE((place / "back").stat().st_mode) == 0o710
     assert (place / "back" / str(source).lstrip("/") / "four").read_text() == "four"
+
+
+def test_nothing_is_written_beside_somebody_who_removes_what_is_to_be_read(
+    world: World, source: Path, place: Path
+) -> None:
+    captured = world.backup(source)
+    repository = world.opened()
+    (place / "back").mkdir()
+
+    def lost() -> None:
+        raise LockedError("a prune")
+
+    repository.guard = lost
+    with pytest.raises(LockedError, match="a prune"):
+        restore(repository, captured.tree, place / "back")
+
+    assert [path for path in (place / "back").rglob("*") if path.is_file()] == []
 
 
 @pytest.mark.parametrize(

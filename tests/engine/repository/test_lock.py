@@ -7,6 +7,7 @@ import pytest
 from becalm_engine.errors import (
     DamagedError,
     LockedError,
+    ObjectMissingError,
     StorageDeniedError,
     StorageError,
     StorageUnavailableError,
@@ -168,6 +169,35 @@ def test_a_lock_that_disappears_while_it_is_read_is_no_lock() -> None:
     storage.on_load = vanish
 
     assert list_locks(repository) == {}
+
+
+def test_a_lock_that_is_refreshed_while_it_is_read_is_found_under_its_new_name() -> None:
+    storage = FaultyStorage()
+    repository = made(storage)
+    old = write_lock(repository)
+    new = ""
+
+    def refresh(_: FileKind, name: str) -> StorageError | None:
+        nonlocal new
+        if name == old:
+            new = write_lock(repository)
+            storage.delete(FileKind.LOCK, old)
+        return None
+
+    storage.on_load = refresh
+
+    assert list(list_locks(repository)) == [new]
+
+
+def test_a_lock_that_is_listed_and_is_not_there_when_it_is_read_may_be_held() -> None:
+    """A cache or a replica that is late says so of a lock that is held."""
+    storage = FaultyStorage()
+    repository = made(storage)
+    held = write_lock(repository)
+    storage.on_load = lambda _, name: ObjectMissingError("404") if name == held else None
+
+    with pytest.raises(LockedError, match=held), locked(repository, exclusive=True, sleep=FakeSleep()):
+        pytest.fail("the other's lock was not read, and yet ignored")
 
 
 def test_a_broken_lock_is_damage_and_the_way_out_is_told() -> None:

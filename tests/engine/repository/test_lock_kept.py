@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from becalm_engine.errors import LockedError, StorageUnavailableError
+from becalm_engine.errors import InternalError, LockedError, StorageUnavailableError
 from becalm_engine.format.pack import BlobKind
 from becalm_engine.format.snapshot import Snapshot
 from becalm_engine.ids import BlobID
@@ -231,6 +231,23 @@ def test_what_was_removed_while_the_lock_settled_may_not_be_relied_on(
             other.storage.delete(FileKind.INDEX, stored.name)
 
         with pytest.raises(LockedError, match="run it again"):
+            repository.guard()
+
+
+def test_where_the_second_look_ends_in_an_error_of_ours_nobody_believes_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(lock_module, "_SETTLE_SECONDS", 0.01)
+    storage = FaultyStorage()
+    repository = made(storage)
+
+    def starve(*_: object) -> None:
+        raise MemoryError
+
+    with locked(repository, exclusive=False, settled=False):
+        storage.on_load = starve
+        write_lock(repository, exclusive=False)
+        with pytest.raises(InternalError, match="MemoryError"):
             repository.guard()
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from becalm_engine.errors import DamagedError, ObjectMissingError, StorageUnavailableError
+from becalm_engine.errors import DamagedError, ObjectMissingError, StorageError, StorageUnavailableError
 from becalm_engine.format.pack import BlobKind, PackedBlob
 from becalm_engine.format.tree import encode_tree
 from becalm_engine.ids import BlobID, PackID, blob_id
@@ -47,6 +47,23 @@ def spoil(repository: Repository, pack: PackID) -> None:
 
 
 class TestLoading:
+    def test_of_a_pack_that_is_cut_short_what_is_left_can_be_read(self) -> None:
+        """Trees are read with their neighbours, and the last of those is not there any more."""
+        repository, trees = made(), [encode_tree([]), *(b'{"nodes":[]}' + b" " * n for n in range(3))]
+        with Writer(repository) as writer:
+            for text in trees:
+                writer.save(BlobKind.TREE, text)
+        [pack] = repository.index.packs()
+        data, end = repository.storage.load(FileKind.PACK, pack.hex()), repository.index.facts_of(pack).end
+        repository.storage.save(FileKind.PACK, pack.hex(), data[: end - 1])
+        last = max(repository.index, key=lambda place: place.blob.offset).blob.id
+
+        for text in trees:
+            if blob_id(text) != last:
+                assert load_blob(repository, blob_id(text)) == text
+        with pytest.raises(StorageError, match="ends before"):
+            load_blob(repository, last)
+
     def test_a_blob_that_no_index_knows_is_damage(self) -> None:
         with pytest.raises(DamagedError, match="in no index"):
             load_blob(made(), blob_id(b"x"))

@@ -3,6 +3,7 @@ import os
 import stat
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,9 +13,10 @@ from becalm_engine.errors import (
     StorageDeniedError,
     StorageError,
     StorageFullError,
+    StorageUnavailableError,
 )
 from becalm_engine.storage import local
-from becalm_engine.storage.base import CONFIG_NAME, FileKind, Storage
+from becalm_engine.storage.base import CONFIG_NAME, FileKind, Storage, StoredFile
 from becalm_engine.storage.local import LocalStorage
 from tests.engine.storage.contract import NAME, OTHER, StorageContract
 
@@ -96,6 +98,30 @@ def test_a_folder_that_a_copying_tool_dropped_is_empty(folder: Path, made: Local
     (folder / "snapshots").rmdir()
 
     assert list(made.list(FileKind.SNAPSHOT)) == []
+
+
+def test_a_folder_that_goes_while_packs_are_listed_hides_no_other(
+    made: LocalStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made.save(FileKind.PACK, NAME, b"pack")
+    really = os.scandir
+
+    def scan(path: Path) -> Any:
+        if Path(path).name == "00":
+            raise FileNotFoundError(errno.ENOENT, "gone")
+        return really(path)
+
+    monkeypatch.setattr(os, "scandir", scan)
+
+    assert list(made.list(FileKind.PACK)) == [StoredFile(NAME, 4)]
+
+
+@pytest.mark.parametrize("place", [".", "00"])
+def test_a_pack_in_the_wrong_place_is_not_listed(made: LocalStorage, folder: Path, place: str) -> None:
+    """It is not found by its name either."""
+    (folder / "data" / place / NAME).write_bytes(b"pack")
+
+    assert list(made.list(FileKind.PACK)) == []
 
 
 def test_unfinished_files_of_a_crash_are_not_listed(folder: Path, made: LocalStorage) -> None:
@@ -193,6 +219,9 @@ def test_a_file_system_that_cannot_sync_folders_is_enough(
         (errno.EDQUOT, StorageFullError),
         (errno.EACCES, StorageDeniedError),
         (errno.EROFS, StorageDeniedError),
+        (errno.ETIMEDOUT, StorageUnavailableError),
+        (errno.ESTALE, StorageUnavailableError),
+        (errno.EMFILE, StorageUnavailableError),
         (errno.EIO, StorageError),
     ],
 )

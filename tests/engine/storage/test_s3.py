@@ -65,6 +65,16 @@ def test_objects_are_laid_out_as_restic_does(s3: S3Server) -> None:
     assert (s3.folder / "layout/a/b/locks" / NAME).read_bytes() == b"lock"
 
 
+@pytest.mark.parametrize("place", ["", "00/"])
+def test_a_pack_in_the_wrong_place_is_not_listed(s3: S3Server, place: str) -> None:
+    """It is not found by its name either."""
+    storage = opened(s3.url, "a", bucket="misplaced")
+    storage.create()
+    storage._client.put_object(Bucket="misplaced", Key=f"a/data/{place}{NAME}", Body=b"pack")
+
+    assert list(storage.list(FileKind.PACK)) == []
+
+
 def test_a_repository_may_take_the_whole_bucket(s3: S3Server) -> None:
     storage = opened(s3.url, bucket="whole")
     storage.create()
