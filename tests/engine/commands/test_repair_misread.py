@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from becalm_engine.errors import EngineError, InternalError, StorageError
+from becalm_engine.errors import EngineError, InternalError, StorageError, StorageUnavailableError
 from becalm_engine.format.snapshot import Snapshot
 from becalm_engine.format.tree import DIR, Node, encode_node, encode_tree
 from becalm_engine.ids import PackID
@@ -182,20 +182,26 @@ def test_a_misread_makes_no_repair_touch_a_whole_snapshot(
         assert storage.files == before, fault.at
 
 
-def test_an_error_of_the_store_ends_the_repair_and_is_no_damage(
-    hurt: Repository, storage: HidingStorage
+@pytest.mark.parametrize("odd", [StorageUnavailableError("no answer"), StorageError("Input/output error")])
+def test_an_error_of_the_store_ends_the_repair_or_is_overcome_and_is_no_damage(
+    hurt: Repository, storage: HidingStorage, odd: StorageError
 ) -> None:
-    files, odd = dict(storage.files), StorageError("Stale file handle")
+    """Trees are read with their neighbours; where that fails for good, and not for want of a store, one by one."""
+    files, ended = dict(storage.files), list[StorageError]()
+    expected = snapshots_repaired(hurt, dry_run=True).damaged
 
     for unlucky, fault in meddled(storage, fails(odd)):
-        ended = None
         try:
-            snapshots_repaired(unlucky, forget=True)
+            damaged = snapshots_repaired(unlucky, forget=True).damaged
         except StorageError as error:
-            ended = error
-        assert (ended is odd) is fault.happened
+            ended.append(error)
+        else:
+            assert damaged == expected
+            assert not (odd.retryable and fault.happened)
         storage.files.clear()
         storage.files.update(files)
+    assert len(ended) > 5
+    assert set(ended) == {odd}
 
 
 def test_a_copy_that_cannot_be_read_may_be_whole_though_another_is_damaged(
