@@ -39,8 +39,13 @@ def root_of(program: Program, folder: Path, *flags: str) -> str:
 
     The path is relative: of an absolute one the tree would hold the folders above, too, which others change.
     """
+    return tree_of(program, folder.parent, *flags, folder.name)
+
+
+def tree_of(program: Program, place: Path, *arguments: str) -> str:
+    """Make a repository, back up into it what lies in a place, and return the id of the tree."""
     program.init()
-    program.run("backup", *flags, folder.name, cwd=folder.parent)
+    program.run("backup", *arguments, cwd=place)
     [snapshot] = program.json("snapshots")
     return str(snapshot["tree"])
 
@@ -53,6 +58,25 @@ def test_one_folder_has_one_tree(uncut: Path, version: str, place: Path) -> None
     expected = root_of(theirs, uncut, *lost)
 
     assert root_of(becalm(place / "ours"), uncut, *lost) == expected
+
+
+@pytest.mark.parametrize(
+    "named", [("link/sub",), ("twice/sub/file",), ("link", "link/sub"), ("link/sub", "twice", "folder")]
+)
+def test_a_link_on_the_way_to_a_source_is_the_folder_that_it_leads_to(
+    version: str, place: Path, named: tuple[str, ...]
+) -> None:
+    (place / "folder" / "sub").mkdir(parents=True)
+    (place / "folder" / "sub" / "file").write_text("content")
+    (place / "folder" / "beside").write_text("more")
+    (place / "link").symlink_to("folder")
+    (place / "twice").symlink_to("link")
+    theirs, ours = restic(version, place / "theirs", place / "cache"), becalm(place / "ours")
+
+    expected = tree_of(theirs, place, *named)
+
+    assert tree_of(ours, place, *named) == expected
+    assert ours.run("ls", "latest").count("file\n") == 1 + (len(named) == 3)
 
 
 def test_the_names_hold_every_code_point_and_every_byte() -> None:

@@ -9,9 +9,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from becalm_engine.commands.folder import FolderStore, FolderTask, StoredFolder, Subfolder, Tally
+from becalm_engine.commands.folder import FolderStore
 from becalm_engine.commands.progress import Progress
-from becalm_engine.commands.sources import Folder
+from becalm_engine.commands.sources import Folder, leaves
+from becalm_engine.commands.stored import FolderTask, StoredFolder, Subfolder, Tally
 from becalm_engine.ids import BlobID
 
 Reporter = Callable[[str, str, str], None]
@@ -72,11 +73,15 @@ class Alone:
 
 @dataclass(slots=True)
 class _OpenFolder:
-    """A directory that is not stored yet, its nodes, and how many of those still lack their tree."""
+    """A directory that is not stored yet, its nodes, and how many of those still lack their tree.
+
+    `followed`: links may lead to it.
+    """
 
     path: bytes
     place: Subfolder
     above: "_OpenFolder | None"
+    followed: bool = False
     texts: list[str] = field(default_factory=list)
     missing: int = 0
 
@@ -129,10 +134,10 @@ class Archiver:
         inside: list[tuple[Folder, _OpenFolder]] = []
         for name in sorted(source.children):
             child = source.children[name]
-            stored = self._folders.store_alone(child.path, before, counted)
+            stored = self._stored(child, before, counted)
             for place in stored.folders:
                 place.position += len(folder.texts)
-                inside.append((child, _OpenFolder(child.path, place, folder)))
+                inside.append((child, _OpenFolder(child.path, place, folder, child.is_way)))
             folder.texts += stored.texts
             self._count_in(stored)
         folder.missing = len(inside)
@@ -141,10 +146,21 @@ class Archiver:
         if not inside:
             self._finish(folder, self._folders.save_tree(folder.texts))
 
+    def _stored(self, source: Folder, before: dict[str, str], counted: dict[str, str]) -> StoredFolder:
+        """Store a source or a folder on the way to some; if that leads nowhere, none of them can be read."""
+        stored = self._folders.store_alone(source.path, before, counted, is_way=source.is_way)
+        if source.is_way:
+            stored.unreadable = [
+                (path, during, reason) for path in leaves(source) for _, during, reason in stored.unreadable
+            ]
+        return stored
+
     def _give(self, folder: _OpenFolder) -> None:
         self._count += 1
         self._given[self._count] = folder
-        self._stores.submit(self._count, FolderTask(folder.path, folder.place.before, folder.place.counted))
+        place = folder.place
+        task = FolderTask(folder.path, place.before, place.counted, folder.followed)
+        self._stores.submit(self._count, task)
 
     def _take(self, folder: _OpenFolder, stored: StoredFolder) -> None:
         """Go on with what became of a directory: to those in it, or to the one above it."""

@@ -8,8 +8,9 @@ from typing import Any
 
 from becalm_engine.chunking import Chunker
 from becalm_engine.commands.files import FileStore
-from becalm_engine.commands.folder import FolderRules, FolderStore, FolderTask, StoredFolder
+from becalm_engine.commands.folder import FolderRules, FolderStore
 from becalm_engine.commands.progress import Progress, ToldProgress
+from becalm_engine.commands.stored import FolderTask, StoredFolder
 from becalm_engine.crew import Crew
 from becalm_engine.repository.claims import Claims
 from becalm_engine.repository.repository import Repository

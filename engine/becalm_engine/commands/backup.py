@@ -15,9 +15,10 @@ from becalm_engine.commands.archive import Alone, Archiver, Listener, Reporter, 
 from becalm_engine.commands.archive_crew import ArchiveMembers, archive_crew
 from becalm_engine.commands.estimate import estimated, is_large, slots_for
 from becalm_engine.commands.files import FileStore
-from becalm_engine.commands.folder import FolderRules, FolderStore, Tally
+from becalm_engine.commands.folder import FolderRules, FolderStore
 from becalm_engine.commands.progress import Progress
 from becalm_engine.commands.sources import Exclusion, Folder
+from becalm_engine.commands.stored import Tally
 from becalm_engine.contract import CaptureReport, summary_of
 from becalm_engine.errors import EngineError, UsageError
 from becalm_engine.format import gotime

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from becalm_engine.commands.files import Content, FileStore, Room, settled
 from becalm_engine.commands.progress import Progress
 from becalm_engine.commands.sources import Exclusion
+from becalm_engine.commands.stored import FolderTask, StoredFolder, Subfolder
 from becalm_engine.errors import DamagedError, EngineError, InternalError, UsageError
 from becalm_engine.format.pack import BlobKind
 from becalm_engine.format.tree import (
@@ -42,67 +43,6 @@ from becalm_engine.volume.scan import (
 )
 
 _CONTENT = ',"content":['
-
-
-@dataclass(slots=True)
-class Tally:
-    """What a backup has seen."""
-
-    files_new: int = 0
-    files_changed: int = 0
-    files_unmodified: int = 0
-    dirs_new: int = 0
-    dirs_changed: int = 0
-    dirs_unmodified: int = 0
-    bytes_processed: int = 0
-
-    def add(self, other: "Tally") -> None:
-        """Add what another has seen."""
-        for name in self.__slots__:
-            setattr(self, name, getattr(self, name) + getattr(other, name))
-
-
-@dataclass(slots=True)
-class FolderTask:
-    """A directory to store.
-
-    `before` is the tree that contents are taken from; `counted` the one that the parent snapshot has, by which
-    files count as new or changed. They differ if there was a pass ahead.
-    """
-
-    path: bytes
-    before: BlobID | None
-    counted: BlobID | None
-
-
-@dataclass(slots=True)
-class Subfolder:
-    """A directory in a directory. `text` is the JSON of its node, but for the subtree and the last brace."""
-
-    position: int
-    name: bytes
-    text: str
-    before: BlobID | None
-    counted: BlobID | None = None
-    is_mount_point: bool = False
-
-    def node_text(self, tree: BlobID) -> str:
-        """Return the JSON of its node."""
-        return f'{self.text},"subtree":"{tree.hex()}"}}'
-
-
-@dataclass(slots=True)
-class StoredFolder:
-    """What became of a directory: its tree, or if there are directories in it, what its tree will consist of."""
-
-    tree: BlobID | None = None
-    texts: list[str] = field(default_factory=list)
-    folders: list[Subfolder] = field(default_factory=list)
-    tally: Tally = field(default_factory=Tally)
-    unreadable: list[tuple[bytes, str, str]] = field(default_factory=list)
-    """Paths, what was being done, and why it failed."""
-    files: list[tuple[str, bytes, int]] = field(default_factory=list)
-    """What became of files, their paths and lengths in bytes; kept only for those who list them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +100,7 @@ class FolderStore:
         before, text_before = self._before(task.before)
         counted = before if task.counted == task.before else self.texts_before(task.counted)
         try:
-            handle = open_directory(task.path)
+            handle = open_directory(task.path, followed=task.followed)
         except OSError as error:
             stored.unreadable.append(_failure(task.path, "scan", error))
         else:
@@ -173,8 +113,13 @@ class FolderStore:
             stored.texts = []
         return stored
 
-    def store_alone(self, path: bytes, before: dict[str, str], counted: dict[str, str]) -> StoredFolder:
-        """Store one entry of a directory, of whose nodes these are the JSON."""
+    def store_alone(
+        self, path: bytes, before: dict[str, str], counted: dict[str, str], *, is_way: bool = False
+    ) -> StoredFolder:
+        """Store one entry of a directory, of whose nodes these are the JSON.
+
+        `is_way`: sources lie below it, so it has to be a directory, or links that lead to one.
+        """
         folder, name = os.path.split(path)
         visit = _Visit(folder, -1, before, counted, StoredFolder())
         try:
@@ -183,7 +128,12 @@ class FolderStore:
             visit.failed(name, "scan", error)
             return visit.stored
         try:
-            self._entry(visit, name, os.stat(name, dir_fd=visit.handle, follow_symlinks=False))
+            if is_way:
+                inside = name + b"/."  # what is asked of it is answered by what links lead to
+                found = os.stat(inside, dir_fd=visit.handle, follow_symlinks=False)
+                self._other(visit, name, found, inside)
+            else:
+                self._entry(visit, name, os.stat(name, dir_fd=visit.handle, follow_symlinks=False))
             self._settle(visit)
         except OSError as error:
             visit.failed(name, "scan", error)
@@ -252,10 +202,11 @@ class FolderStore:
         else:
             self._other(visit, name, found)
 
-    def _other(self, visit: _Visit, name: bytes, found: os.stat_result) -> None:
-        """Take a directory, a link or a special file."""
+    def _other(self, visit: _Visit, name: bytes, found: os.stat_result, where: bytes = b"") -> None:
+        """Take a directory, a link or a special file; `where` it lies, if that is not by its name."""
         try:
-            node = node_of(name, found, path_below(visit.handle, name), with_atime=self._rules.with_atime)
+            path = path_below(visit.handle, where or name)
+            node = node_of(name, found, path, with_atime=self._rules.with_atime)
         except OSError as error:
             visit.failed(name, "read metadata", error)
             return

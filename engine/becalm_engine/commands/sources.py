@@ -13,11 +13,15 @@ from becalm_engine.volume.scan import has_marker, is_cache_directory
 
 @dataclass(slots=True)
 class Folder:
-    """A directory on the way to the sources. A leaf is a source itself: all of it is taken."""
+    """A directory on the way to the sources. A leaf is a source itself: all of it is taken.
+
+    `is_way`: something below it is named, so that links are followed here; a leaf may be that, too.
+    """
 
     path: bytes
     leaf: bool = False
     children: "dict[bytes, Folder]" = field(default_factory=dict)
+    is_way: bool = False
 
 
 def present_and_missing(sources: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -57,10 +61,11 @@ def _add(root: Folder, source: bytes) -> None:
     folder = root
     path = b"/" if source.startswith(b"/") else b""
     for component in source.split(b"/"):
-        if folder.leaf:
-            return
         if component in (b"", b"."):
             continue
+        folder.is_way = True
+        if folder.leaf:
+            return
         path = os.path.join(path, component)
         if component == b"..":  # leads to the source, and stands in no tree
             continue

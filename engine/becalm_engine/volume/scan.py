@@ -22,13 +22,15 @@ _LONGEST_PATH_BYTES = 4096 - 256
 """What is longer is walked; a name of 255 bytes fits behind what is not."""
 
 
-def open_directory(path: bytes) -> int:
+def open_directory(path: bytes, *, followed: bool = False) -> int:
     """Open a directory to be read, and return its descriptor. Paths may be longer than the system takes at once.
+
+    Unless it is `followed`, a link that has taken its place is none.
 
     Raises:
         OSError: It cannot be opened, or has become something else.
     """
-    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | (0 if followed else os.O_NOFOLLOW)
     if len(path) < _LONGEST_PATH_BYTES:
         return _opened(path, flags)
     start, rest = (b"/", path[1:]) if path.startswith(b"/") else (b".", path)

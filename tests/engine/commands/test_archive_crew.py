@@ -10,8 +10,9 @@ import pytest
 
 from becalm_engine.commands import folder as folder_module
 from becalm_engine.commands.backup import Captured
-from becalm_engine.commands.folder import FolderStore, FolderTask, StoredFolder
+from becalm_engine.commands.folder import FolderStore
 from becalm_engine.commands.progress import Progress
+from becalm_engine.commands.stored import FolderTask, StoredFolder
 from becalm_engine.errors import StoppedError, StorageFullError, WorkerLostError
 from becalm_engine.format.pack import BlobKind
 from becalm_engine.ids import BlobID, Buffer
