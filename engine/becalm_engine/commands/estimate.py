@@ -47,7 +47,10 @@ def slots_for(root: Folder) -> int:
 
 
 def _slots_of(path: bytes) -> int:
-    about = os.statvfs(path)
+    try:
+        about = os.statvfs(path)
+    except OSError:
+        return 0  # a link that leads nowhere, or a source that has gone: it is only an estimate
     used_bytes = (about.f_blocks - about.f_bfree) * about.f_frsize
     return 2 * (max(0, about.f_files - about.f_ffree) + used_bytes // MIN_BYTES)
 

@@ -8,10 +8,13 @@ from typing import Any
 
 import pytest
 
+from becalm_engine.commands import backup
 from becalm_engine.commands import folder as folder_module
 from becalm_engine.commands.backup import Captured
+from becalm_engine.commands.estimate import slots_for
 from becalm_engine.commands.folder import FolderStore
 from becalm_engine.commands.progress import Progress
+from becalm_engine.commands.sources import Folder
 from becalm_engine.commands.stored import FolderTask, StoredFolder
 from becalm_engine.errors import StoppedError, StorageFullError, WorkerLostError
 from becalm_engine.format.pack import BlobKind
@@ -46,9 +49,9 @@ def world(tmp_path: Path) -> World:
     return World(LocalStorage(tmp_path / "repository"))
 
 
-def captured(world: World, source: Path, *, processes: int = 3, **options: Any) -> Captured:
-    """Capture the source, by several processes unless told otherwise."""
-    return world.capture(source, processes=processes, pack_bytes=PACK_BYTES, **options)
+def captured(world: World, *sources: Path, processes: int = 3, **options: Any) -> Captured:
+    """Capture the sources, by several processes unless told otherwise."""
+    return world.capture(*sources, processes=processes, pack_bytes=PACK_BYTES, **options)
 
 
 def tree_of(world: World, captured: Captured, source: Path) -> BlobID:
@@ -188,6 +191,32 @@ def test_a_store_that_fails_fails_the_run(
 
     with pytest.raises(StorageFullError, match="no room left"):
         captured(world, source)
+
+
+def test_a_link_that_leads_nowhere_may_be_a_source(world: World, source: Path) -> None:
+    (source.parent / "dangling").symlink_to("nowhere")
+
+    report = captured(world, source, source.parent / "dangling").report
+
+    assert (report.exit_code, world.told) == (0, [])
+
+
+def test_a_source_that_vanishes_after_it_was_looked_for_is_told(
+    world: World, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = source.parent / "gone"
+    gone.touch()
+
+    def unlinking(root: Folder) -> int:
+        gone.unlink()
+        return slots_for(root)
+
+    monkeypatch.setattr(backup, "slots_for", unlinking)
+
+    report = captured(world, source, gone).report
+
+    assert world.told == [(str(gone), "scan", "No such file or directory")]
+    assert report.exit_code == 3
 
 
 def test_a_few_files_are_not_worth_processes(
