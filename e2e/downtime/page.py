@@ -45,8 +45,10 @@ _TEXT = """# Downtime
 
 Written by `make bench-downtime`, on a real cluster: a Deployment that answers HTTP within a moment of its start and
 ends at once when told to, with a claim of {size} in {files} files of random bytes. It goes on writing: one file in a
-hundred is rewritten again and again, while becalm reads ahead, too. The repository is on an S3 server of the same
-machine, on which everything else runs as well ({cores} cores), so that the rows compare with each other alone.
+hundred is rewritten again and again, while becalm reads ahead, too. The others are more than a minute old, as most
+files of a volume are: what changed in the last minute before becalm reads ahead is read again while all is down. The
+repository is on an S3 server of the same machine, on which everything else runs as well ({cores} cores), so that the
+rows compare with each other alone.
 
 *Down* is the time from the Deployment's count being 0 to its being Ready again, as a watch sees it; *no answer* is the
 longest time in which its Service's endpoints gave none. Seconds; those of incremental backups are medians of {repeats}

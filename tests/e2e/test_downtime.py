@@ -50,4 +50,5 @@ def test_the_page_tells_how_much_the_claim_holds_and_what_the_driver_took(mib: i
     text = page(mib, 20_000, {ALONE: [Seen(3.0, 2.0), Seen(4.0, 3.0)]}, [12, 9])
 
     assert f"a claim of {told} in 20,000 files" in text
+    assert "more than a minute old" in text
     assert "for 9 to 12 s of each" in text.replace("\n", " ")

@@ -11,7 +11,14 @@ from becalm_engine.policy.grouping import Grouping, Key
 
 K = TypeVar("K")
 
-_SETTLED_NANOS = 2 * NANOS
+_SETTLED_NANOS = 60 * NANOS
+"""So much older than T0 are the times of a file that a hot read is trusted for.
+
+Clocks would do with milliseconds. But one call of write(2) sets the times once, as it begins, and changes pages until
+it ends: where the kernel slows writers down to the pace of a disk that has fallen behind, that is seconds later, or
+tens of seconds for a call of hundreds of megabytes. What such a call changes after the read shows nowhere. The price
+is small: what changed in the last minute before T0 is read again.
+"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,5 @@
 import os
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -148,10 +149,26 @@ def test_what_other_processes_have_stored_is_known_behind_the_gate(
     assert (captured.report.data_blobs, captured.report.files_new) == (2, 2)
 
 
-def test_what_was_written_just_before_the_first_pass_is_read_again(place: Place, read: list[str]) -> None:
+@pytest.mark.parametrize("age_seconds", [0, 10, 50])
+def test_what_was_written_within_a_minute_before_the_first_pass_is_read_again(
+    place: Place, read: list[str], monkeypatch: pytest.MonkeyPatch, age_seconds: int
+) -> None:
+    """A call of write(2) that began then may still run: it set the times of its file as it began, and no more."""
+    now = time.time_ns
+    monkeypatch.setattr(time, "time_ns", lambda: now() + age_seconds * NANOS)
+
     place.captured(read.clear)
 
     assert sorted(read) == ["file", "other"]
+
+
+def test_what_is_older_is_read_once(place: Place, read: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    now = time.time_ns
+    monkeypatch.setattr(time, "time_ns", lambda: now() + 70 * NANOS)
+
+    place.captured(read.clear)
+
+    assert read == []
 
 
 @pytest.fixture

@@ -57,7 +57,8 @@ def test_only_files_have_content_to_take_over(kind: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("synced_at", "trusted"), [(70, False), (71, False), (72, False), (73, True), (1000, True)]
+    ("synced_at", "trusted"),
+    [(70, False), (73, False), (129, False), (130, False), (131, True), (1000, True)],
 )
 def test_a_hot_parent_is_trusted_only_for_files_settled_before_its_sync(
     synced_at: int, trusted: bool
