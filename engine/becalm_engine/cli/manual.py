@@ -65,7 +65,8 @@ PAGES = {
         "all is prepared, and files are read only when something else has brought to a standstill what writes them "
         "and has put the word `open` into the gate's file; --pre-copy reads and uploads them once before, and "
         "behind the gate only what does not prove to be unchanged. Of file systems that cannot prove it (other than "
-        "ext3, ext4, xfs and btrfs) all is read behind the gate.",
+        "ext3, ext4, xfs and btrfs) all is read behind the gate. A file that changes while it is read there is "
+        "reported like one that cannot be read.",
         (
             "becalm backup /srv/data --tag nightly",
             "becalm backup /home --exclude '*.tmp' --exclude-caches --one-file-system",

@@ -43,7 +43,8 @@ class BackupOptions:
 
     `time_nanos` None means now, and `zone` None the one of this process; `estimate` counts ahead, for those who
     watch; `processes` above 1 lets so many share the work if there is much of it, each with `workers` threads. The
-    parent is of the group that `grouping` says. `listing`: what becomes of each file is told.
+    parent is of the group that `grouping` says. `listing`: what becomes of each file is told. `still`: the sources
+    are not written any more, and a file that changes while it is read is told as unreadable.
     """
 
     sources: tuple[str, ...] = ()
@@ -65,11 +66,12 @@ class BackupOptions:
     estimate: bool = False
     grouping: Grouping = field(default_factory=Grouping)
     listing: bool = False
+    still: bool = False
 
     @property
     def folder_rules(self) -> FolderRules:
         """How directories are stored."""
-        return FolderRules(self.exclusion, self.rules, self.with_atime, self.listing)
+        return FolderRules(self.exclusion, self.rules, self.with_atime, self.listing, self.still)
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,7 @@ from becalm_engine.repository.writer import Writer
 from becalm_engine.volume.metadata import file_head, node_of, read_xattrs
 from becalm_engine.volume.scan import (
     Unseen,
+    has_changed,
     list_directory,
     list_unseen,
     open_directory,
@@ -47,12 +48,16 @@ _CONTENT = ',"content":['
 
 @dataclass(frozen=True, slots=True)
 class FolderRules:
-    """How directories are stored. `listing`: what becomes of each file is told."""
+    """How directories are stored. `listing`: what becomes of each file is told.
+
+    `still`: nothing is written any more, so a file that changes while it is read cannot be relied on.
+    """
 
     exclusion: Exclusion
     changes: ChangeRules
     with_atime: bool = False
     listing: bool = False
+    still: bool = False
 
 
 @dataclass(slots=True)
@@ -304,13 +309,15 @@ class FolderStore:
         """Read and store a file, and return its length in bytes.
 
         Raises:
-            OSError: That is not possible.
+            OSError: That is not possible, or the file was not still meanwhile although it had to be.
         """
         content: Content = []
         handle, found = open_file(name, visit.handle)
         try:
             length = self._files.store(handle, found.st_size, content, most_chunks=visit.room.most_chunks)
             xattrs = read_xattrs(handle)
+            if self._rules.still and has_changed(handle, found):
+                raise OSError(0, "it changed while it was read")
         finally:
             os.close(handle)
         text = file_head(key, found, length, with_atime=self._rules.with_atime) + encode_xattrs(xattrs)

@@ -1,7 +1,8 @@
 """A gate: a capture prepares everything, says so, and waits there until its sources stand still.
 
 Before it there may be a first pass over what is still being written. That is a cache, and nothing else: what it has
-made is published by nobody, and behind the gate every file is read again that it does not prove to be as it was.
+made is published by nobody, and behind the gate every file is read again that it does not prove to be as it was. One
+that changes while it is read there is told as unreadable: something still writes, and what was read is of no moment.
 """
 
 import dataclasses
@@ -82,8 +83,9 @@ def capture_behind(
     basis = first.basis or backup.find_basis(repository, options)
     _read_ahead(repository, basis.tree, progress)
     gate.wait(progress)
+    behind = dataclasses.replace(first.options, still=True)
     captured = backup.capture(
-        repository, first.options, progress=progress, report=report, listen=listen, basis=basis
+        repository, behind, progress=progress, report=report, listen=listen, basis=basis
     )
     told = dataclasses.replace(
         captured.report, pre_copied=first.basis is not None, not_pre_copied=first.reason_against

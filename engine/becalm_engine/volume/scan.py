@@ -108,6 +108,16 @@ def _regular(handle: int) -> os.stat_result:
     return found
 
 
+def has_changed(handle: int, before: os.stat_result) -> bool:
+    """Say whether an open file tells by its length or times that it is not as it was."""
+    now = os.fstat(handle)
+    return (now.st_size, now.st_mtime_ns, now.st_ctime_ns) != (
+        before.st_size,
+        before.st_mtime_ns,
+        before.st_ctime_ns,
+    )
+
+
 def _opened_once_free(path: bytes, folder: int | None) -> int:
     """Open a file under a lease, as those of Samba and NFS servers are while a client has them open for itself.
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from becalm_engine.commands import backup, folder
 from becalm_engine.commands.backup import BackupOptions, Captured
+from becalm_engine.commands.files import FileStore
 from becalm_engine.commands.gate import Gate, capture_behind
 from becalm_engine.commands.progress import Progress
 from becalm_engine.errors import SourceMissingError, StoppedError, UsageError
@@ -267,6 +268,87 @@ def test_a_source_that_is_not_there_fails_before_the_gate(place: Place, *, pre_c
         missing.captured(lambda: came.append("gate"), pre_copy=pre_copy)
 
     assert came == []
+
+
+# --- who writes nevertheless
+
+
+def append(file: int) -> None:
+    os.truncate(f"/proc/self/fd/{file}", os.fstat(file).st_size + 1)
+
+
+def write(file: int) -> None:
+    writing = os.open(f"/proc/self/fd/{file}", os.O_WRONLY)
+    os.pwrite(writing, b"CHANGED", 0)
+    os.close(writing)
+
+
+def write_and_set_back(file: int) -> None:
+    """Only the change time cannot be set."""
+    found = os.fstat(file)
+    write(file)
+    os.utime(file, ns=(found.st_atime_ns, found.st_mtime_ns))
+
+
+Change = Callable[[int], None]
+
+
+@pytest.fixture
+def changing(place: Place, monkeypatch: pytest.MonkeyPatch) -> Callable[[Change], None]:
+    """Let one file change just when it has been read."""
+    original = FileStore.store
+    changed = place.source / "file"
+
+    def start(change: Change) -> None:
+        def store(self: FileStore, handle: int, *arguments: Any, **options: Any) -> int:
+            length = original(self, handle, *arguments, **options)
+            if os.fstat(handle).st_ino == changed.stat().st_ino:
+                change(handle)
+            return length
+
+        time.sleep(0.02)  # times of changes have a grain
+        monkeypatch.setattr(FileStore, "store", store)
+
+    return start
+
+
+@pytest.mark.parametrize("change", [append, write, write_and_set_back])
+@pytest.mark.parametrize("size_bytes", [7, 300_000, 3_000_000])
+@pytest.mark.parametrize("pre_copy", [True, False])
+def test_what_changes_while_it_is_read_behind_the_gate_is_told(
+    place: Place, changing: Callable[[Change], None], change: Change, size_bytes: int, *, pre_copy: bool
+) -> None:
+    (place.source / "file").write_bytes(bytes(size_bytes))
+
+    captured = place.captured(lambda: changing(change), pre_copy=pre_copy)
+
+    assert place.world.told == [(str(place.source / "file"), "read", "it changed while it was read")]
+    assert (captured.report.exit_code, captured.report.files_new) == (3, 1)
+
+
+def test_also_if_another_process_reads_it(
+    on_disk: Path, place: Place, changing: Callable[[Change], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place.world = World(LocalStorage(on_disk / "repository"))
+    monkeypatch.setattr(backup, "is_large", lambda _: True)
+
+    captured = place.captured(lambda: changing(write), processes=2)
+
+    assert place.world.told == [(str(place.source / "file"), "read", "it changed while it was read")]
+    assert captured.report.exit_code == 3
+
+
+def test_before_the_gate_or_without_one_files_may_change(
+    place: Place, changing: Callable[[Change], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changing(append)
+
+    report = place.captured(monkeypatch.undo).report
+    assert (place.world.told, report.exit_code, report.files_new) == ([], 0, 2)
+
+    changing(append)
+    report = place.world.capture(place.source).report
+    assert (place.world.told, report.exit_code) == ([], 0)
 
 
 CHANGES = st.lists(
