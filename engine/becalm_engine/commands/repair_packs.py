@@ -78,7 +78,8 @@ def repair_packs(
     packs = find_packs(repository, files, texts)
     listed = _listed(repository, files, packs)
     repair = PackRepair()
-    told = {pack: _examine(repository, pack, listed, repair, keep_copy, say) for pack in packs}
+    told = {pack: _examine(repository, pack, listed, keep_copy) for pack in packs}
+    _tell(repository, told, repair, say)
     _require_same_index(repository, files)
     indexes = _save(repository, told, progress)
     old = files.to_replace(packs)
@@ -132,29 +133,37 @@ def _examine(
     repository: Repository,
     pack: PackID,
     listed: _Blobs,
-    repair: PackRepair,
     keep_copy: Callable[[str, bytes], None],
-    say: Callable[[str], None],
 ) -> _Told:
-    """Find out what is whole in a pack, adding what its header knows, and tell what is not."""
+    """Find out what is whole in a pack, adding what its header knows."""
     data = _load(repository, pack)
     if data:
         keep_copy(pack.hex(), data)
         listed[pack].update(_header(repository, pack, data))
     blobs = frozenset(listed[pack])
-    every = {_key(blob) for blob in blobs}
     whole = frozenset(_key(blob) for blob, _ in _whole(repository, data, blobs))
-    repair.saved += len(whole)
-    say(f"pack {pack.hex()}: {len(whole)} of {len(every)} blobs are whole")
-    for kind, blob in sorted(every - whole):
-        places = repository.index.find_all(blob)
-        others = [place.pack for place in places if place.blob.kind is kind and place.pack not in listed]
-        if others:
-            say(f"  blob {blob.hex()} is damaged; pack {others[0].hex()} holds it too")
-        else:
-            repair.lost += 1
-            say(f"  blob {blob.hex()} is damaged and will be lost")
     return _Told(stored_id(data), blobs, whole)
+
+
+def _tell(
+    repository: Repository, told: Mapping[PackID, _Told], repair: PackRepair, say: Callable[[str], None]
+) -> None:
+    """Tell what is not whole, and what of that is in no other pack, be it one of those that are repaired."""
+    saved = {key: pack for pack, seen in told.items() for key in seen.whole}
+    lost: set[_Key] = set()
+    for pack, seen in told.items():
+        every = {_key(blob) for blob in seen.blobs}
+        say(f"pack {pack.hex()}: {len(seen.whole)} of {len(every)} blobs are whole")
+        for kind, blob in sorted(every - seen.whole):
+            places = [place for place in repository.index.find_all(blob) if place.blob.kind is kind]
+            others = [place.pack for place in places if place.pack not in told]
+            other = saved.get((kind, blob)) or next(iter(others), None)
+            if other is not None:
+                say(f"  blob {blob.hex()} is damaged; pack {other.hex()} holds it too")
+            else:
+                lost.add((kind, blob))
+                say(f"  blob {blob.hex()} is damaged and will be lost")
+    repair.saved, repair.lost = len(saved), len(lost)
 
 
 def _key(blob: PackedBlob) -> _Key:

@@ -363,6 +363,25 @@ def test_a_pack_that_is_named_twice_is_repaired_once(repository: Repository) -> 
     assert packs_repaired(repository, pack.hex(), pack.hex()[:20]).saved == count
 
 
+def test_what_is_whole_in_another_pack_that_is_repaired_is_not_called_lost(
+    repository: Repository, storage: HidingStorage
+) -> None:
+    pack, again = data_pack(repository), reopened(repository)
+    blob = again.index.by_pack()[pack][0]
+    content = load_blob(again, blob.id)
+    with Writer(again.without_index()) as writer:
+        writer.put(blob.id, blob.kind, content)
+    [other] = [place.pack for place in reopened(repository).index.find_all(blob.id) if place.pack != pack]
+    flip(storage, pack, blob.offset + 20)
+    told = list[str]()
+
+    repair = packs_repaired(repository, pack.hex(), other.hex(), say=told.append)
+
+    assert repair.lost == 0
+    assert f"  blob {blob.id.hex()} is damaged; pack {other.hex()} holds it too" in told
+    assert load_blob(reopened(repository), blob.id) == content
+
+
 # --- repair snapshots
 
 
