@@ -1,16 +1,26 @@
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from hypothesis import settings
 
+from becalm_engine.volume import syncing
 from tests.engine.storage.s3_server import S3Server, serving, use_credentials
 
 # Many small properties rather than long searches, and no deadline that a busy machine misses.
 settings.register_profile("engine", max_examples=60, deadline=None)
 settings.register_profile("fuzz", max_examples=5000, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "engine"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def real_sync() -> Iterator[Callable[[int], None]]:
+    """Leave out the syncs of restores, which wait for all that anybody has written to the disk; give what syncs."""
+    with pytest.MonkeyPatch.context() as patch:
+        original = syncing.sync_file_system
+        patch.setattr(syncing, "sync_file_system", lambda _: None)
+        yield original
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 First the tree is walked (`restore_walk`): directories are made, and for each file it is decided what to write.
 Then come the contents (`contents`), links and special files. Metadata is last, directories after all in them.
+Nothing is called whole before it is on the disk: there a file may have its length and its time, and zeros for content.
 """
 
 import contextlib
@@ -21,6 +22,7 @@ from becalm_engine.commands.restored import (
     Outcome,
     RestoredFile,
     RestoreOptions,
+    target_error,
 )
 from becalm_engine.commands.whole import (
     Batch,
@@ -36,6 +38,7 @@ from becalm_engine.ids import BlobID
 from becalm_engine.repository.repository import Repository
 from becalm_engine.volume import target
 from becalm_engine.volume.metadata import set_metadata, set_metadata_at
+from becalm_engine.volume.syncing import sync_target
 from becalm_engine.volume.target import Target
 
 _MANY_FILES = 1000
@@ -69,6 +72,7 @@ class Restorer:
 
         Raises:
             StoppedError: A signal came; the message says that the target is not complete.
+            TargetError: What was written could not reach the disk.
         """
         self._target = Target(root)
         with contextlib.closing(self._target):
@@ -98,6 +102,7 @@ class Restorer:
             return
         self._write(plan, contents)
         self._finish(plan)
+        self._sync(plan)
         if self._options.verify:
             self._verify(plan, contents)
 
@@ -135,6 +140,8 @@ class Restorer:
         self._repository.guard()  # whoever began in the same moment may remove what is to be read
         contents.prepare_all(plan.files)
         contents.write()
+        if plan.files:
+            self._sync(plan)  # while they are known as unfinished, also by who comes after a power cut
         for file in plan.files:
             self._progress.check()
             # What is not whole keeps the mode of an unfinished file, so that no rule of a later run takes it for done.
@@ -204,6 +211,17 @@ class Restorer:
             self._progress.check()
             if folder.restored and folder.node is not None:
                 self._ledger.attempt(folder.path or "/", self._finish_folder, folder)
+
+    def _sync(self, plan: Plan) -> None:
+        try:
+            sync_target(self._target, (folder.place for folder in plan.folders))
+        except OSError as error:
+            kind = type(target_error(error))
+            reason = f"what was written may not be on the disk: {error.strerror}"
+            # What the disk did not take may still be in memory, where the same command would find it as it should be.
+            raise kind(
+                f"{reason}. Mend that, mount the target anew, and restore with --overwrite always"
+            ) from error
 
     def _verify(self, plan: Plan, contents: Contents) -> None:
         whole = (file for number, file in enumerate(plan.whole) if number not in self._failed)

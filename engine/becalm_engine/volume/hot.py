@@ -1,10 +1,10 @@
 """Makes ready for a hot read: whatever is stored after it began shows in the times of the files."""
 
-import ctypes
 import os
 from collections.abc import Iterator, Sequence
 
 from becalm_engine.volume.clocks import file_system_of, mounts_below, tells_of_stores
+from becalm_engine.volume.syncing import sync_file_system
 
 
 def reason_against(paths: Sequence[bytes]) -> str:
@@ -32,7 +32,7 @@ def synced(paths: Sequence[bytes]) -> str:
         try:
             handle = _opened(place)
             try:
-                _sync(handle)
+                sync_file_system(handle)
             finally:
                 os.close(handle)
         except OSError as error:
@@ -48,10 +48,3 @@ def _places(paths: Sequence[bytes]) -> Iterator[bytes]:
 
 def _opened(place: bytes) -> int:
     return os.open(place, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-
-
-def _sync(handle: int) -> None:
-    library = ctypes.CDLL(None, use_errno=True)
-    if library.syncfs(handle):
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number))

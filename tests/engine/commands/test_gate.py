@@ -76,11 +76,9 @@ def on_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.fixture(autouse=True)
-def quickly_synced(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
-    """Leave out the sync, which waits for all that anybody has written to the disk; return it."""
-    original = hot._sync
-    monkeypatch.setattr(hot, "_sync", lambda _: None)
-    return original
+def quickly_synced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out the sync, which waits for all that anybody has written to the disk."""
+    monkeypatch.setattr(hot, "sync_file_system", lambda _: None)
 
 
 @pytest.fixture
@@ -182,10 +180,10 @@ def test_a_store_into_a_page_that_was_dirty_before_is_seen(
     place: Place,
     mapped: Mapped,
     tmp_path: Path,
-    quickly_synced: Callable[[int], None],
+    real_sync: Callable[[int], None],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(hot, "_sync", quickly_synced)
+    monkeypatch.setattr(hot, "sync_file_system", real_sync)
     mapped.store(b"first")
 
     captured = place.captured(lambda: mapped.store(b"second"))
@@ -227,7 +225,7 @@ def test_a_disk_that_cannot_be_synced_gets_no_first_pass(
     def fail(_: int) -> None:
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr(hot, "_sync", fail)
+    monkeypatch.setattr(hot, "sync_file_system", fail)
 
     report = place.captured().report
 

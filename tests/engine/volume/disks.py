@@ -28,18 +28,27 @@ def disk(place: Path) -> Iterator[Path]:
         with tempfile.TemporaryDirectory(dir=place) as folder:
             yield Path(folder)
         return
-    image, mount = place / "image", place / "mount"
+    with mounted(made_image(place / "image"), place / "mount") as mount:
+        yield mount
+
+
+def made_image(image: Path) -> Path:
+    """Make an ext4 in a file."""
     image.touch()
     os.truncate(image, 64 << 20)
-    mount.mkdir()
     subprocess.run(["mkfs.ext4", "-q", "-F", image], check=True, capture_output=True)
+    return image
+
+
+@contextmanager
+def mounted(image: Path, mount: Path) -> Iterator[Path]:
+    """Mount an ext4 that lies in a file, for the block."""
+    mount.mkdir()
     mounting = subprocess.run(
         ["mount", "-o", "loop", image, mount], check=False, capture_output=True, text=True
     )
     if mounting.returncode:
-        pytest.skip(
-            f"neither ext4 nor xfs is at hand, and none may be mounted from a file: {mounting.stderr}"
-        )
+        pytest.skip(f"the disk that this needs may not be mounted from a file: {mounting.stderr}")
     try:
         yield mount
     finally:
