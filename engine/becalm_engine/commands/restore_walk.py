@@ -16,7 +16,7 @@ from becalm_engine.commands.whole import spot_of_whole
 from becalm_engine.errors import EngineError, TargetError
 from becalm_engine.format.tree import CHARDEV, DEV, DIR, FIFO, FILE, SOCKET, SYMLINK, Node
 from becalm_engine.ids import BlobID
-from becalm_engine.policy.overwrite import Verdict, is_begun_folder, judge
+from becalm_engine.policy.overwrite import Verdict, is_begun_folder, judge, seems_same
 from becalm_engine.repository.reader import load_tree
 from becalm_engine.repository.repository import Repository
 from becalm_engine.volume import target
@@ -70,6 +70,15 @@ class _Level:
     is_empty: bool = False
 
 
+_Same = tuple[int, int, str, tuple[BlobID, ...], bytes, int]
+"""What names of one file have in common."""
+
+
+def _same(node: Node) -> _Same:
+    """Return what tells by which names a file goes. Its number alone does not: a live one may have gone to another."""
+    return node.inode, node.device_id, node.type, node.content, node.link_target, node.device
+
+
 class RestoreWalk:
     """Fills a plan. `take` gets each file that is not made and written in one go; who has it calls `settle`.
 
@@ -96,7 +105,7 @@ class RestoreWalk:
         self._options = options
         self._ledger = ledger
         self._progress = progress
-        self._hard_links: dict[tuple[int, int], RestoredFile] = {}
+        self._hard_links: dict[_Same, RestoredFile] = {}
 
     def walk(self, folder: Folder, tree: BlobID, most_entries: int | None = None) -> Later:
         """Plan to restore the content of a tree into a directory that is there.
@@ -187,6 +196,7 @@ class RestoreWalk:
             raise TargetError(f"a file of type {node.type!r} cannot be made")
         found = None if in_empty_folder else self._found(file)
         verdict = judge(self._options.overwrite, node, found)
+        file.complete = verdict is Verdict.KEEP and found is not None and seems_same(node, found)
         if self._options.delete and verdict is Verdict.REPLACE and found and stat.S_ISDIR(found.st_mode):
             self._empty(file)
         spot = None
@@ -200,7 +210,7 @@ class RestoreWalk:
     def settle(self, file: RestoredFile, verdict: Verdict) -> None:
         """Plan what becomes of a file that is not made and written in one go."""
         node = file.node
-        first = self._hard_links.setdefault((node.inode, node.device_id), file) if node.links > 1 else file
+        first = self._first_name(file, verdict) if node.links > 1 else file
         if verdict is Verdict.KEEP:
             self._ledger.done(Action.UNCHANGED, file.path, node.size if first is file else 0)
         elif first is not file:
@@ -211,6 +221,17 @@ class RestoreWalk:
             file.present = verdict in (Verdict.COMPARE, Verdict.TRUST)
             file.complete = verdict is Verdict.TRUST
             self.plan.files.append(file)
+
+    def _first_name(self, file: RestoredFile, verdict: Verdict) -> RestoredFile:
+        """Return the name that a file becomes a link to; itself if there is none yet.
+
+        What is kept though it is another file is no name of this one. What seems to be as in the snapshot is: perhaps
+        a restore that was broken off has made it, and not yet its links.
+        """
+        key = _same(file.node)
+        if verdict is Verdict.KEEP and not file.complete:
+            return self._hard_links.get(key, file)
+        return self._hard_links.setdefault(key, file)
 
     def _found(self, file: RestoredFile) -> os.stat_result | None:
         try:

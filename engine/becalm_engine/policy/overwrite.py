@@ -4,7 +4,7 @@ import enum
 import os
 import stat
 
-from becalm_engine.format.tree import FILE, Node
+from becalm_engine.format.tree import CHARDEV, DEV, FIFO, FILE, SYMLINK, Node
 
 UNFINISHED = 0o200
 """The mode of a file that a restore has begun, until it is whole: then it gets its own as the last thing.
@@ -14,6 +14,14 @@ nobody but root can take it for whole and read it.
 """
 UNFINISHED_FOLDER = 0o1700
 """The same for a directory that a restore has made: one must be able to enter it."""
+
+_KINDS = {
+    FILE: stat.S_IFREG,
+    SYMLINK: stat.S_IFLNK,
+    DEV: stat.S_IFBLK,
+    CHARDEV: stat.S_IFCHR,
+    FIFO: stat.S_IFIFO,
+}
 
 
 class Overwrite(enum.StrEnum):
@@ -57,9 +65,16 @@ def judge(rule: Overwrite, node: Node, found: os.stat_result | None) -> Verdict:
         return Verdict.KEEP
     if node.type != FILE or not stat.S_ISREG(found.st_mode) or found.st_nlink > max(1, node.links):
         return Verdict.REPLACE
-    if rule is Overwrite.IF_CHANGED and (found.st_mtime_ns, found.st_size) == (node.mtime, node.size):
+    if rule is Overwrite.IF_CHANGED and seems_same(node, found):
         return Verdict.TRUST
     return Verdict.COMPARE
+
+
+def seems_same(node: Node, found: os.stat_result) -> bool:
+    """Say whether what is there has the type, the time and the length of a node: then it most likely is the same."""
+    lengths = {FILE: node.size, SYMLINK: len(node.link_target)}
+    is_like = stat.S_IFMT(found.st_mode) == _KINDS.get(node.type) and found.st_mtime_ns == node.mtime
+    return is_like and found.st_size == lengths.get(node.type, found.st_size)
 
 
 def _is_begun(node: Node, found: os.stat_result) -> bool:
