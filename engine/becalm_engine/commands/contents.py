@@ -134,9 +134,9 @@ class Contents:
         return places
 
     def _create(self, folder: int, file: RestoredFile, places: list[tuple[BlobID, int]]) -> None:
-        """Create a file in place of what has its name. Where blocks of zeros go it reads as zeros from the start."""
+        """Create a file in place of what was found there. Where blocks of zeros go it reads as zeros at once."""
         size = file.node.size
-        handle = target.create_file(folder, file.node.name)
+        handle = target.create_file(folder, file.node.name, replaces=file.replaces)
         with target.closing(handle):
             if self._sparse:
                 os.ftruncate(handle, size)

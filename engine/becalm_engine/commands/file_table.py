@@ -26,8 +26,12 @@ Record = tuple[
     tuple[str, str],
     int,
     tuple[tuple[str, bytes], ...],
+    bool,
 ]
-"""Name as shown, name, (mode, mtime, atime, ctime, uid, gid), (user, group), links, attributes: as in a node."""
+"""Name as shown, name, (mode, mtime, atime, ctime, uid, gid), (user, group), links, attributes: as in a node.
+
+Last, whether it replaces something.
+"""
 
 
 class FileTable(Sequence[RestoredFile]):
@@ -65,6 +69,7 @@ class FileTable(Sequence[RestoredFile]):
             (node.user, node.group),
             node.links,
             node.xattrs,
+            file.replaces,
         )
         self.records += marshal.dumps(record)
         self.ends.append(len(self.records))
@@ -114,13 +119,13 @@ class FileTable(Sequence[RestoredFile]):
         if not -total <= number < total:
             raise IndexError(number)
         number %= total
-        shown, name, numbers, owner, links, xattrs = self.record(number)
+        shown, name, numbers, owner, links, xattrs, replaces = self.record(number)
         folder, above = self.folders[self.folder_numbers[number]]
         node = Node(name, FILE, *numbers, *owner)
         node.size, node.links = self.sizes[number], links
         node.content = () if self.packs[number] == NO_PACK else (self.blob(number),)
         node.xattrs = xattrs
-        return RestoredFile(folder, node, above + shown)
+        return RestoredFile(folder, node, above + shown, replaces=replaces)
 
     def record(self, number: int) -> Record:
         """Return what a file is given, without making an object of it."""

@@ -241,7 +241,7 @@ class Restorer:
 
     def _create_special(self, file: RestoredFile) -> None:
         with self._target.folder(file.folder, make=True) as folder:
-            target.create_special(folder, file.node.name, file.node)
+            target.create_special(folder, file.node.name, file.node, replaces=file.replaces)
             set_metadata_at(
                 folder, file.node.name, file.node, file.path, self.outcome.problems, self._options.metadata
             )
@@ -254,7 +254,8 @@ class Restorer:
             self._target.folder(name.folder, make=True) as folder,
             self._target.folder(existing.folder) as source,
         ):
-            target.make_way(folder, name.node.name)
+            if name.replaces:
+                target.make_way(folder, name.node.name)
             os.link(
                 existing.node.name,
                 name.node.name,

@@ -196,6 +196,7 @@ class RestoreWalk:
             raise TargetError(f"a file of type {node.type!r} cannot be made")
         found = None if in_empty_folder else self._found(file)
         verdict = judge(self._options.overwrite, node, found)
+        file.replaces = found is not None
         file.complete = verdict is Verdict.KEEP and found is not None and seems_same(node, found)
         if self._options.delete and verdict is Verdict.REPLACE and found and stat.S_ISDIR(found.st_mode):
             self._empty(file)

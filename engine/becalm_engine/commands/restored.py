@@ -16,6 +16,10 @@ from becalm_engine.policy.selection import Selection
 from becalm_engine.volume.metadata import EVERYTHING, Problems, Restored
 
 _Arguments = TypeVarTuple("_Arguments")
+_TAKEN = (
+    "its place was free and is taken now: by another name of the snapshot that is the same one here, "
+    "where case is ignored perhaps, or by somebody else's file"
+)
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 Path = tuple[bytes, ...]
@@ -54,7 +58,8 @@ class RestoredFile:
     """One file of a restore: its directory below the target, and its path in the snapshot.
 
     `present`: it is there already, and is brought to the state of the snapshot by writing into it. `same` has a
-    byte for each of its blobs: 1 for one that is there. `complete`: there is nothing to write.
+    byte for each of its blobs: 1 for one that is there. `complete`: there is nothing to write. `replaces`: something
+    was found in its place. Where nothing was, nothing is removed.
     """
 
     folder: Path
@@ -63,6 +68,7 @@ class RestoredFile:
     present: bool = False
     same: bytes = b""
     complete: bool = False
+    replaces: bool = False
     failed: bool = False
 
 
@@ -168,5 +174,7 @@ class Ledger:
 
 def target_error(error: OSError) -> TargetError:
     """Return what the target's file system refused as an error of the engine."""
+    if error.errno == errno.EEXIST:
+        return TargetError(_TAKEN)
     kind = TargetFullError if error.errno in _NO_ROOM else TargetError
     return kind(error.strerror or str(error))

@@ -211,8 +211,8 @@ class WholeWriter:
             written.failed.append((number, error))
 
     def _write_file(self, number: int, content: bytes | memoryview, problems: Problems) -> None:
-        _, name, (mode, mtime, atime, _, uid, gid), _, _, xattrs = self._files.record(number)
-        handle, is_as_wanted = self._folder(number).create(name, mode, uid, gid)
+        _, name, (mode, mtime, atime, _, uid, gid), _, _, xattrs, replaces = self._files.record(number)
+        handle, is_as_wanted = self._folder(number).create(name, mode, uid, gid, replaces=replaces)
         try:
             if content:
                 target.write_all(handle, content, 0)

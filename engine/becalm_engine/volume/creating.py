@@ -24,20 +24,22 @@ class NewFiles:
         self._given: dict[int, bool] = {}
         """Modes, and whether a file that is made with one has it."""
 
-    def create(self, name: bytes, mode: int, uid: int, gid: int) -> tuple[int, bool]:
-        """Create a file, replacing what has its name.
+    def create(
+        self, name: bytes, mode: int, uid: int, gid: int, *, replaces: bool = True
+    ) -> tuple[int, bool]:
+        """Create a file. What has its name is replaced only if it `replaces` something.
 
         Returns its descriptor, and whether it has this mode and owner already, and no attributes. If not, nobody else
         may open it until it has.
         """
         if self._marked:
-            return target.create_file(self._folder, name), False
+            return target.create_file(self._folder, name, replaces=replaces), False
         if (uid, gid) != self._owner or not self._given.get(mode, not mode & ~_PERMISSION_BITS):
-            handle = target.create_file(self._folder, name)
+            handle = target.create_file(self._folder, name, replaces=replaces)
             if not self._looked:
                 self._owner, self._looked = _owner_of(handle), True
             return handle, False
-        handle = target.create_file(self._folder, name, mode)
+        handle = target.create_file(self._folder, name, mode, replaces=replaces)
         if mode not in self._given:
             self._given[mode] = stat.S_IMODE(os.fstat(handle).st_mode) == mode
         return handle, self._given[mode]

@@ -231,15 +231,18 @@ def _set_mode(seen: int, found: os.stat_result, mode: int) -> None:
             os.chmod(f"/proc/self/fd/{seen}", mode)  # such a descriptor has no fchmod
 
 
-def create_file(folder: int, name: bytes, mode: int = UNFINISHED) -> int:
-    """Create a file, replacing what has its name, and return its descriptor.
+def create_file(folder: int, name: bytes, mode: int = UNFINISHED, *, replaces: bool = True) -> int:
+    """Create a file, and return its descriptor. What has its name is replaced only if it `replaces` something.
 
     Raises:
+        FileExistsError: Something has its name that is not to be replaced.
         TargetError: A directory that is not empty has its name.
     """
     try:
         return os.open(name, _NEW_FILE, mode, dir_fd=folder)
     except FileExistsError:
+        if not replaces:
+            raise
         make_way(folder, name)
         return os.open(name, _NEW_FILE, mode, dir_fd=folder)
 
@@ -250,13 +253,15 @@ def mark_unfinished(handle: int) -> None:
         os.fchmod(handle, UNFINISHED)
 
 
-def create_special(folder: int, name: bytes, node: Node) -> None:
-    """Create a link, device or FIFO, replacing what has its name.
+def create_special(folder: int, name: bytes, node: Node, *, replaces: bool = True) -> None:
+    """Create a link, device or FIFO. What has its name is replaced only if it `replaces` something.
 
     Raises:
+        FileExistsError: Something has its name that is not to be replaced.
         TargetError: The node has a value that no such file can have, or a directory that is not empty has its name.
     """
-    make_way(folder, name)
+    if replaces:
+        make_way(folder, name)
     try:
         _make_special(folder, name, node)
     except (ValueError, OverflowError) as error:  # a NUL in a link's target, a device number out of range

@@ -27,7 +27,10 @@ def files_of(nodes: list[Node], places: list[tuple[bytes, ...]]) -> list[Restore
     shown = ["/" + "".join(f"{name.decode(errors='surrogateescape')}/" for name in place) for place in places]
     at = sorted(range(len(nodes)), key=lambda number: number % len(places))
     return [
-        RestoredFile(places[n % len(places)], nodes[n], f"{shown[n % len(places)]}file {n}\n") for n in at
+        RestoredFile(
+            places[n % len(places)], nodes[n], f"{shown[n % len(places)]}file {n}\n", replaces=n % 3 == 0
+        )
+        for n in at
     ]
 
 
@@ -42,8 +45,8 @@ def test_files_come_back_as_they_were(nodes: list[Node], places: list[tuple[byte
     for file in files:
         table.append(file, spot_of(file))
 
-    kept = [(back.folder, back.path, back.node.name, back.node.content) for back in table]
-    assert kept == [(file.folder, file.path, file.node.name, file.node.content) for file in files]
+    kept = [(back.folder, back.path, back.replaces, back.node.content) for back in table]
+    assert kept == [(file.folder, file.path, file.replaces, file.node.content) for file in files]
     for back, file in zip(table, files, strict=True):
         file.node.inode = file.node.device_id = 0  # of no use where it is restored
         file.node.generic_attributes = back.node.generic_attributes

@@ -109,10 +109,10 @@ def test_a_refusal_is_one_file_s_failure_and_metadata_is_counted(
 ) -> None:
     create = target.create_file
 
-    def refuse(folder: int, name: bytes, mode: int = 0o600) -> int:
+    def refuse(folder: int, name: bytes, mode: int = 0o600, *, replaces: bool) -> int:
         if name == b"f7":
             raise PermissionError(13, "Permission denied")
-        return create(folder, name, mode)
+        return create(folder, name, mode, replaces=replaces)
 
     def refuse_times(*_: object, **__: object) -> None:
         raise PermissionError(1, "Operation not permitted")
@@ -149,11 +149,11 @@ def test_a_process_that_is_killed_fails_the_restore(
 ) -> None:
     create, leader = target.create_file, os.getpid()
 
-    def dies(folder: int, name: bytes, mode: int = 0o600) -> int:
+    def dies(folder: int, name: bytes, mode: int = 0o600, *, replaces: bool) -> int:
         if name == b"f7":
             assert os.getpid() != leader
             os.kill(os.getpid(), signal.SIGKILL)
-        return create(folder, name, mode)
+        return create(folder, name, mode, replaces=replaces)
 
     monkeypatch.setattr(target, "create_file", dies)
 

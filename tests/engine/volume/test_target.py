@@ -155,6 +155,17 @@ def test_a_new_file_takes_the_place_of_anything(tmp_path: Path, handle: int) -> 
         assert stat.S_IMODE((tmp_path / name.decode()).stat().st_mode) == UNFINISHED
 
 
+def test_nothing_is_replaced_where_nothing_was(tmp_path: Path, handle: int) -> None:
+    (tmp_path / "file").write_text("mine")
+    node = Node(b"file", SYMLINK, 0o777, 1, 1, 1, 0, 0, link_target=b"x")
+
+    with pytest.raises(FileExistsError):
+        target.create_file(handle, b"file", replaces=False)
+    with pytest.raises(FileExistsError):
+        target.create_special(handle, b"file", node, replaces=False)
+    assert (tmp_path / "file").read_text() == "mine"
+
+
 def test_only_an_empty_directory_is_replaced(tmp_path: Path, handle: int) -> None:
     (tmp_path / "folder" / "inside").mkdir(parents=True)
     node = Node(b"folder", SYMLINK, 0o777, 1, 1, 1, 0, 0, link_target=b"x")
