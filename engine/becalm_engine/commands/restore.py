@@ -60,7 +60,8 @@ class Restorer:
         self._options = options
         self._progress = progress
         self._ledger = Ledger(progress, report, listen)
-        self._failed: set[int] = set()  # numbers of files that are written in one go
+        self._failed = bytearray()
+        """For each file that is written in one go, by its number, whether it failed or was left out."""
 
     @property
     def outcome(self) -> Outcome:
@@ -151,6 +152,7 @@ class Restorer:
         self._tell_left_out()
 
     def _write_whole(self, files: FileTable) -> None:
+        self._failed = bytearray(len(files))
         if self._ledger.full:
             for number, file in enumerate(files):
                 self._leave_out(number, file)
@@ -178,7 +180,7 @@ class Restorer:
             self._fail(number, files[number], error)
         for number in written.left_out:
             self._leave_out(number, files[number])
-        done = [number for batch in batches for number in batch.numbers if number not in self._failed]
+        done = [number for batch in batches for number in batch.numbers if not self._failed[number]]
         if self._ledger.is_heard:
             for number in done:
                 self._done(files[number])
@@ -186,19 +188,18 @@ class Restorer:
             self._ledger.restored(len(done), sum(files.sizes[number] for number in done))
 
     def _fail(self, number: int, file: RestoredFile, error: EngineError) -> None:
-        self._failed.add(number)
+        self._failed[number] = True
         self._ledger.failed_file(file, error)
 
     def _leave_out(self, number: int, file: RestoredFile) -> None:
-        self._failed.add(number)
+        self._failed[number] = True
         self._ledger.leave_out(file)
 
     def _tell_left_out(self) -> None:
         """Say in one line how many files there was no room for."""
         if self._ledger.left_out:
-            first, *others = self._ledger.left_out
-            reason = f"not restored, nor are {len(others)} others: no room is left"
-            self._ledger.failed(first.path, TargetFullError(reason))
+            reason = f"not restored, nor are {self._ledger.left_out - 1} others: no room is left"
+            self._ledger.failed(self._ledger.first_left_out, TargetFullError(reason))
 
     def _finish(self, plan: Plan) -> None:
         for file in plan.special:
@@ -224,7 +225,7 @@ class Restorer:
             ) from error
 
     def _verify(self, plan: Plan, contents: Contents) -> None:
-        whole = (file for number, file in enumerate(plan.whole) if number not in self._failed)
+        whole = (file for number, file in enumerate(plan.whole) if not self._failed[number])
         for file in chain(plan.files, whole):
             self._progress.check()
             if not file.failed:

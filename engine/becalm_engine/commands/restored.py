@@ -96,7 +96,8 @@ def _nobody(_action: Action, _path: str, _size: int | None) -> None:
 class Ledger:
     """Keeps the books of one restore: every file ends up here once, done or failed.
 
-    Once the target is `full`, files are not tried any more: `left_out` holds them.
+    Once the target is `full`, files are not tried any more: `left_out` counts them, and `first_left_out` is a path.
+    They may be almost all files, so none of them is kept.
     """
 
     def __init__(
@@ -104,7 +105,8 @@ class Ledger:
     ) -> None:
         self.outcome = Outcome()
         self.full = False
-        self.left_out: list[RestoredFile] = []
+        self.left_out = 0
+        self.first_left_out = ""
         self._progress = progress
         self._report = report
         self._listen = listen or _nobody
@@ -161,7 +163,8 @@ class Ledger:
         with self._failing:
             if not file.failed:
                 file.failed = True
-                self.left_out.append(file)
+                self.first_left_out = self.first_left_out if self.left_out else file.path
+                self.left_out += 1
 
     def failed(self, path: str, error: EngineError) -> None:
         """Note that something could not be restored."""

@@ -1,15 +1,17 @@
 import os
 import stat
+import tracemalloc
 from pathlib import Path
 
 import pytest
 
 from becalm_engine.commands.progress import Progress
-from becalm_engine.commands.restored import Action
+from becalm_engine.commands.restored import Action, Ledger, RestoredFile
 from becalm_engine.errors import LockedError, StoppedError, StorageUnavailableError
 from becalm_engine.policy.overwrite import Overwrite
 from becalm_engine.storage.base import FileKind
 from becalm_engine.volume import target
+from tests.engine.commands import planted
 from tests.engine.commands.world import World, restore, selected
 from tests.engine.repository.faulty import FaultyStorage
 from tests.engine.volume.picture import below, differences, picture
@@ -294,6 +296,20 @@ def test_a_full_disk_names_the_file_and_counts_those_that_were_not_tried(
     assert len(outcome.failed) == 2
     assert outcome.failed[0].endswith("No space left on device")
     assert outcome.failed[1].endswith("not restored, nor are 2 others: no room is left")
+
+
+def test_of_files_that_are_left_out_only_the_first_is_kept() -> None:
+    ledger = Ledger(Progress(), lambda _path, _reason: None)
+    tracemalloc.start()
+    for number in range(5000):
+        file = RestoredFile((), planted.node(b"%d" % number), f"/{number}")
+        for _ in range(2):  # it may have several blobs
+            ledger.leave_out(file)
+    kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert (ledger.left_out, ledger.first_left_out) == (5000, "/0")
+    assert kept < 50_000
 
 
 # --- what is told
