@@ -102,9 +102,9 @@ PAGES = {
         "  never       only what is not there\n\n"
         "A file that an interrupted restore has left unfinished has the mode 0200, and no rule keeps it. "
         "Files that the snapshot does not have stay unless --delete is given, which deletes what the includes "
-        "and excludes would restore; only then a directory that is not empty makes way for a file. Zeros take room "
-        "on the disk, also those of a sparse file, unless --sparse is given. No link is followed, and no name of the "
-        "snapshot can lead out of the target.\n\n"
+        "and excludes would restore, and so spares what is excluded wherever it lies; only then a directory that is "
+        "not empty makes way for a file. Zeros take room on the disk, also those of a sparse file, unless --sparse is "
+        "given. No link is followed, and no name of the snapshot can lead out of the target.\n\n"
         "Owners, attributes, modes and times that cannot be set are counted, one line a kind, and the restore ends "
         "with 1, though all content is there; owners are excused where it is not run by root, and everything with "
         "--allow-unset-metadata.",

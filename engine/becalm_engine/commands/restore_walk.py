@@ -19,7 +19,7 @@ from becalm_engine.ids import BlobID
 from becalm_engine.policy.overwrite import Verdict, is_begun_folder, judge, seems_same
 from becalm_engine.repository.reader import load_tree
 from becalm_engine.repository.repository import Repository
-from becalm_engine.volume import target
+from becalm_engine.volume import removing, target
 from becalm_engine.volume.target import Target
 
 _MOST_PATH_CHARS = 16 * 1024
@@ -280,12 +280,17 @@ class RestoreWalk:
             self._ledger.failed(folder.path or "/", TargetError(reason))
 
     def _delete(self, folder: int, name: bytes, parent: str) -> None:
+        """Delete what is at a name, but for what is left out, and the directories above that."""
+
         def told(path: bytes) -> None:
             self._ledger.done(Action.DELETED, f"{parent}/{os.fsdecode(path)}")
 
+        def spares(path: bytes) -> bool:
+            return not self._options.selection.wants(f"{parent}/{os.fsdecode(path)}")
+
         if not self._options.dry_run:
-            target.remove(folder, name, told)
+            removing.remove(folder, name, told, spares)
             return
-        for _, inner, _, above in target.everything_at(folder, name):
+        for _, inner, _, above in removing.everything_at(folder, name, spares):
             self._progress.check()
             told(b"/".join((*above, inner)))

@@ -10,7 +10,7 @@ import os
 import stat
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from becalm_engine.errors import TargetError
 from becalm_engine.format.tree import CHARDEV, DEV, FIFO, SYMLINK, Node
@@ -23,9 +23,6 @@ _MOST_OPEN = 16
 _PERMISSION_BITS = 0o777
 _CANNOT_ALLOCATE = (errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
 _OLD_FILE = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-
-Told = Callable[[bytes], None]
-"""Told of each path that was removed."""
 
 
 def refuse_name(name: bytes) -> None:
@@ -302,7 +299,7 @@ def make_way(folder: int, name: bytes) -> None:
         TargetError: It is a directory that is not empty.
     """
     try:
-        if _is_directory(folder, name):
+        if is_directory(folder, name):
             os.rmdir(name, dir_fd=folder)
         else:
             os.unlink(name, dir_fd=folder)
@@ -311,63 +308,13 @@ def make_way(folder: int, name: bytes) -> None:
     except OSError as error:
         if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
             raise
-        raise TargetError("a directory that is not empty is in its place; --delete replaces it") from error
+        raise TargetError(
+            "a directory that is not empty is in its place; --delete replaces it unless it holds what is left out"
+        ) from error
 
 
-def remove(folder: int, name: bytes, told: Told | None = None) -> None:
-    """Remove a file or a whole directory below `folder`; one that is not there is no error.
-
-    `told` hears of each file and directory as it goes: its path from `folder`.
-    """
-    for parent, inner, is_directory, above in everything_at(folder, name):
-        if is_directory:
-            os.rmdir(inner, dir_fd=parent)
-        else:
-            os.unlink(inner, dir_fd=parent)
-        if told is not None:
-            told(b"/".join((*above, inner)))
-
-
-def everything_at(folder: int, name: bytes) -> Iterator[tuple[int, bytes, bool, list[bytes]]]:
-    """Yield what is at a name, directories after what is in them; each may be removed when it is yielded.
-
-    Yields the open directory it is in, its name there, whether it is a directory, and the names of the
-    directories above it from `folder` on, good until the next. Not recursive: trees may be deep.
-    """
-    try:
-        if not _is_directory(folder, name):
-            yield folder, name, False, []
-            return
-    except FileNotFoundError:
-        return
-    stack: list[tuple[int, Iterator[bytes]]] = []
-    names: list[bytes] = [name]
-    try:
-        stack.append(_opened(folder, name))
-        while stack:
-            handle, inside = stack[-1]
-            inner = next(inside, None)
-            if inner is None:
-                os.close(stack.pop()[0])
-                parent = stack[-1][0] if stack else folder
-                last = names.pop()
-                yield parent, last, True, names
-            elif _is_directory(handle, inner):
-                names.append(inner)
-                stack.append(_opened(handle, inner))
-            else:
-                yield handle, inner, False, names
-    finally:
-        for handle, _ in stack:
-            os.close(handle)
-
-
-def _opened(folder: int, name: bytes) -> tuple[int, Iterator[bytes]]:
-    handle = open_directory(folder, name)
-    return handle, iter(list_names(handle))
-
-
-def _is_directory(folder: int, name: bytes) -> bool:
+def is_directory(folder: int, name: bytes) -> bool:
+    """Say whether a directory is there, and no link to one."""
     return stat.S_ISDIR(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode)
 
 

@@ -370,6 +370,33 @@ def test_delete_spares_folders_in_which_nothing_is_asked_for(world: World, sourc
     assert below(back) == {"a", "a/one", "a/old.txt", "b", "b/old.conf"}
 
 
+@pytest.mark.parametrize(("include", "exclude"), [([], ["*.key", "cache"]), (["/*", "!*.key", "!cache"], [])])
+def test_delete_spares_what_is_left_out_below_a_folder_that_the_snapshot_does_not_have(
+    world: World, source: Path, place: Path, include: list[str], exclude: list[str]
+) -> None:
+    captured, back = world.backup(source), place / "back"
+    for name in ("new/x/y/a.key", "new/x/y/b", "new/x/z/c", "new/cache/d", "new/e", "gone/f", "old.key/g"):
+        (back / name).parent.mkdir(parents=True, exist_ok=True)
+        (back / name).touch()
+    told: list[list[tuple[Action, str]]] = [[], []]
+
+    for dry_run in (True, False):
+        world.restore_folder(
+            captured,
+            source,
+            back,
+            dry_run=dry_run,
+            delete=True,
+            selection=selected(include, exclude),
+            listen=lambda action, path, _, dry_run=dry_run: told[not dry_run].append((action, path)),
+        )
+
+    kept = {"new", "new/x", "new/x/y", "new/x/y/a.key", "new/cache", "new/cache/d", "old.key", "old.key/g"}
+    assert below(back) == below(source) | kept
+    deleted = [{path for action, path in some if action is Action.DELETED} for some in told]
+    assert deleted == [{"/new/x/y/b", "/new/x/z/c", "/new/x/z", "/new/e", "/gone/f", "/gone"}] * 2
+
+
 @pytest.mark.parametrize("pattern", ['quo"te*', "quo?te\\\\*", "*\udcff", '/quo"te\\\\ö\udcff'])
 def test_patterns_are_compared_with_names_as_they_are(world: World, place: Path, pattern: str) -> None:
     (place / "source").mkdir()

@@ -14,10 +14,12 @@ from becalm_engine.policy.overwrite import Overwrite
 from becalm_engine.policy.patterns import Patterns
 from becalm_engine.policy.selection import Selection
 from tests.engine.commands.world import World
-from tests.engine.volume.picture import differences, picture
+from tests.engine.volume.picture import below, differences, picture
 from tests.engine.volume.powerless import powerless
 
-IN_THE_WAY = "a directory that is not empty is in its place; --delete replaces it"
+IN_THE_WAY = (
+    "a directory that is not empty is in its place; --delete replaces it unless it holds what is left out"
+)
 
 
 # --- directories where files go
@@ -118,6 +120,26 @@ def test_delete_empties_no_directory_in_place_of_a_file_that_is_not_asked_for(
     )
 
     assert (place / "back" / "small" / "inner" / "keep").read_text() == "keep"
+
+
+def test_what_is_left_out_stays_and_so_does_the_directory_that_holds_it(
+    world: World, source: Path, place: Path
+) -> None:
+    captured = world.backup(source)
+    put_in_the_way(place / "back", "small", "link")
+    (place / "back" / "small" / "other").touch()
+
+    outcome = world.restore_folder(
+        captured,
+        source,
+        place / "back",
+        delete=True,
+        selection=Selection(exclude=(Patterns(["/small/*/keep"]),)),
+    )
+
+    assert outcome.failed == [f"/small: {IN_THE_WAY}"]
+    assert below(place / "back" / "small") == {"inner", "inner/keep"}
+    assert (place / "back" / "link").is_symlink()
 
 
 # --- read-only files, and one who is not root

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from becalm_engine.volume.target import remove
+from becalm_engine.volume.removing import remove
 from tests.engine.repository.repositories import PASSWORD
 
 MIB = 1024 * 1024

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from becalm_engine.errors import TargetError
 from becalm_engine.format.tree import SYMLINK, Node
 from becalm_engine.policy.overwrite import UNFINISHED
-from becalm_engine.volume import target
+from becalm_engine.volume import removing, target
 from becalm_engine.volume.target import Target
 from tests.engine.volume.descriptors import open_below
 from tests.engine.volume.powerless import powerless
@@ -137,7 +137,7 @@ def test_no_descriptor_is_left_open(tmp_path: Path, handle: int) -> None:
         pass
     with pytest.raises(FileNotFoundError), place.folder((b"a", b"none")):
         pass
-    target.remove(handle, b"a")
+    removing.remove(handle, b"a")
     place.close()
 
     assert open_below(tmp_path) == [tmp_path]
@@ -240,7 +240,7 @@ def test_no_link_and_no_other_name_has_its_mode_changed(tmp_path: Path, handle: 
 
 
 def test_removing_what_is_not_there_is_no_error(handle: int) -> None:
-    target.remove(handle, b"nothing")
+    removing.remove(handle, b"nothing")
 
 
 def test_a_file_that_may_not_be_removed_says_so(
@@ -254,4 +254,4 @@ def test_a_file_that_may_not_be_removed_says_so(
     monkeypatch.setattr(os, "unlink", refuse)
 
     with pytest.raises(PermissionError):
-        target.remove(handle, b"file")
+        removing.remove(handle, b"file")
