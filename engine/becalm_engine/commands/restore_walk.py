@@ -14,6 +14,7 @@ from becalm_engine.commands.progress import Progress
 from becalm_engine.commands.restored import Action, Ledger, Path, RestoredFile, RestoreOptions
 from becalm_engine.commands.whole import spot_of_whole
 from becalm_engine.errors import EngineError, TargetError
+from becalm_engine.format.shown import shown_text
 from becalm_engine.format.tree import CHARDEV, DEV, DIR, FIFO, FILE, SOCKET, SYMLINK, Node
 from becalm_engine.ids import BlobID
 from becalm_engine.policy.overwrite import Verdict, is_begun_folder, judge, seems_same
@@ -61,13 +62,19 @@ Later = list[tuple[Folder, BlobID]]
 
 @dataclass(slots=True)
 class _Level:
-    """One directory that is being walked. `touched`: something in it is wanted. `is_empty`: nothing is there yet."""
+    """One directory that is being walked. `touched`: something in it is wanted. `is_empty`: nothing is there yet.
+
+    `found`: the numbers of the files that were found there, and for which name. `listed`: all names that are there,
+    once somebody had to know.
+    """
 
     folder: Folder
     nodes: Iterator[Node]
     touched: bool
     names: set[bytes] = field(default_factory=set)
     is_empty: bool = False
+    found: dict[int, bytes] = field(default_factory=dict)
+    listed: frozenset[bytes] | None = None
 
 
 _Same = tuple[int, int, str, tuple[BlobID, ...], bytes, int]
@@ -170,7 +177,7 @@ class RestoreWalk:
         if included:
             level.touched = True
             file = RestoredFile(level.folder.place, node, path)
-            self._ledger.attempt(path, self._file, file, level.is_empty)
+            self._ledger.attempt(path, self._file, file, level)
         return []
 
     def _folder(self, node: Node, folder: Folder) -> list[_Level]:
@@ -188,13 +195,15 @@ class RestoreWalk:
             with self._target.folder(folder.place, make=True):
                 pass
 
-    def _file(self, file: RestoredFile, in_empty_folder: bool) -> None:  # noqa: FBT001  passed on by `attempt`
+    def _file(self, file: RestoredFile, level: _Level) -> None:
         node = file.node
         if node.type == SOCKET:
             return
         if node.type != FILE and node.type not in _SPECIAL:
             raise TargetError(f"a file of type {node.type!r} cannot be made")
-        found = None if in_empty_folder else self._found(file)
+        found = None if level.is_empty else self._found(file)
+        if found is not None:
+            self._refuse_second_name(file, found, level)
         verdict = judge(self._options.overwrite, node, found)
         file.replaces = found is not None
         file.complete = verdict is Verdict.KEEP and found is not None and seems_same(node, found)
@@ -240,6 +249,23 @@ class RestoreWalk:
                 return os.stat(file.node.name, dir_fd=folder, follow_symlinks=False)
         except OSError:  # what stands in the way of making it is told when it is made
             return None
+
+    def _refuse_second_name(self, file: RestoredFile, found: os.stat_result, level: _Level) -> None:
+        """Refuse a file for which another name of the snapshot is found, as where case is ignored.
+
+        Raises:
+            TargetError: It would be written over that one.
+        """
+        first = level.found.setdefault(found.st_ino, file.node.name)
+        if first == file.node.name:
+            return
+        # Both may be there: as names of one file, or as files to which a server gives one number.
+        if level.listed is None:
+            with self._target.folder(file.folder) as folder:
+                level.listed = frozenset(target.list_names(folder))
+        if not level.listed.issuperset((first, file.node.name)):
+            shown = shown_text(os.fsdecode(first))
+            raise TargetError(f"{shown} of the snapshot is the same name here, where case is ignored perhaps")
 
     def _leave(self, level: _Level) -> None:
         if level.touched:

@@ -12,6 +12,7 @@ from becalm_engine.chunking import ZERO_BLOCK
 from becalm_engine.commands import restore as restore_command
 from becalm_engine.commands.backup import Captured
 from becalm_engine.commands.restored import Outcome
+from becalm_engine.policy.overwrite import Overwrite
 from becalm_engine.storage.local import LocalStorage
 from becalm_engine.volume import target
 from tests.engine.commands import planted
@@ -38,7 +39,7 @@ def stored(place: Path) -> Stored:
     """Pairs of names that differ in case: files of one blob and of several, links, and names of one file."""
     folder = place / "source"
     folder.mkdir()
-    for name in ("Readme", "README"):
+    for name in ("readme", "README"):
         (folder / name).write_text(name)
     for name in ("Large", "LARGE"):
         (folder / name).write_bytes(ZERO_BLOCK + name.encode() * 200_000)
@@ -93,6 +94,43 @@ def test_no_file_replaces_another_of_the_snapshot(
             assert (back / name.lower()).readlink() == (source / name).readlink()
         elif (source / name).is_file():
             assert (back / name.lower()).read_bytes() == (source / name).read_bytes()
+
+
+@pytest.mark.parametrize("rule", list(Overwrite))
+def test_nor_does_it_when_the_same_command_comes_again(
+    ignored_case: Stored, place: Path, rule: Overwrite
+) -> None:
+    back = place / "back"
+    ignored_case.restore(back)
+
+    for dry_run in (True, False):
+        outcome = ignored_case.restore(back, overwrite=rule, dry_run=dry_run)
+
+        refused = {text.partition(":")[0] for text in outcome.failed if "is the same name here" in text}
+        assert sorted(path.lower() for path in refused) == [
+            "/large",
+            "/link",
+            "/name",
+            "/other",
+            "/pipe",
+            "/readme",
+        ]
+        assert len(outcome.failed) == 6
+
+
+def test_files_of_one_number_by_different_names_are_several(
+    stored: Stored, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored.restore(place / "back")
+    really = os.stat
+
+    def numberless(path: Any, **named: Any) -> os.stat_result:
+        found = really(path, **named)
+        return os.stat_result((found[0], 7, *found[2:]), {"st_mtime_ns": found.st_mtime_ns})
+
+    monkeypatch.setattr(os, "stat", numberless)
+
+    assert stored.restore(place / "back", overwrite=Overwrite.IF_CHANGED).failed == []
 
 
 def test_what_somebody_puts_there_meanwhile_stays(
