@@ -7,7 +7,8 @@ was done and decides the rest:
 2. The actions, in order. Each may be repeated; what they did is read from the cluster, never from the status. What
    fails ends that, but keeps no workload down: all starts are tried, and the status says which were refused. What a
    plan can do without is left out if it is refused, so that the status of a run that fails is written all the same.
-   A stop or a Backup that is refused ends them as well, and the status says so instead of what was planned.
+   A stop or a Backup that is refused ends them as well, and the status says so instead of what was planned. A stop
+   that was made goes into the status at once: somebody may take its record off before anybody looks.
 3. The events. They tell of what has been done, so they come after it. One that fails is lost, and nothing else.
 4. The status, after what it tells of. A status that was never written is made up for from the records on workloads
    and from the Jobs; the other way round it would claim what has not been done.
@@ -183,6 +184,8 @@ async def _follow(
     witness.complain(key, [why for action, why in refused if not isinstance(action, ScaleUp)])
     if refused:
         plan = _told(key, resource, plan, refused, now)
+    if stops := _stops(plan, refused):
+        plan = quiesce.with_stops(plan, stops)
     for event in plan.events:
         await _announce(cluster, resource, event)
     if plan.status != resource.status:
@@ -191,6 +194,12 @@ async def _follow(
     if plan.finalizer is False and bound:
         resource = await cluster.set_finalizer(resource, present=False)
     return resource, plan
+
+
+def _stops(plan: Plan[Any], refused: Refused) -> list[ScaleDown]:
+    """Return the stops of a plan that was followed, but for what was refused."""
+    left = [action for action, _ in refused]
+    return [action for action in plan.actions if isinstance(action, ScaleDown) and action not in left]
 
 
 async def _act(cluster: Cluster, resource: Resource, actions: Sequence[Action]) -> Refused:

@@ -64,13 +64,30 @@ def absorb(run: Run, world: World, workloads: Iterable[WorkloadStatus]) -> tuple
     for state in workloads:
         workload = _same(world, state)
         if workload is not None and _ours(run, workload) and state.stopped_at is None:
-            record = workload.record
-            assert record is not None
-            stopped = {"stopped_at": record.at, "replicas": record.replicas}
-            absorbed.append(state.model_copy(update={**stopped, **_NOT_REFUSED}))
+            assert workload.record is not None
+            absorbed.append(_stopped(state, workload.record))
         else:
             absorbed.append(state)
     return tuple(absorbed)
+
+
+def _stopped(state: WorkloadStatus, record: Record) -> WorkloadStatus:
+    stopped = {"stopped_at": record.at, "replicas": record.replicas}
+    return state.model_copy(update={**stopped, **_NOT_REFUSED})
+
+
+def with_stops(plan: Plan[S], stops: Iterable[ScaleDown]) -> Plan[S]:
+    """Return a plan whose status knows what was stopped by it.
+
+    The records say so as well. But before anybody looks again, `kubectl rollout undo` may have taken one off: then the
+    workload would pass for one that was at zero before, and stay there.
+    """
+    records = {str(stop.workload): stop.record for stop in stops}
+    workloads = tuple(
+        _stopped(state, records[name]) if (name := str(state.reference)) in records else state
+        for state in plan.status.workloads
+    )
+    return replace(plan, status=plan.status.model_copy(update={"workloads": workloads}))
 
 
 def deadline_of(run: Run, workloads: Iterable[WorkloadStatus]) -> datetime | None:

@@ -6,10 +6,11 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from becalm_operator.api.backup import Backup, Phase
-from becalm_operator.cluster.port import Key
+from becalm_operator.cluster.port import Key, Resource
 from becalm_operator.handlers.releasing import release_everything
 from becalm_operator.handlers.sweep import Sweep
 from becalm_operator.handlers.watchdog import watch_once
+from becalm_operator.plan.steps import Action, ScaleDown
 from tests.operator.fake.controllers import tick
 from tests.operator.fake.lab import SHOP
 from tests.operator.fake.objects import Script, StoredWorkload
@@ -103,6 +104,39 @@ def test_undone_while_a_run_holds_it_the_workload_has_its_own_count_again(
     assert "deployment/web was robbed of its record by somebody" in run.status.message
     assert _web(shop).replicas == 3
     assert shop.state.store.groups[1:] == []
+
+
+@pytest.mark.parametrize("has_a_past", [True, False], ids=["an old record comes back", "no record is left"])
+def test_undone_before_anybody_looks_again_the_workload_has_its_count_again(
+    monkeypatch: pytest.MonkeyPatch,
+    has_a_past: bool,
+) -> None:
+    """Without its record it would pass for one that was at zero before, and stay there."""
+
+    async def scenario() -> Shop:
+        shop = await (_with_a_past() if has_a_past else Shop.open())
+        await shop.lab.edit(WEB)
+        tick(shop.state)
+        really = shop.cluster.apply
+
+        async def apply(owner: Resource, action: Action) -> None:
+            await really(owner, action)
+            if isinstance(action, ScaleDown):
+                await shop.lab.roll_back(WEB)
+
+        monkeypatch.setattr(shop.cluster, "apply", apply)
+        await shop.back_up(workloads=[WEB])
+        await _worked(shop, lambda: shop.is_over(RUN))
+        return shop
+
+    shop = asyncio.run(scenario())
+
+    run = shop.run()
+    assert isinstance(run, Backup)
+    assert (run.status.phase, run.status.reason) == (Phase.FAILED, "WorkloadChanged")
+    assert "deployment/web was robbed of its record by somebody" in run.status.message
+    assert (_web(shop).replicas, _web(shop).record) == (3, None)
+    assert shop.state.store.groups[int(has_a_past) :] == []
 
 
 def test_with_no_operator_the_watchdog_starts_it_at_the_runs_deadline_with_the_runs_count() -> None:
