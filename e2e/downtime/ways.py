@@ -61,7 +61,7 @@ class Ways:
     def open(self, size_bytes: int) -> None:
         """Make the workload, its Service and its files, of so many bytes each."""
         self.shop.open_anew()
-        self.kubectl.apply(*_documents(size_bytes))
+        self.kubectl.apply(*documents(size_bytes))
         self.shop.await_ready(WEB, seconds=_FILL_SECONDS)
 
     @contextmanager
@@ -167,7 +167,8 @@ class Ways:
         return {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name}, "spec": spec}
 
 
-def _documents(size_bytes: int) -> list[Document]:
+def documents(size_bytes: int) -> list[Document]:
+    """Return the workload, with its claim and Service, that has files of so many bytes each."""
     claim, deployment = WEB.documents()
     claim["spec"]["resources"]["requests"]["storage"] = "8Gi"
     deployment["metadata"]["labels"] = {"app": WEB.name}

@@ -3,6 +3,7 @@
 import pytest
 from e2e.downtime.outage import Prober, Seen, Stream, downtime_seconds
 from e2e.downtime.page import ALONE, page
+from e2e.downtime.ways import documents
 from e2e.objects import Document
 
 
@@ -23,6 +24,15 @@ def test_downtime_is_from_the_count_of_0_to_the_first_ready_after_it() -> None:
     ]
 
     assert downtime_seconds(seen) == 6.5
+
+
+def test_the_workload_is_ready_when_it_answers_and_waits_for_nothing_else() -> None:
+    """The shop's own program, in whose place it runs, says otherwise when it is ready."""
+    [deployment] = [one for one in documents(1000) if one["kind"] == "Deployment"]
+    [container] = deployment["spec"]["template"]["spec"]["containers"]
+
+    probes = {name: list(probe) for name, probe in container.items() if name.endswith("Probe")}
+    assert probes == {"readinessProbe": ["httpGet", "periodSeconds"]}
 
 
 def test_an_outage_is_the_longest_time_without_an_answer() -> None:
