@@ -67,7 +67,7 @@ def add_key(
     name = make_key(repository.storage, repository.key, password, cost, user=user, host=host)
     try:
         _require_opening(repository, name, password)
-    except StorageError as error:
+    except (DamagedError, WrongPasswordError, StorageError) as error:
         if tells_of_data(error):
             raise _removed(repository, name, error) from error
         denied = isinstance(error, StorageDeniedError)
@@ -75,8 +75,6 @@ def add_key(
             f"the new key {name[:8]} was stored, and could not be read back; it may be good: "
             f"look with `becalm key list`. {error}"
         ) from error
-    except (DamagedError, WrongPasswordError) as error:
-        raise _removed(repository, name, error) from error
     return name
 
 

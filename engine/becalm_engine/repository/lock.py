@@ -133,18 +133,16 @@ def list_locks(repository: Repository, *, own: str = "") -> dict[str, Lock]:
         DamagedError: One cannot be read, so nobody knows what it forbids.
         LockedError: The same of one that is listed again and again, and not there when it is read.
     """
-    missing = ""
     for _ in range(_LOOKS):
         listed = [stored for stored in repository.storage.list(FileKind.LOCK) if stored.name != own]
         found = {stored.name: _read(repository, stored) for stored in listed if stored.size_bytes}
-        missing = next((name for name, lock in found.items() if lock is None), "")
-        if not missing:
-            break
-    if missing:
-        raise LockedError(
-            f"lock {missing} is listed, and is not there when it is read: nobody knows what it forbids"
-        )
-    return {name: lock for name, lock in found.items() if lock is not None}
+        held = {name: lock for name, lock in found.items() if lock is not None}
+        if len(held) == len(found):
+            return held
+    missing = next(name for name in found if name not in held)
+    raise LockedError(
+        f"lock {missing} is listed, and is not there when it is read: nobody knows what it forbids"
+    )
 
 
 def _read(repository: Repository, stored: StoredFile) -> Lock | None:
