@@ -239,12 +239,20 @@ def test_a_listing_that_leaves_something_out_costs_nothing(make: Make, spoil: Sp
 )
 def test_a_store_that_loses_the_last_write_has_lost_no_more(make: Make, tmp_path: Path) -> None:
     judge = Judge.of(make(tmp_path / "source"))
-    counted = Fault(0, loses, WRITES)
-    judge.play.run(MeddledStorage(stored_in(judge.play.files), counted))
 
-    ended = ending(judge.play, Fault(counted.calls, loses, WRITES))
+    judge.require_sound(without_the_last_write(judge.play))
 
-    judge.require_sound(ended)
+
+def without_the_last_write(play: Play) -> Ended:
+    """Lose the last write of a command. Blobs are dealt out to packs by lot, so another run may write more often."""
+    for _ in range(20):
+        counted = Fault(0, loses, WRITES)
+        play.run(MeddledStorage(stored_in(play.files), counted))
+        fault = Fault(counted.calls, loses, WRITES)
+        ended = ending(play, fault)
+        if ended.error is not None or fault.calls == fault.at:
+            return ended
+    raise AssertionError("no two runs wrote equally often")
 
 
 @pytest.mark.slow
