@@ -56,7 +56,8 @@ PAGES = {
     ),
     "backup": Page(
         "Back up files and folders as a new snapshot. Only what has changed since the last snapshot of "
-        "the same host and paths is read, and only what the repository does not have is stored. A file "
+        "the same host and paths, or less than a minute before that was begun, is read, and only what the repository "
+        "does not have is stored. A file "
         "that cannot be read, or a source that is not there, is reported, and the exit code is 3; if no source "
         "is there, or a command whose output is backed up fails, there is no snapshot, and it is 1. With "
         "--files-from, PATHs also come from lists: of patterns, of names as they are, or of names that end "

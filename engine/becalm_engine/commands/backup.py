@@ -6,7 +6,7 @@ import socket
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timezone
 
 from becalm_engine.chunking import Chunker, Read, seed_of
@@ -26,7 +26,7 @@ from becalm_engine.format.snapshot import Snapshot
 from becalm_engine.format.tree import DIR, FILE, Node, encode_node
 from becalm_engine.ids import BlobID, FileID, parse_id
 from becalm_engine.policy.grouping import Grouping
-from becalm_engine.policy.parent import ChangeRules, choose_parent
+from becalm_engine.policy.parent import ChangeRules, choose_parent, read_since_nanos
 from becalm_engine.repository import snapshots
 from becalm_engine.repository.claims import Claims
 from becalm_engine.repository.keys import username
@@ -73,12 +73,17 @@ class BackupOptions:
         """How directories are stored."""
         return FolderRules(self.exclusion, self.rules, self.with_atime, self.listing, self.still)
 
+    def compared_with(self, basis: "Basis") -> "BackupOptions":
+        """Return the same, and that what is compared with was read while it could be written."""
+        return replace(self, rules=replace(self.rules, hot_since_nanos=basis.read_since_nanos))
+
 
 @dataclass(frozen=True, slots=True)
 class Basis:
     """What a capture starts from: the snapshot that it is the next of, and the tree that contents are taken from.
 
-    That tree is the snapshot's own, unless a pass ahead has made another one and has `added` what is in it.
+    That tree is the snapshot's own, unless a pass ahead has made another one and has `added` what is in it. Its
+    contents were read from `read_since_nanos` on, while somebody may have written them.
     `broken` snapshots, and why they cannot be read: any of them might have been the parent.
     """
 
@@ -86,11 +91,15 @@ class Basis:
     tree: BlobID | None
     added: Added = field(default_factory=Added)
     broken: tuple[tuple[str, str], ...] = ()
+    read_since_nanos: int | None = None
 
     @classmethod
     def of(cls, parent: StoredSnapshot | None, broken: Iterable[tuple[str, str]] = ()) -> "Basis":
         """Start from a snapshot alone."""
-        return cls(parent, parent.snapshot.tree if parent else None, broken=tuple(broken))
+        if parent is None:
+            return cls(None, None, broken=tuple(broken))
+        since = read_since_nanos(parent.snapshot)
+        return cls(parent, parent.snapshot.tree, broken=tuple(broken), read_since_nanos=since)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +152,7 @@ def capture(
             f"snapshots/{name}", "scan", f"{reason}; it is no parent then, and more is read for want of one"
         )
     with Writer(repository, pack_bytes=options.pack_bytes) as writer:
-        run = _Run(repository, writer, options, progress, report, listen)
+        run = _Run(repository, writer, options.compared_with(basis), progress, report, listen)
         if root is not None:
             counting = estimated(root, options.exclusion, progress) if options.estimate else nullcontext()
             with counting:

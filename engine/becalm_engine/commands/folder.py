@@ -61,6 +61,18 @@ class FolderRules:
 
 
 @dataclass(slots=True)
+class _Pending:
+    """A file that has been read: its name, where its node goes, the beginning of that, and what it consists of."""
+
+    name: bytes
+    key: str
+    position: int
+    text: str
+    content: Content
+    size_bytes: int
+
+
+@dataclass(slots=True)
 class _Visit:
     """An open directory, what the parent snapshot says of its entries, and which contents are still being stored."""
 
@@ -69,7 +81,7 @@ class _Visit:
     before: dict[str, str]
     counted: dict[str, str]
     stored: StoredFolder
-    pending: list[tuple[int, str, Content, int]] = field(default_factory=list)
+    pending: list["_Pending"] = field(default_factory=list)
     room: Room = field(default_factory=Room)
 
     def add(self, text: str) -> None:
@@ -237,45 +249,48 @@ class FolderStore:
         visit.add(text)
 
     def _file(self, visit: _Visit, name: bytes, found: os.stat_result | None) -> None:
-        key, tally, text = json_name(name), visit.stored.tally, None
+        key, text = json_name(name), None
         before = visit.before.get(key)
         if found is not None and before is not None:
             text = self._unchanged(visit, name, found, key, before)
         if text is not None and found is not None:
             visit.add(text)
-            size = found.st_size
-            self._progress.bytes_done += size
+            self._progress.bytes_done += found.st_size
+            self._count(visit, name, key, found.st_size, is_as_counted=visit.counted.get(key) == before)
         else:
             try:
-                size = self._read(visit, name, key)
+                self._read(visit, name, key)
             except OSError as error:
                 visit.failed(name, "read", error)
                 return
-        tally.bytes_processed += size
-        counted = visit.counted.get(key)
-        if counted is None:
+        self._progress.files_done += 1
+
+    def _count(self, visit: _Visit, name: bytes, key: str, size_bytes: int, *, is_as_counted: bool) -> None:
+        tally = visit.stored.tally
+        tally.bytes_processed += size_bytes
+        if key not in visit.counted:
             became = "new"
             tally.files_new += 1
-        elif text is not None and counted == before:
+        elif is_as_counted:
             became = "unchanged"
             tally.files_unmodified += 1
         else:
             became = "modified"
             tally.files_changed += 1
-        self._progress.files_done += 1
         if self._rules.listing:
-            visit.stored.files.append((became, os.path.join(visit.path, name), size))
+            visit.stored.files.append((became, os.path.join(visit.path, name), size_bytes))
 
     def _unchanged(
         self, visit: _Visit, name: bytes, found: os.stat_result, key: str, before: str
     ) -> str | None:
         """Return the JSON of a file's node if its content need not be read."""
         rules = self._rules.changes
+        if not is_settled(found.st_mtime_ns, found.st_ctime_ns, rules):
+            return None
         head = file_head(key, found, found.st_size, with_atime=self._rules.with_atime)
         if before.startswith(head) and before.startswith(_CONTENT, len(head)):
             known = before[len(head) + len(_CONTENT) : -len("]}")]
-            settled_since = is_settled(found.st_mtime_ns, found.st_ctime_ns, rules)
-            if settled_since and self._holds_listed(known, found.st_size):
+            if self._holds_listed(known, found.st_size):
                 return before
         node = _node(before)
         try:
@@ -305,8 +320,8 @@ class FolderStore:
                 return False
         return True
 
-    def _read(self, visit: _Visit, name: bytes, key: str) -> int:
-        """Read and store a file, and return its length in bytes.
+    def _read(self, visit: _Visit, name: bytes, key: str) -> None:
+        """Read and store a file.
 
         Raises:
             OSError: That is not possible, or the file was not still meanwhile although it had to be.
@@ -321,18 +336,22 @@ class FolderStore:
         finally:
             os.close(handle)
         text = file_head(key, found, length, with_atime=self._rules.with_atime) + encode_xattrs(xattrs)
-        visit.pending.append((len(visit.stored.texts), text, content, length))
+        visit.pending.append(_Pending(name, key, len(visit.stored.texts), text, content, length))
         visit.stored.texts.append("")
         visit.room.take(len(text), chunks=len(content))
-        return length
 
     def _settle(self, visit: _Visit) -> None:
-        """Write down what files consist of, once that is stored."""
+        """Write down what files consist of, once that is stored: those that were read for nothing show then."""
         self._files.settle()
-        for position, text, content, length in visit.pending:
-            if length and not content:
-                raise InternalError(f"internal error: a file of {length} bytes was read and not stored")
-            visit.stored.texts[position] = f"{text}{encode_content(settled(content))}}}"
+        for read in visit.pending:
+            if read.size_bytes and not read.content:
+                raise InternalError(
+                    f"internal error: a file of {read.size_bytes} bytes was read and not stored"
+                )
+            text = f"{read.text}{encode_content(settled(read.content))}}}"
+            visit.stored.texts[read.position] = text
+            is_as_counted = text == visit.counted.get(read.key)
+            self._count(visit, read.name, read.key, read.size_bytes, is_as_counted=is_as_counted)
         visit.pending.clear()
 
 

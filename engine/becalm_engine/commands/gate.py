@@ -79,11 +79,11 @@ def capture_behind(
     Raises:
         SourceMissingError: None of the sources exists.
     """
-    first = _first_pass(repository, options, progress) if pre_copy else _Prepared(options)
+    first = _first_pass(repository, options, progress) if pre_copy else _Prepared()
     basis = first.basis or backup.find_basis(repository, options)
     _read_ahead(repository, basis.tree, progress)
     gate.wait(progress)
-    behind = dataclasses.replace(first.options, still=True)
+    behind = dataclasses.replace(options, still=True)
     captured = backup.capture(
         repository, behind, progress=progress, report=report, listen=listen, basis=basis
     )
@@ -95,9 +95,8 @@ def capture_behind(
 
 @dataclass(frozen=True, slots=True)
 class _Prepared:
-    """How the pass behind the gate is made. `basis` None: without a first one, for the reason."""
+    """What a first pass has left. `basis` None: there was none, for the reason."""
 
-    options: BackupOptions
     basis: Basis | None = None
     reason_against: str = ""
 
@@ -110,18 +109,17 @@ def _first_pass(repository: Repository, options: BackupOptions, progress: Progre
     began_nanos = time.time_ns()
     reason = hot.reason_against(paths) or hot.synced(paths)
     if reason:
-        return _Prepared(options, reason_against=reason)
+        return _Prepared(reason_against=reason)
     captured = backup.capture(repository, options, progress=progress, report=lambda *_: None)
     progress.restart()
     repository.load_index()  # other processes may have stored it
-    rules = dataclasses.replace(options.rules, hot_since_nanos=began_nanos)
-    return _Prepared(dataclasses.replace(options, rules=rules), _basis_of(captured))
+    return _Prepared(_basis_of(captured, began_nanos))
 
 
-def _basis_of(first: Captured) -> Basis:
+def _basis_of(first: Captured, began_nanos: int) -> Basis:
     told = first.report
     added = Added(told.data_blobs, told.tree_blobs, told.bytes_added, told.bytes_added_packed)
-    return Basis(first.parent, first.tree, added, first.broken)
+    return Basis(first.parent, first.tree, added, first.broken, began_nanos)
 
 
 def _read_ahead(repository: Repository, root: BlobID | None, progress: Progress) -> None:

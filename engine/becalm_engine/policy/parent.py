@@ -4,6 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TypeVar
 
+from becalm_engine.errors import DamagedError
+from becalm_engine.format import gotime
 from becalm_engine.format.gotime import NANOS
 from becalm_engine.format.snapshot import Snapshot
 from becalm_engine.format.tree import FILE, Node
@@ -12,12 +14,13 @@ from becalm_engine.policy.grouping import Grouping, Key
 K = TypeVar("K")
 
 _SETTLED_NANOS = 60 * NANOS
-"""So much older than T0 are the times of a file that a hot read is trusted for.
+"""So much older than a hot read's beginning (T0) are the times of a file that it is trusted for.
 
 Clocks would do with milliseconds. But one call of write(2) sets the times once, as it begins, and changes pages until
 it ends: where the kernel slows writers down to the pace of a disk that has fallen behind, that is seconds later, or
 tens of seconds for a call of hundreds of megabytes. What such a call changes after the read shows nowhere. The price
-is small: what changed in the last minute before T0 is read again.
+is small: what changed in the last minute before T0 is read again. Where nothing was synced at T0, it has to be more
+than the 35 seconds after which Linux writes a dirty page back, and protects it.
 """
 
 
@@ -25,9 +28,9 @@ is small: what changed in the last minute before T0 is read again.
 class ChangeRules:
     """What may differ without a file counting as changed.
 
-    `hot_since_nanos`: the parent was read while its source could be written, after a sync at that time. Then
-    only files whose times lie well before it are trusted: a page dirtied before the read and stored again after
-    it changes no time.
+    `hot_since_nanos`: the parent was read while its source could be written, from that time on. Then only files
+    whose times lie well before it are trusted: a page dirtied before the read and stored again after it changes
+    no time.
     """
 
     ignore_inode: bool = False
@@ -50,7 +53,16 @@ def is_unchanged(node: Node, before: Node, rules: ChangeRules) -> bool:
 
 def is_settled(mtime: int, ctime: int, rules: ChangeRules) -> bool:
     """Say whether a file that has these times in the parent, too, cannot have changed since it was read for that."""
-    return rules.hot_since_nanos is None or max(mtime, ctime) + _SETTLED_NANOS < rules.hot_since_nanos
+    changed = mtime if rules.ignore_ctime else max(mtime, ctime)
+    return rules.hot_since_nanos is None or changed + _SETTLED_NANOS < rules.hot_since_nanos
+
+
+def read_since_nanos(parent: Snapshot) -> int:
+    """Say from when on a snapshot's source was read: as its summary has it, or the snapshot's own time."""
+    try:
+        return gotime.decode(str(parent.summary.get("backup_start")))
+    except DamagedError:
+        return parent.time_nanos
 
 
 def choose_parent(

@@ -2,6 +2,7 @@ import os
 import threading
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,7 +25,7 @@ from becalm_engine.volume.scan import Failed, Found, Unseen
 from tests.engine.commands.world import World, wait
 
 
-def names_in(world: World, tree_of: Path, *sources: Path | str, **options: object) -> set[str]:
+def names_in(world: World, tree_of: Path, *sources: Path | str, **options: Any) -> set[str]:
     """Return what a backup took, by the paths below a folder."""
     captured = world.backup(*sources, **options)
     back = tree_of.parent / f"back-{len(world.snapshots())}"

@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,8 @@ from becalm_engine.volume import target
 from tests.engine.repository.repositories import PASSWORD, made
 from tests.engine.storage.memory import MemoryStorage
 
+_LONG_AFTER = 1 << 62
+
 
 class World:
     """Each call opens the repository anew. `told` collects what was reported of files."""
@@ -40,19 +43,36 @@ class World:
         repository.load_index()
         return repository
 
-    def capture(self, *sources: Path | str, progress: Progress | None = None, **options: Any) -> Captured:
-        """Upload sources without a snapshot."""
+    def capture(
+        self,
+        *sources: Path | str,
+        progress: Progress | None = None,
+        parent_read_nanos: int | None = _LONG_AFTER,
+        **options: Any,
+    ) -> Captured:
+        """Upload sources without a snapshot.
+
+        What they are compared with counts as read at `parent_read_nanos`, by default long after files had last
+        changed; None means when it was.
+        """
+        repository = self.opened()
         settings = BackupOptions(tuple(map(str, sources)), hostname="node", **options)
+        basis = backup_command.find_basis(repository, settings)
+        if parent_read_nanos is not None:
+            basis = replace(basis, read_since_nanos=parent_read_nanos)
         return backup_command.capture(
-            self.opened(),
+            repository,
             settings,
             progress=progress or Progress(),
             report=lambda *what: self.told.append(what),
+            basis=basis,
         )
 
-    def backup(self, *sources: Path | str, **options: Any) -> Captured:
+    def backup(
+        self, *sources: Path | str, parent_read_nanos: int | None = _LONG_AFTER, **options: Any
+    ) -> Captured:
         """Back up sources."""
-        captured = self.capture(*sources, **options)
+        captured = self.capture(*sources, parent_read_nanos=parent_read_nanos, **options)
         settings = BackupOptions(tuple(map(str, sources)), hostname="node", **options)
         snapshots.save_snapshot(self.opened(), backup_command.snapshot_of(captured, settings, "becalm test"))
         return captured

@@ -8,7 +8,7 @@ from becalm_engine.format.snapshot import Snapshot
 from becalm_engine.format.tree import DIR, FIFO, FILE, Node
 from becalm_engine.ids import BlobID
 from becalm_engine.policy.grouping import Grouping, Key
-from becalm_engine.policy.parent import ChangeRules, choose_parent, is_unchanged
+from becalm_engine.policy.parent import ChangeRules, choose_parent, is_unchanged, read_since_nanos
 
 SECOND = 1_000_000_000
 NODE = Node(b"f", FILE, 0o644, 50 * SECOND, 60 * SECOND, 70 * SECOND, 0, 0, inode=5, size=9)
@@ -75,6 +75,28 @@ def test_a_hot_parent_is_never_trusted_more_than_a_cold_one(mtime: int, ctime: i
     hot = is_unchanged(node, NODE, ChangeRules(hot_since_nanos=since))
 
     assert not hot or is_unchanged(node, NODE, ChangeRules())
+
+
+def test_a_ctime_that_is_ignored_says_nothing_of_how_settled_a_file_is() -> None:
+    rules = ChangeRules(hot_since_nanos=130 * SECOND, ignore_ctime=True)
+
+    assert is_unchanged(NODE, NODE, rules)
+    assert not is_unchanged(NODE, NODE, replace(rules, hot_since_nanos=NODE.mtime + 60 * SECOND))
+
+
+def test_a_snapshot_s_source_was_read_from_when_its_backup_began() -> None:
+    began = replace(snapshot(9 * SECOND), summary={"backup_start": "1970-01-01T00:00:07.5Z"})
+
+    assert read_since_nanos(began) == 7_500_000_000
+
+
+@pytest.mark.parametrize(
+    "summary", [{}, {"backup_start": "yesterday"}, {"backup_start": None}, {"backup_start": 7}]
+)
+def test_a_snapshot_that_does_not_say_when_its_backup_began_has_its_own_time(
+    summary: dict[str, object],
+) -> None:
+    assert read_since_nanos(replace(snapshot(9 * SECOND), summary=summary)) == 9 * SECOND
 
 
 def group(

@@ -9,7 +9,6 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from becalm_engine.policy.parent import ChangeRules
 from becalm_engine.volume import clocks
 from becalm_engine.volume.clocks import file_system_of, tells_of_stores
 from tests.engine.commands.world import World
@@ -60,13 +59,12 @@ def _mapped(folder: Path) -> Iterator[Mapped]:
         yield Mapped(path, memory)
 
 
-def twice(mapped: Mapped, between: bytes, *, synced_nanos: int | None) -> bytes:
-    """Back up, store, back up again by a rule; return how the second backup's file begins."""
+def twice(mapped: Mapped, between: bytes, *, read_nanos: int | None) -> bytes:
+    """Back up, store, back up again as if the first time was `read_nanos`; return how the second one's file begins."""
     world = World()
     world.backup(mapped.path, time_nanos=1)
     mapped.store(between)
-    rules = ChangeRules(hot_since_nanos=synced_nanos)
-    captured = world.backup(mapped.path, time_nanos=2, rules=rules)
+    captured = world.backup(mapped.path, time_nanos=2, parent_read_nanos=read_nanos)
     out = mapped.path.parent / "out"
     world.restore(captured.tree, out)
     return (out / str(mapped.path).lstrip("/")).read_bytes()[: len(between)]
@@ -77,10 +75,20 @@ def after_all_times(mapped: Mapped) -> int:
     return mapped.path.stat().st_ctime_ns + 100 * SECOND
 
 
-def test_a_page_that_is_dirty_already_changes_no_time_and_the_change_is_missed(mapped: Mapped) -> None:
+def test_a_page_that_is_dirty_already_changes_no_time_and_size_and_times_miss_the_change(
+    mapped: Mapped,
+) -> None:
     mapped.store(b"first")
 
-    assert twice(mapped, b"second", synced_nanos=None) == b"first\0"
+    assert twice(mapped, b"second", read_nanos=after_all_times(mapped)) == b"first\0"
+
+
+def test_the_next_backup_reads_what_was_written_shortly_before_the_one_it_compares_with(
+    mapped: Mapped,
+) -> None:
+    mapped.store(b"first")
+
+    assert twice(mapped, b"second", read_nanos=None) == b"second"
 
 
 def test_what_was_stored_while_it_was_read_is_read_again_by_the_rule(mapped: Mapped) -> None:
@@ -88,7 +96,7 @@ def test_what_was_stored_while_it_was_read_is_read_again_by_the_rule(mapped: Map
     synced = mapped.path.stat().st_ctime_ns
     mapped.store(b"first")
 
-    assert twice(mapped, b"second", synced_nanos=synced) == b"second"
+    assert twice(mapped, b"second", read_nanos=synced) == b"second"
 
 
 def test_a_store_after_a_sync_changes_the_times(mapped: Mapped) -> None:
@@ -96,14 +104,14 @@ def test_a_store_after_a_sync_changes_the_times(mapped: Mapped) -> None:
     mapped.sync()
     mapped.settle()
 
-    assert twice(mapped, b"second", synced_nanos=after_all_times(mapped)) == b"second"
+    assert twice(mapped, b"second", read_nanos=after_all_times(mapped)) == b"second"
 
 
 def test_without_the_sync_the_rule_would_not_do(mapped: Mapped) -> None:
     mapped.store(b"first")
     mapped.settle()
 
-    assert twice(mapped, b"second", synced_nanos=after_all_times(mapped)) == b"first\0"
+    assert twice(mapped, b"second", read_nanos=after_all_times(mapped)) == b"first\0"
 
 
 def test_a_file_that_nobody_touched_is_not_read_again(mapped: Mapped) -> None:
@@ -112,8 +120,8 @@ def test_a_file_that_nobody_touched_is_not_read_again(mapped: Mapped) -> None:
     world = World()
     world.backup(mapped.path, time_nanos=1)
 
-    rules = ChangeRules(hot_since_nanos=after_all_times(mapped))
-    assert world.backup(mapped.path, time_nanos=2, rules=rules).report.files_unmodified == 1
+    captured = world.backup(mapped.path, time_nanos=2, parent_read_nanos=after_all_times(mapped))
+    assert captured.report.files_unmodified == 1
 
 
 # --- which file systems are like that
@@ -138,7 +146,7 @@ def test_memory_is_not_trusted_since_a_sync_protects_nothing_there() -> None:
         mapped.sync()
         mapped.settle()
 
-        assert twice(mapped, b"second", synced_nanos=after_all_times(mapped)) == b"first\0"
+        assert twice(mapped, b"second", read_nanos=after_all_times(mapped)) == b"first\0"
 
 
 def _on_tmpfs(place: Path) -> Iterator[Mapped]:
