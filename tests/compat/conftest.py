@@ -1,6 +1,7 @@
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,8 @@ from tests.engine.storage.s3_server import S3Server, serving
 from tests.engine.volume import sources
 from tests.engine.volume.picture import Entry, picture
 
+_FRESH_SECONDS = 61
+
 
 @dataclass(frozen=True, slots=True)
 class Source:
@@ -19,6 +22,11 @@ class Source:
 
     folder: Path
     picture: dict[bytes, Entry]
+
+    def settle(self) -> None:
+        """Let it grow older than what a backup reads again although the one before it has it."""
+        changed = max(path.lstat().st_ctime for path in self.folder.rglob("*"))
+        time.sleep(max(0.0, changed + _FRESH_SECONDS - time.time()))
 
 
 @pytest.fixture(scope="session")

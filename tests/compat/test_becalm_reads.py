@@ -24,6 +24,7 @@ def theirs(request: pytest.FixtureRequest, place: Path, small: Source) -> Progra
     program = restic(version, place / "repository", place / "cache")
     flags = [] if how == "format 1" else [f"--compression={how}"]
     program.run("init", f"--repository-version={1 if how == 'format 1' else 2}")
+    small.settle()
     program.run("backup", "--host=node", "--tag=theirs", *flags, small.folder)
     return program
 
