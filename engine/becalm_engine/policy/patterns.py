@@ -19,7 +19,7 @@ class Patterns:
     """
 
     def __init__(self, patterns: Sequence[str], *, ignore_case: bool = False) -> None:
-        self.names_only = not any("/" in pattern for pattern in patterns)
+        self.names_only = not any("/" in pattern or pattern.startswith("!") for pattern in patterns)
         flags = re.DOTALL | (re.IGNORECASE if ignore_case else 0)
         self._rules = [_rule(pattern, flags) for pattern in patterns]
 
@@ -27,10 +27,14 @@ class Patterns:
         return bool(self._rules)
 
     def match(self, path: str) -> bool:
-        """Say whether an absolute path fits. Callers ask about parents first and leave out what is below."""
+        """Say whether an absolute path fits. Callers ask about parents first and leave out what is below.
+
+        What takes back takes back all that lies below as well: nobody asks about that by the parent.
+        """
         fits = False
         for rule in self._rules:
-            if fits is rule.negated and rule.exact.fullmatch(path):
+            expression = rule.covering if rule.negated else rule.exact
+            if fits is rule.negated and expression.fullmatch(path):
                 fits = not rule.negated
         return fits
 

@@ -97,6 +97,22 @@ def test_an_exclamation_mark_takes_back_what_came_before() -> None:
     assert patterns.match("/old/main.c")
 
 
+def test_what_is_taken_back_is_so_with_all_that_lies_below() -> None:
+    patterns = Patterns(["*.log", "!/srv/audit", "/srv/audit/old/*.log"])
+
+    assert patterns.match("/srv/x.log")
+    assert not patterns.match("/srv/audit/a.log")
+    assert not patterns.match("/srv/audit/deep/b.log")
+    assert patterns.match("/srv/audit/old/c.log")
+
+
+@pytest.mark.parametrize(
+    ("patterns", "by_name"), [(["*.log", "x"], True), (["*.log", "!x"], False), (["a/b"], False)]
+)
+def test_a_name_alone_decides_only_where_nothing_is_taken_back(patterns: list[str], by_name: bool) -> None:
+    assert Patterns(patterns).names_only is by_name
+
+
 def test_taking_back_what_nothing_matched_matches_nothing() -> None:
     assert not Patterns(["!a"]).match("/a")
 
