@@ -55,9 +55,16 @@ def _blanks(model: Model) -> dict[str, Any]:
 
 
 def to_utc(value: datetime) -> datetime:
-    """Return a time in UTC, in whole seconds as Kubernetes writes it."""
+    """Return a time in UTC, in whole seconds as Kubernetes writes it.
+
+    Raises:
+        ValueError: In UTC it lies outside the years 1 to 9999.
+    """
     aware = value if value.tzinfo else value.replace(tzinfo=UTC)
-    return aware.astimezone(UTC).replace(microsecond=0)
+    try:
+        return aware.astimezone(UTC).replace(microsecond=0)
+    except OverflowError as error:
+        raise ValueError(f"{value} lies outside the years 1 to 9999 of UTC") from error
 
 
 def time_text(value: datetime) -> str:

@@ -52,7 +52,7 @@ from becalm_operator.plan.outcome import (
 )
 from becalm_operator.plan.quiesce import Run
 from becalm_operator.plan.run import SOON, WAITING, WATCHED, changed, ended, entered, failing
-from becalm_operator.plan.steps import Action, ApplyJob, DeleteJob, Plan
+from becalm_operator.plan.steps import Action, ApplyJob, DeleteJob, Plan, ScaleDown
 from becalm_operator.plan.world import JobState, World
 
 _COMMIT_TRIES = 3
@@ -108,6 +108,7 @@ def _preflight(backup: Backup, status: BackupStatus, this: Run, owner: Owner, wo
     workloads = preflight.resolve_workloads(world, backup.spec.workloads)
     claims = preflight.resolve_claims(world, backup)
     preflight.refuse_bad_claims(world, claims)
+    preflight.refuse_claim_of_repository(world, claims)
     preflight.refuse_strangers(world, frozenset(claims), backup.spec.workloads)
     preflight.refuse_running_jobs(world, frozenset(claims), workloads, backup.spec.quiesce)
     volumes = identity.identified(world, _planned_volumes(backup, owner, world, claims))
@@ -150,8 +151,20 @@ def _preparing(backup: Backup, status: BackupStatus, this: Run, owner: Owner, wo
 
 
 def _quiescing(backup: Backup, status: BackupStatus, this: Run, owner: Owner, world: World) -> BackupPlan:
-    plan = gate.fallen(status, owner, world) or run.stopping(status, this, world)
+    plan = gate.fallen(status, owner, world) or _stopping(backup, status, this, world)
     return hooked.before_stop(backup, status, owner, world, plan)
+
+
+def _stopping(backup: Backup, status: BackupStatus, this: Run, world: World) -> BackupPlan:
+    """Stop the next workload, unless it has got claims meanwhile that nobody would read: hooks and drains take time."""
+    plan = run.stopping(status, this, world)
+    stopped = [action.workload for action in plan.actions if isinstance(action, ScaleDown)]
+    more = set(preflight.selected_claims(world, backup, stopped)) - _claims(status)
+    if not stopped or not more:
+        return plan
+    which = ", ".join(sorted(more)[:5])
+    mounts = f"{stopped[0]} mounts other claims than when the run began ({which}); the next run takes them"
+    return Plan(failing(status, Failure(Reason.WORKLOAD_CHANGED, mounts), world.now), again_seconds=SOON)
 
 
 def _draining(backup: Backup, status: BackupStatus, this: Run, owner: Owner, world: World) -> BackupPlan:

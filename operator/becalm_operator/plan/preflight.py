@@ -107,9 +107,9 @@ def _autoscalers(world: World, reference: WorkloadReference) -> list[Workload]:
 
 def _resolved(world: World, reference: WorkloadReference) -> WorkloadStatus:
     workload = _existing(world, reference)
-    refusal = _refusal(workload, reference)
-    if refusal is not None:
-        raise RefusalError(refusal)
+    found = refusal(workload)
+    if found is not None:
+        raise RefusalError(found)
     return WorkloadStatus(
         api_version=workload.reference.api_version,
         kind=reference.kind,
@@ -119,8 +119,9 @@ def _resolved(world: World, reference: WorkloadReference) -> WorkloadStatus:
     )
 
 
-def _refusal(workload: Workload, reference: WorkloadReference) -> Failure | None:
+def refusal(workload: Workload) -> Failure | None:
     """Return why a workload must not be stopped."""
+    reference = workload.reference
     if workload.unreadable_record:
         damaged = (
             f"{reference} carries an annotation {RECORD_ANNOTATION} that cannot be read; remove it first"
@@ -150,14 +151,7 @@ def resolve_claims(world: World, backup: Backup) -> tuple[str, ...]:
     Raises:
         RefusalError: There are none, or one cannot be read.
     """
-    selection = backup.spec.claims
-    mounted = [
-        claim
-        for reference in backup.spec.workloads
-        if (workload := world.workloads.get(str(reference)))
-        for claim in workload.claims
-    ]
-    chosen = [claim for claim in _selected(world, selection, mounted) if claim not in selection.exclude]
+    chosen = selected_claims(world, backup, backup.spec.workloads)
     if not chosen and not _only_dumps(backup):
         raise RefusalError(
             Failure(Reason.NO_CLAIMS, "the workloads mount no claims, or spec.claims leaves none of them")
@@ -167,6 +161,30 @@ def resolve_claims(world: World, backup: Backup) -> tuple[str, ...]:
         many = f"{len(claims)} claims are too many for one Backup: at most {MOST_CLAIMS}"
         raise RefusalError(Failure(Reason.TOO_MANY_CLAIMS, many))
     return claims
+
+
+def selected_claims(world: World, backup: Backup, workloads: Iterable[WorkloadReference]) -> list[str]:
+    """Return the claims that a Backup takes of what some workloads mount, in order."""
+    selection = backup.spec.claims
+    mounted = [
+        claim
+        for reference in workloads
+        if (workload := world.workloads.get(str(reference)))
+        for claim in workload.claims
+    ]
+    return [claim for claim in _selected(world, selection, mounted) if claim not in selection.exclude]
+
+
+def refuse_claim_of_repository(world: World, claims: Iterable[str]) -> None:
+    """Refuse the claim in which the run's own repository lies: a Restore would begin by deleting all that it holds.
+
+    Raises:
+        RefusalError: It is among the claims.
+    """
+    storage = world.repository.spec.storage.persistent_volume_claim if world.repository else None
+    if storage is not None and storage.claim_name in claims:
+        itself = f"claim {storage.claim_name} holds the repository itself; leave it out"
+        raise RefusalError(Failure(Reason.CLAIM_IN_USE, itself))
 
 
 def _only_dumps(backup: Backup) -> bool:

@@ -15,6 +15,7 @@ from becalm_operator.api.conditions import Reason
 from becalm_operator.api.record import Holder, Record, undo_command
 from becalm_operator.plan import wording
 from becalm_operator.plan.outcome import Failure
+from becalm_operator.plan.preflight import refusal
 from becalm_operator.plan.steps import Action, Event, Plan, ScaleDown, ScaleUp
 from becalm_operator.plan.world import Workload, World
 
@@ -113,8 +114,10 @@ def stop(run: Run, world: World, workloads: tuple[WorkloadStatus, ...]) -> Step:
             if state is not workloads[-1] and _has_pods(world, state):
                 return Step(workloads, failure=_too_slow(run, world, workload.reference, workload.record))
         elif workload.replicas > 0:
-            if _is_refused_for_long(state):
-                return Step(workloads, failure=_unstoppable(state))
+            # hooks and drains take time: what was looked at before they began may not hold any more
+            failure = _unstoppable(state) if _is_refused_for_long(state) else refusal(workload)
+            if failure:
+                return Step(workloads, failure=failure)
             return _stop(run, world, workloads, workload)
     return Step(workloads, done=True)
 

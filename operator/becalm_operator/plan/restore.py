@@ -76,6 +76,7 @@ def _preflight(restore: Restore, status: RestoreStatus, this: Run, owner: Owner,
         twice = Failure(Reason.CLAIM_IN_USE, "two targets name the same claim to restore into")
         return Plan(failing(status, twice, world.now))
     preflight.refuse_unknown_claims(world, sorted(claims))
+    preflight.refuse_claim_of_repository(world, claims)
     targets = tuple(_target(restore, target, world) for target in restore.spec.targets)
     stopped = _to_stop(restore, world)
     workloads = preflight.resolve_workloads(world, stopped)

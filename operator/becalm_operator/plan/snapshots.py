@@ -15,9 +15,10 @@ from becalm_operator.api.snapshots import VolumeSnapshotStatus
 from becalm_operator.manifests.names import job_name
 from becalm_operator.manifests.owned import Owner
 from becalm_operator.manifests.snapshots import SNAPSHOT, snapshot_document
-from becalm_operator.plan import wording
+from becalm_operator.plan import quiesce, wording
 from becalm_operator.plan.outcome import Failure
 from becalm_operator.plan.preflight import RefusalError
+from becalm_operator.plan.quantities import duration_text
 from becalm_operator.plan.quiesce import Run
 from becalm_operator.plan.run import SOON, changed, entered, failing, pace
 from becalm_operator.plan.snapshot_world import SnapshotClass, Snapshots, Taken
@@ -177,8 +178,21 @@ def capturing(status: BackupStatus, owner: Owner, world: World) -> BackupPlan:
     ready = sum(_of(volume).ready_time is not None for volume in volumes)
     if ready == len(volumes):
         return Plan(entered(status, Phase.RESUMING, world.now, "starting workloads"), again_seconds=SOON)
+    if not quiesce.is_quiesced(status) and _is_late(status, world.now):
+        return _failing(status, Failure(Reason.SNAPSHOT_FAILED, _unready(volumes)), world.now)
     message = wording.progress("making snapshots", ready, len(volumes), "ready")
     return Plan(changed(status, message=message), actions, again_seconds=pace(status, world.now))
+
+
+def _is_late(status: BackupStatus, now: datetime) -> bool:
+    """Say whether snapshots take too long. Where something is down, its deadline ends the run, and earlier."""
+    return status.phase_time is not None and now - status.phase_time > CLONE_PATIENCE
+
+
+def _unready(volumes: Iterable[VolumeStatus]) -> str:
+    names = ", ".join(volume.claim for volume in volumes if _of(volume).ready_time is None)
+    patience = duration_text(int(CLONE_PATIENCE.total_seconds()))
+    return f"the snapshots of {names} were not ready within {patience}; does the snapshot controller run?"
 
 
 def _has_failed(taken: Taken, now: datetime) -> bool:

@@ -91,3 +91,9 @@ def test_a_time_in_a_zone_is_the_same_instant(moment: datetime, name: str) -> No
 
 def test_a_time_without_a_zone_is_taken_as_utc() -> None:
     assert to_utc(datetime(2026, 11, 27, 3, 0)) == datetime(2026, 11, 27, 3, 0, tzinfo=UTC)  # noqa: DTZ001
+
+
+@pytest.mark.parametrize("text", ["9999-12-31T23:59:59-01:00", "0001-01-01T00:00:00+01:00"])
+def test_a_time_that_utc_does_not_have_is_a_bad_value_like_any_other(text: str) -> None:
+    with pytest.raises(ValueError, match="outside the years"):
+        to_utc(datetime.fromisoformat(text))

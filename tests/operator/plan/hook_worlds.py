@@ -8,7 +8,7 @@ from becalm_operator.api.hooks import HookStatus, Outcome, When
 from becalm_operator.plan import backup
 from becalm_operator.plan.steps import Plan
 from becalm_operator.plan.world import Hooking, HookState, World
-from tests.operator.plan.worlds import NOW, a_backup, a_pod, a_world, planned
+from tests.operator.plan.worlds import NOW, a_backup, a_pod, a_world, planned, volumes
 
 EXEC = {"command": ["flush"]}
 _AT_DB = {"workload": {"kind": "StatefulSet", "name": "db"}, "command": ["lock"]}
@@ -36,7 +36,7 @@ def hooked(
     ]
     hooks = {"before": before or [], "after": after or []}
     spec = {"workloads": workloads, "hooks": hooks, **(more or {})}
-    return a_backup(phase, spec=spec, **{"workloads": planned(), **status})
+    return a_backup(phase, spec=spec, **{"workloads": planned(), "volumes": volumes(tree=""), **status})
 
 
 def here(*workloads: Any, known: dict[str, HookState] | None = None, **more: Any) -> World:

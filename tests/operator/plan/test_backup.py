@@ -215,7 +215,7 @@ def test_the_finalizer_is_set_before_the_first_stop() -> None:
 
 
 def test_workloads_are_stopped_in_the_listed_order() -> None:
-    run = a_backup(Phase.QUIESCING, workloads=planned())
+    run = a_backup(Phase.QUIESCING, workloads=planned(), volumes=volumes(tree=""))
 
     first = decide(run, a_world())
     second = decide(run, a_world(held_web(), db()))

@@ -100,6 +100,14 @@ def of_another_repository() -> Backup:
     ("plan", "reason"),
     [
         (preflight(source=None), Reason.BACKUP_NOT_FOUND),
+        (
+            preflight(
+                spec={"targets": [{"claim": "uploads", "to": "backups"}]},
+                repository=a_repository(storage={"persistentVolumeClaim": {"claimName": "backups"}}),
+                claims={"backups": Claim("backups", bound=True)},
+            ),
+            Reason.CLAIM_IN_USE,
+        ),
         (preflight(source=worlds.a_backup(Phase.FAILED)), Reason.BACKUP_NOT_FOUND),
         (preflight(source=worlds.a_backup(Phase.CAPTURING)), Reason.BACKUP_NOT_FOUND),
         (preflight(source=of_another_repository()), Reason.BACKUP_NOT_FOUND),

@@ -264,6 +264,20 @@ def test_definitions_that_vanish_do_not_keep_workloads_down() -> None:
     assert fails(capture(Snapshots(problem="gone")), Reason.SNAPSHOTS_UNAVAILABLE) == "gone"
 
 
+@pytest.mark.parametrize(("seconds", "gives_up"), [(6 * 3600, False), (6 * 3600 + 1, True)])
+def test_snapshots_that_never_get_ready_end_a_run_that_has_stopped_nothing(
+    seconds: int, gives_up: bool
+) -> None:
+    world = a_world(snapshots=taken("data-db-0"), pods=(), now=later(seconds=seconds))
+
+    plan = act(Phase.CAPTURING, world, volumes=(a_volume("data-db-0"),))
+
+    assert (plan.status.phase, plan.status.reason) == (
+        (Phase.FAILED, Reason.SNAPSHOT_FAILED) if gives_up else (Phase.CAPTURING, "")
+    )
+    assert ("the snapshots of data-db-0 were not ready within 6h" in plan.status.message) is gives_up
+
+
 def test_the_downtime_has_its_end_here_too() -> None:
     fails(capture(taken(*CLAIMS), now=later(minutes=31)), Reason.DOWNTIME_EXCEEDED)
 
