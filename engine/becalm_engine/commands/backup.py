@@ -138,6 +138,7 @@ def capture(
 
     Raises:
         SourceMissingError: None of the sources exists. One of several that does not is reported.
+        UsageError: The sources cannot be in one snapshot, or one would be left out of another.
     """
     started = time.time_ns()
     hostname = _hostname(options)
@@ -145,6 +146,7 @@ def capture(
     paths = ("/" + options.stdin_filename.lstrip("/"),) if read else source_tree.stored_paths(present)
     basis = basis or _basis(repository, options, paths)
     root = None if read else source_tree.arrange(present)
+    source_tree.refuse_left_out(present, options.exclusion)
     for source in missing:
         report(source, "scan", "it does not exist")
     for name, reason in basis.broken:

@@ -135,6 +135,49 @@ class Exclusion:
         return any(has_marker(path, name, header) for name, header in self.markers)
 
 
+def refuse_left_out(sources: Sequence[str], exclusion: Exclusion) -> None:
+    """Refuse a source below another one that would not be taken with that.
+
+    Raises:
+        UsageError: With the first of them, and why.
+    """
+    named = {os.path.normpath(os.fsencode(source)) for source in sources}
+    for inner in sorted(named):
+        on_the_way = []
+        above = inner
+        while (parent := os.path.dirname(above)) != above:
+            on_the_way.append(above)
+            above = parent
+            if above in named:
+                _refuse_lost(inner, above, reversed(on_the_way), exclusion)
+                break
+
+
+def _refuse_lost(inner: bytes, outer: bytes, on_the_way: Iterable[bytes], exclusion: Exclusion) -> None:
+    for path in on_the_way:
+        why = _why_lost(path, inner, outer, exclusion)
+        if why:
+            raise UsageError(
+                f"{os.fsdecode(inner)} would be left out of {os.fsdecode(outer)}, which is named as well: {why}; "
+                "back it up by another command"
+            )
+
+
+def _why_lost(path: bytes, inner: bytes, outer: bytes, exclusion: Exclusion) -> str:
+    """Return why nothing is taken of what lies below a path, on the way from one source to another below it."""
+    try:
+        found, first = os.lstat(path), os.stat(outer)
+    except OSError:
+        return ""  # reading it will say why
+    if stat.S_ISLNK(found.st_mode) and path != inner:
+        return f"{os.fsdecode(path)} is a link, which is stored as such"
+    if exclusion and exclusion.excludes(path, found):
+        return f"{os.fsdecode(path)} is excluded"
+    if exclusion.one_file_system and found.st_dev != first.st_dev:
+        return f"{os.fsdecode(path)} is another file system"
+    return ""
+
+
 def parse_marker(text: str) -> tuple[bytes, bytes]:
     """Read the value of `--exclude-if-present FILE[:HEADER]`."""
     name, _, header = text.partition(":")

@@ -76,6 +76,11 @@ def _listed(folder: int, look: Callable[[os.DirEntry[str]], T]) -> tuple[list[tu
                 found.append((name, look(entry)))
             except OSError as error:
                 failed.append((name, error))
+    by_name = dict(
+        found
+    )  # XFS lists a name twice that is removed and made again meanwhile; the later one is there
+    if len(by_name) != len(found):
+        found = list(by_name.items())
     found.sort(key=itemgetter(0))
     return found, failed
 

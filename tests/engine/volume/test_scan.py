@@ -1,6 +1,9 @@
+import contextlib
 import os
 import stat
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,6 +24,31 @@ def test_a_directory_is_listed_by_raw_name_and_links_are_not_followed(tmp_path: 
     os.close(handle)
     assert [name for name, _ in found] == [b"a", b"b", b"c", b"\xff"]
     assert stat.S_ISLNK(found[2][1].st_mode)
+    assert failed == []
+
+
+@pytest.mark.parametrize("listing", [scan.list_directory, scan.list_unseen])
+def test_a_name_that_the_kernel_lists_twice_is_one_entry(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, listing: Callable[[int], tuple[list[Any], list[Any]]]
+) -> None:
+    for name in ("a", "b", "c"):
+        (tmp_path / name).mkdir()
+    real = os.scandir
+
+    @contextlib.contextmanager
+    def twice(folder: int) -> Iterator[list[os.DirEntry[str]]]:
+        with real(folder) as entries:
+            found = list(entries)
+        yield [*found, found[0]]
+
+    monkeypatch.setattr(os, "scandir", twice)
+    handle = scan.open_directory(os.fsencode(tmp_path))
+    try:
+        found, failed = listing(handle)
+    finally:
+        os.close(handle)
+
+    assert [name for name, _ in found] == [b"a", b"b", b"c"]
     assert failed == []
 
 
