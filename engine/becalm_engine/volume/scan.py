@@ -76,9 +76,8 @@ def _listed(folder: int, look: Callable[[os.DirEntry[str]], T]) -> tuple[list[tu
                 found.append((name, look(entry)))
             except OSError as error:
                 failed.append((name, error))
-    by_name = dict(
-        found
-    )  # XFS lists a name twice that is removed and made again meanwhile; the later one is there
+    # XFS lists a name twice that is removed and made again meanwhile: the later one is there
+    by_name = dict(found)
     if len(by_name) != len(found):
         found = list(by_name.items())
     found.sort(key=itemgetter(0))
