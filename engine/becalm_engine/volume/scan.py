@@ -67,21 +67,21 @@ def list_unseen(folder: int) -> tuple[list[Unseen], list[Failed]]:
 
 
 def _listed(folder: int, look: Callable[[os.DirEntry[str]], T]) -> tuple[list[tuple[bytes, T]], list[Failed]]:
-    found: list[tuple[bytes, T]] = []
-    failed: list[Failed] = []
+    # XFS lists a name twice that is removed and made again meanwhile: the later one is there
+    found: dict[bytes, T] = {}
+    failed: dict[bytes, OSError] = {}
     with os.scandir(folder) as entries:
         for entry in entries:
             name = os.fsencode(entry.name)
             try:
-                found.append((name, look(entry)))
+                found[name] = look(entry)
             except OSError as error:
-                failed.append((name, error))
-    # XFS lists a name twice that is removed and made again meanwhile: the later one is there
-    by_name = dict(found)
-    if len(by_name) != len(found):
-        found = list(by_name.items())
-    found.sort(key=itemgetter(0))
-    return found, failed
+                failed[name] = error
+                found.pop(name, None)
+            else:
+                if failed:
+                    failed.pop(name, None)
+    return sorted(found.items(), key=itemgetter(0)), list(failed.items())
 
 
 def path_below(folder: int, name: bytes) -> bytes:

@@ -1,7 +1,9 @@
 import contextlib
+import errno
 import os
 import stat
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +52,47 @@ def test_a_name_that_the_kernel_lists_twice_is_one_entry(
 
     assert [name for name, _ in found] == [b"a", b"b", b"c"]
     assert failed == []
+
+
+@dataclass(frozen=True)
+class Gone:
+    """An entry of a directory that was removed after it had been listed."""
+
+    name: str
+
+    def stat(self, *, follow_symlinks: bool) -> os.stat_result:
+        raise FileNotFoundError(errno.ENOENT, "gone")
+
+    def is_file(self, *, follow_symlinks: bool) -> bool:
+        return False
+
+
+@pytest.mark.parametrize("listing", [scan.list_directory, scan.list_unseen])
+@pytest.mark.parametrize("is_back", [True, False])
+def test_of_a_name_listed_twice_only_the_later_one_is_told(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    listing: Callable[[int], tuple[list[Any], list[Any]]],
+    is_back: bool,
+) -> None:
+    (tmp_path / "a").mkdir()
+    real = os.scandir
+
+    @contextlib.contextmanager
+    def twice(folder: int) -> Iterator[list[Any]]:
+        with real(folder) as entries:
+            found = list(entries)
+        yield [Gone("a"), *found] if is_back else [*found, Gone("a")]
+
+    monkeypatch.setattr(os, "scandir", twice)
+    handle = scan.open_directory(os.fsencode(tmp_path))
+    try:
+        found, failed = listing(handle)
+    finally:
+        os.close(handle)
+
+    names = [name for name, _ in found], [name for name, _ in failed]
+    assert names == (([b"a"], []) if is_back else ([], [b"a"]))
 
 
 def test_regular_files_need_not_be_looked_at(tmp_path: Path) -> None:
