@@ -15,7 +15,7 @@ from becalm_engine.commands import backup
 from becalm_engine.commands.archive import Listener, Reporter
 from becalm_engine.commands.backup import BackupOptions, Basis, Captured
 from becalm_engine.commands.progress import Progress
-from becalm_engine.commands.sources import arrange, leaves, present_and_missing
+from becalm_engine.commands.sources import arrange, leaves, present_and_missing, refuse_left_out
 from becalm_engine.contract import GATE_OPEN
 from becalm_engine.errors import EngineError, UsageError
 from becalm_engine.ids import BlobID
@@ -78,7 +78,11 @@ def capture_behind(
 
     Raises:
         SourceMissingError: None of the sources exists.
+        UsageError: The sources cannot be in one snapshot, or one would be left out of another.
     """
+    present, _ = present_and_missing(options.sources)
+    arrange(present)
+    refuse_left_out(present, options.exclusion)  # before anybody is stopped for it
     first = _first_pass(repository, options, progress) if pre_copy else _Prepared()
     basis = first.basis or backup.find_basis(repository, options)
     _read_ahead(repository, basis.tree, progress)

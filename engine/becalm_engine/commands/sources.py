@@ -141,7 +141,7 @@ def refuse_left_out(sources: Sequence[str], exclusion: Exclusion) -> None:
     Raises:
         UsageError: With the first of them, and why.
     """
-    named = {os.path.normpath(os.fsencode(source)) for source in sources}
+    named = {_one_slash(os.path.normpath(os.fsencode(source))) for source in sources}
     for inner in sorted(named):
         on_the_way = []
         above = inner
@@ -151,6 +151,11 @@ def refuse_left_out(sources: Sequence[str], exclusion: Exclusion) -> None:
             if above in named:
                 _refuse_lost(inner, above, reversed(on_the_way), exclusion)
                 break
+
+
+def _one_slash(path: bytes) -> bytes:
+    """Return a path without the second slash that `normpath` leaves at its beginning."""
+    return path[1:] if path.startswith(b"//") else path
 
 
 def _refuse_lost(inner: bytes, outer: bytes, on_the_way: Iterable[bytes], exclusion: Exclusion) -> None:
@@ -173,7 +178,8 @@ def _why_lost(path: bytes, inner: bytes, outer: bytes, exclusion: Exclusion) -> 
         return f"{os.fsdecode(path)} is a link, which is stored as such"
     if exclusion and exclusion.excludes(path, found):
         return f"{os.fsdecode(path)} is excluded"
-    if exclusion.one_file_system and found.st_dev != first.st_dev:
+    # a file is taken whatever its device: on an overlay it need not be that of its folder
+    if exclusion.one_file_system and stat.S_ISDIR(found.st_mode) and found.st_dev != first.st_dev:
         return f"{os.fsdecode(path)} is another file system"
     return ""
 

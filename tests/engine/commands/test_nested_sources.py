@@ -1,13 +1,20 @@
 """A source that lies below another one: it is in the snapshot, or the backup does not begin."""
 
+import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from becalm_engine.commands.backup import BackupOptions
+from becalm_engine.commands.gate import Gate, capture_behind
+from becalm_engine.commands.progress import Progress
 from becalm_engine.commands.sources import Exclusion
 from becalm_engine.errors import UsageError
 from becalm_engine.policy.patterns import Patterns
+from becalm_engine.repository.repository import open_repository
 from tests.engine.commands.world import World
+from tests.engine.repository.repositories import PASSWORD
 
 
 @pytest.fixture
@@ -50,6 +57,53 @@ def test_one_that_would_be_left_out_is_refused(
 def test_one_on_another_file_system_is_refused_where_that_is_left_empty(world: World, data: Path) -> None:
     with pytest.raises(UsageError, match="/proc is another file system"):
         world.backup("/", "/proc", exclusion=Exclusion(one_file_system=True))
+
+
+@pytest.mark.parametrize("outer_slash", [True, False])
+def test_a_second_slash_at_the_beginning_hides_none(world: World, data: Path, outer_slash: bool) -> None:
+    outer, inner = str(data), str(data / "link" / "inner")
+    sources = (f"/{outer}", inner) if outer_slash else (outer, f"/{inner}")
+
+    with pytest.raises(UsageError, match="data/link is a link"):
+        world.backup(*sources)
+
+
+def test_a_file_is_taken_whatever_its_device(
+    world: World, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = os.lstat
+
+    def overlaid(path: Any, **options: Any) -> os.stat_result:
+        found = real(path, **options)
+        if os.fsencode(path) != bytes(data / "large"):
+            return found
+        mode, inode, device, *rest = found
+        return os.stat_result((mode, inode, device + 1, *rest))
+
+    monkeypatch.setattr(os, "lstat", overlaid)
+    one = Exclusion(one_file_system=True)
+
+    captured = world.backup(data, data / "large", exclusion=one)
+
+    assert captured.tree == world.backup(data, exclusion=one).tree
+
+
+@pytest.mark.parametrize("pre_copy", [False, True])
+def test_nobody_is_stopped_for_one_that_is_refused(world: World, data: Path, pre_copy: bool) -> None:
+    class Shut(Gate):
+        def wait(self, progress: Progress) -> None:
+            pytest.fail("it came as far as the gate")
+
+    with pytest.raises(UsageError, match="would be left out"):
+        capture_behind(
+            Shut(data / "no gate"),
+            open_repository(world.storage, PASSWORD),
+            BackupOptions((str(data), str(data / "link" / "inner"))),
+            pre_copy=pre_copy,
+            progress=Progress(),
+            report=lambda *_: None,
+            listen=lambda *_: None,
+        )
 
 
 @pytest.mark.parametrize("inner", ["sub", "sub/important.log", "link", "large"])
