@@ -28,6 +28,8 @@ from becalm_engine.policy.overwrite import Overwrite
 from becalm_engine.policy.patterns import Patterns
 from becalm_engine.policy.selection import Selection
 from becalm_engine.repository import snapshots
+from becalm_engine.storage.base import FileKind
+from becalm_engine.storage.location import parse_location
 from becalm_engine.volume import target
 from becalm_engine.volume.metadata import Restored
 
@@ -39,6 +41,7 @@ def restore(session: Session, output: Output, progress: Progress) -> Report:
     wanted = _options(session)
     teller = _Teller(output, Path(arguments.target).absolute(), listing=_lists_files(session, output))
     with session.locked_repository(only_reads=True) as repository:
+        _refuse_to_delete(repository.storage.location, arguments.target, wanted)
         stored = snapshots.find_snapshot(repository, name, session.filter())
         repository.load_index()
         tree, node = subtree_at(repository, stored.snapshot.tree, subfolder)
@@ -66,6 +69,24 @@ def _target(arguments: argparse.Namespace) -> Iterator[int]:
         root = target.open_target(path)
         held.enter_context(target.closing(root))
         yield root
+
+
+def _refuse_to_delete(repository: str, goal: str, wanted: RestoreOptions) -> None:
+    """Refuse a restore that would delete the repository it reads.
+
+    Raises:
+        UsageError: It lies in the target, and nothing leaves it out.
+    """
+    folder, top = parse_location(repository), Path(goal).resolve()
+    if not wanted.delete or not isinstance(folder, Path) or not folder.resolve().is_relative_to(top):
+        return
+    inside, chosen = Path("/") / folder.resolve().relative_to(top), wanted.selection
+    spared = any(chosen.excludes(str(above)) for above in (inside, *inside.parents))
+    if not spared and any(chosen.wants(str(inside / kind.value)) for kind in FileKind):
+        raise UsageError(
+            f"--delete would delete the repository itself, which lies in the target {goal}: "
+            "restore to another place, or leave the repository out with --exclude"
+        )
 
 
 def _options(session: Session) -> RestoreOptions:

@@ -113,6 +113,24 @@ def test_what_makes_no_sense_is_refused(becalm: Becalm, stored: str, flags: list
     assert "verif" in result.err or "empty the system" in result.err
 
 
+@pytest.mark.parametrize(
+    ("around", "left_out"), [("repository", "*"), ("", "/repository"), ("link", "/repository")]
+)
+def test_a_restore_does_not_delete_the_repository_it_reads(
+    becalm: Becalm, stored: str, tmp_path: Path, around: str, left_out: str
+) -> None:
+    """The target is the repository, or a folder above it, by whatever name."""
+    (tmp_path / "link").symlink_to(tmp_path)
+    target = tmp_path / around
+
+    refused = becalm("restore", stored, "--target", target, "--delete")
+    kept = becalm("restore", stored, "--target", target, "--delete", f"--exclude={left_out}")
+
+    assert (refused.status, kept.status) == (1, 0)
+    assert "would delete the repository itself" in refused.err
+    assert becalm("check").status == 0
+
+
 @pytest.fixture
 def without_times(becalm: Becalm, source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A snapshot of many files, and a system that refuses to set their times."""
