@@ -27,6 +27,7 @@ class Reason(enum.StrEnum):
     CLAIM_IS_BLOCK_DEVICE = "ClaimIsBlockDevice"
     CLAIM_IN_USE = "ClaimInUse"
     NO_CLAIMS = "NoClaims"
+    CLAIMS_UNKNOWN = "ClaimsUnknown"
     TOO_MANY_CLAIMS = "TooManyClaims"
     SNAPSHOTS_UNAVAILABLE = "SnapshotsUnavailable"
     SNAPSHOT_UNSUPPORTED = "SnapshotUnsupported"
@@ -95,6 +96,7 @@ EXPLANATIONS: dict[Reason, str] = {
     Reason.CLAIM_IN_USE: "Pods that this run would not stop mount a claim, or those of a running Job with "
     "quiesce.runningJobs Refuse; or two targets are one claim.",
     Reason.NO_CLAIMS: "The workloads mount no claims, or all were excluded.",
+    Reason.CLAIMS_UNKNOWN: "Pods are missing of a workload whose claims only its pods tell.",
     Reason.TOO_MANY_CLAIMS: "One Backup can take 64 claims.",
     Reason.SNAPSHOTS_UNAVAILABLE: "The cluster has no VolumeSnapshots, or the operator may not do what they take.",
     Reason.SNAPSHOT_UNSUPPORTED: "A claim's driver has no fitting VolumeSnapshotClass, or copies of it would stay.",

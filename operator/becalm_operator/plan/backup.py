@@ -106,6 +106,7 @@ def _preflight(backup: Backup, status: BackupStatus, this: Run, owner: Owner, wo
     if state.failure:
         return Plan(failing(status, state.failure, world.now))
     workloads = preflight.resolve_workloads(world, backup.spec.workloads)
+    preflight.refuse_untold_claims(world, backup)
     claims = preflight.resolve_claims(world, backup)
     preflight.refuse_bad_claims(world, claims)
     preflight.refuse_claim_of_repository(world, claims)

@@ -175,6 +175,27 @@ def selected_claims(world: World, backup: Backup, workloads: Iterable[WorkloadRe
     return [claim for claim in _selected(world, selection, mounted) if claim not in selection.exclude]
 
 
+def refuse_untold_claims(world: World, backup: Backup) -> None:
+    """Refuse if a pod is missing of a kind whose claims only its pods tell: those of that pod would be left out.
+
+    Raises:
+        RefusalError: With the first of its workloads.
+    """
+    if backup.spec.claims.names:
+        return
+    for reference in backup.spec.workloads:
+        workload = _existing(world, reference)
+        if reference.is_native or workload.scales:
+            continue
+        there = sum(pod.owner == str(reference) and not pod.ended for pod in world.pods)
+        if there < workload.replicas:
+            missing = (
+                f"only the pods of {reference} tell its claims, and {there} of {workload.replicas} are there; "
+                "try again when all are, or name the claims in spec.claims.names"
+            )
+            raise RefusalError(Failure(Reason.CLAIMS_UNKNOWN, missing))
+
+
 def refuse_claim_of_repository(world: World, claims: Iterable[str]) -> None:
     """Refuse the claim in which the run's own repository lies: a Restore would begin by deleting all that it holds.
 

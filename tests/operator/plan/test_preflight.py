@@ -92,6 +92,36 @@ def test_a_workload_that_must_not_be_scaled_is_refused(
     assert text in refused.value.failure.message
 
 
+PRESS = WorkloadReference(kind="Press", name="one", api_version="example.org/v1")
+
+
+def _of(*references: WorkloadReference) -> list[dict[str, Any]]:
+    return [reference.model_dump(by_alias=True) for reference in references]
+
+
+@pytest.mark.parametrize(
+    ("there", "gone", "refused"), [(2, 0, True), (2, 1, True), (3, 0, False), (4, 0, False)]
+)
+def test_a_kind_whose_claims_only_pods_tell_needs_all_of_them(there: int, gone: int, refused: bool) -> None:
+    pods = [a_pod(f"press-{i}", str(PRESS), f"p{i}", ended=i >= there) for i in range(there + gone)]
+    world = a_world(Workload(PRESS, "uid-p", "7", 3), web(), pods=tuple(pods))
+
+    with pytest.raises(RefusalError) if refused else nullcontext() as found:
+        preflight.refuse_untold_claims(world, a_backup(spec={"workloads": _of(WEB, PRESS)}))
+
+    if found is not None:
+        assert found.value.failure.reason is Reason.CLAIMS_UNKNOWN
+        assert "2 of 3 are there" in found.value.failure.message
+
+
+def test_named_claims_need_no_pods() -> None:
+    world = a_world(Workload(PRESS, "uid-p", "7", 3), pods=())
+
+    preflight.refuse_untold_claims(
+        world, a_backup(spec={"workloads": _of(PRESS), "claims": {"names": ["p0"]}})
+    )
+
+
 def test_a_workload_that_does_not_exist_is_refused() -> None:
     with pytest.raises(RefusalError, match="statefulset/db does not exist") as refused:
         preflight.resolve_workloads(a_world(web()), [WEB, DB])
