@@ -79,6 +79,35 @@ def test_a_link_on_the_way_to_a_source_is_the_folder_that_it_leads_to(
     assert ours.run("ls", "latest").count("file\n") == 1 + (len(named) == 3)
 
 
+@pytest.mark.parametrize(
+    ("flags", "named"),
+    [
+        (["--exclude-caches"], ["."]),
+        (["--exclude-caches"], ["cache"]),
+        (["--exclude-if-present=.nobackup"], ["."]),
+        (["--exclude-if-present=.nobackup:really", "--exclude-if-present=CACHEDIR.TAG:no"], ["."]),
+        (["--exclude-caches", "--exclude-if-present=.nobackup"], ["."]),
+        (["--exclude-caches", "--exclude-if-present=CACHEDIR.TAG"], ["both", "plain"]),
+    ],
+)
+def test_of_a_folder_with_a_marker_that_alone_is_taken(
+    version: str, place: Path, flags: list[str], named: list[str]
+) -> None:
+    data = place / "data"
+    for name in ("cache", "marked", "both", "plain"):
+        (data / name / "sub").mkdir(parents=True)
+        (data / name / "sub" / "file").write_text("content")
+        if name in ("cache", "both"):
+            (data / name / "CACHEDIR.TAG").write_text("Signature: 8a477f597d28d172789f06886806bc55\n")
+        if name in ("marked", "both"):
+            (data / name / ".nobackup").write_text("really")
+    theirs, ours = restic(version, place / "theirs", place / "cache"), becalm(place / "ours")
+
+    expected = tree_of(theirs, data, *flags, *named)
+
+    assert tree_of(ours, data, *flags, *named) == expected
+
+
 def test_the_names_hold_every_code_point_and_every_byte() -> None:
     text = b"".join(odd_names.code_points()).decode()
     raw = b"".join(odd_names.single_bytes())

@@ -166,11 +166,10 @@ def _define_backup(add: _Add, environment: Mapping[str, str]) -> None:
     parser.add_argument("-H", "--host", default="", metavar="HOST", help="host name to store")
     parser.add_argument("--tag", action="append", default=[], metavar="TAG[,TAG…]", help="tag the snapshot")
     pattern_flags(parser)
-    parser.add_argument(
-        "--exclude-caches", action="store_true", help="leave out folders that hold a CACHEDIR.TAG"
-    )
+    parser.add_argument("--exclude-caches", action="store_true",
+                        help="of folders that hold a CACHEDIR.TAG take that alone")  # fmt: skip
     parser.add_argument("--exclude-if-present", action="append", default=[], metavar="FILE[:HEADER]",
-                        help="leave out folders that hold FILE (that begins with HEADER)")  # fmt: skip
+                        help="of folders that hold FILE (that begins with HEADER) take that alone")  # fmt: skip
     parser.add_argument(
         "--exclude-larger-than", default="", metavar="SIZE", help="leave out files larger than SIZE"
     )

@@ -79,8 +79,11 @@ def _sizes(root: Folder, exclusion: Exclusion) -> Iterator[int]:
     while folders:
         folder_path = folders.pop()
         with contextlib.suppress(OSError):
+            only = exclusion.only(folder_path)
             for name, about in _listed(folder_path):
                 path = os.path.join(folder_path, name)
+                if only is not None and name not in only:
+                    continue
                 if exclusion and exclusion.excludes(path, about):
                     continue
                 if stat.S_ISDIR(about.st_mode):

@@ -8,6 +8,7 @@ import os
 import stat
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from becalm_engine.commands.files import Content, FileStore, Room, settled
 from becalm_engine.commands.progress import Progress
@@ -42,6 +43,8 @@ from becalm_engine.volume.scan import (
     open_file,
     path_below,
 )
+
+T = TypeVar("T")
 
 _CONTENT = ',"content":['
 
@@ -203,6 +206,9 @@ class FolderStore:
         except OSError as error:
             visit.failed(b"", "scan", error)
             return
+        only = exclusion.only(visit.path)
+        if only is not None:
+            entries, failed = _named(entries, only), _named(failed, only)
         for name, failure in failed:
             visit.failed(name, "scan", failure)
         excludes = exclusion.excludes if exclusion else None
@@ -353,6 +359,10 @@ class FolderStore:
             is_as_counted = text == visit.counted.get(read.key)
             self._count(visit, read.name, read.key, read.size_bytes, is_as_counted=is_as_counted)
         visit.pending.clear()
+
+
+def _named(found: Sequence[tuple[bytes, T]], only: frozenset[bytes]) -> list[tuple[bytes, T]]:
+    return [one for one in found if one[0] in only]
 
 
 def _node(text: str | None) -> Node | None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from becalm_engine.errors import SourceMissingError, UsageError
 from becalm_engine.policy.patterns import Patterns
-from becalm_engine.volume.scan import has_marker, is_cache_directory
+from becalm_engine.volume.scan import CACHE_TAG, has_marker
 
 
 @dataclass(slots=True)
@@ -117,22 +117,30 @@ class Exclusion:
         )
 
     def excludes(self, path: bytes, found: os.stat_result) -> bool:
-        """Say whether an entry is left out."""
+        """Say whether an entry is left out of a directory that holds no marker."""
         if (self.patterns or self.ignoring_case) and self._fits(path):
             return True
-        if stat.S_ISREG(found.st_mode):
-            return self.larger_than_bytes is not None and found.st_size > self.larger_than_bytes
-        return stat.S_ISDIR(found.st_mode) and self._excludes_directory(path)
+        limit = self.larger_than_bytes
+        return limit is not None and stat.S_ISREG(found.st_mode) and found.st_size > limit
+
+    def only(self, folder: bytes) -> frozenset[bytes] | None:
+        """Return the names that alone are taken of a directory which holds a marker; None if all are.
+
+        Of one with a marker that is the marker itself, as restic has it: the directory is known by it once it is
+        restored. Of one with two kinds nothing is: each keeps the other out.
+        """
+        if not (self.caches or self.markers):
+            return None
+        wanted = (*((CACHE_TAG,) if self.caches else ()), *self.markers)
+        names = {name for name, header in wanted if has_marker(folder, name, header)}
+        if not names:
+            return None
+        return frozenset(names if len(names) == 1 else ())
 
     def _fits(self, path: bytes) -> bool:
         """Say whether a pattern fits a path: patterns are of absolute paths, also where a source is a relative one."""
         text = os.fsdecode(path if path.startswith(b"/") else os.path.abspath(path))
         return self.patterns.match(text) or self.ignoring_case.match(text)
-
-    def _excludes_directory(self, path: bytes) -> bool:
-        if self.caches and is_cache_directory(path):
-            return True
-        return any(has_marker(path, name, header) for name, header in self.markers)
 
 
 def refuse_left_out(sources: Sequence[str], exclusion: Exclusion) -> None:
@@ -176,12 +184,17 @@ def _why_lost(path: bytes, inner: bytes, outer: bytes, exclusion: Exclusion) -> 
         return ""  # reading it will say why
     if stat.S_ISLNK(found.st_mode) and path != inner:
         return f"{os.fsdecode(path)} is a link, which is stored as such"
-    if exclusion and exclusion.excludes(path, found):
+    if exclusion and _is_excluded(path, found, exclusion):
         return f"{os.fsdecode(path)} is excluded"
     # a file is taken whatever its device: on an overlay it need not be that of its folder
     if exclusion.one_file_system and stat.S_ISDIR(found.st_mode) and found.st_dev != first.st_dev:
         return f"{os.fsdecode(path)} is another file system"
     return ""
+
+
+def _is_excluded(path: bytes, found: os.stat_result, exclusion: Exclusion) -> bool:
+    only = exclusion.only(os.path.dirname(path))
+    return exclusion.excludes(path, found) or (only is not None and os.path.basename(path) not in only)
 
 
 def parse_marker(text: str) -> tuple[bytes, bytes]:

@@ -16,6 +16,9 @@ Unseen = tuple[bytes, os.stat_result | None]
 Failed = tuple[bytes, OSError]
 """The name of an entry, and why it could not be looked at."""
 
+CACHE_TAG = (b"CACHEDIR.TAG", b"Signature: 8a477f597d28d172789f06886806bc55")
+"""The file by which a directory is known as a cache, and how it begins: https://bford.info/cachedir/."""
+
 T = TypeVar("T")
 
 _LONGEST_PATH_BYTES = 4096 - 256
@@ -155,11 +158,6 @@ def skip_hole(handle: int) -> int:
             os.lseek(handle, at, os.SEEK_SET)
             return 0
     return max(0, os.lseek(handle, 0, os.SEEK_END) - at)  # no data up to the end
-
-
-def is_cache_directory(path: bytes) -> bool:
-    """Say whether a directory holds a CACHEDIR.TAG with the standard's signature."""
-    return has_marker(path, b"CACHEDIR.TAG", b"Signature: 8a477f597d28d172789f06886806bc55")
 
 
 def has_marker(path: bytes, name: bytes, header: bytes) -> bool:

@@ -67,7 +67,7 @@ class Paths(Model):
     exclude: Annotated[tuple[Pattern, ...], Field(max_length=128)] = ()
     """Patterns to leave out, as in `restic backup --exclude`."""
     exclude_caches: bool = False
-    """Leave out folders marked with a CACHEDIR.TAG."""
+    """Of folders marked with a CACHEDIR.TAG take that alone."""
 
 
 class Quiesce(Model):

@@ -25,6 +25,7 @@ def data(place: Path) -> Path:
         (folder / name).mkdir(parents=True)
     (folder / "sub" / "important.log").write_text("kept by name")
     (folder / "cache" / "CACHEDIR.TAG").write_bytes(b"Signature: 8a477f597d28d172789f06886806bc55")
+    (folder / "cache" / "inner").touch()
     (folder / "large").write_bytes(bytes(5000))
     (place / "elsewhere").mkdir()
     (place / "elsewhere" / "inner").write_text("beyond the link")
@@ -37,7 +38,7 @@ def data(place: Path) -> Path:
     [
         ("sub/important.log", Exclusion(Patterns(["*.log"])), "is excluded"),
         ("sub/important.log", Exclusion(Patterns(["sub"])), "data/sub is excluded"),
-        ("cache", Exclusion(caches=True), "is excluded"),
+        ("cache/inner", Exclusion(caches=True), "is excluded"),
         ("large", Exclusion(larger_than_bytes=4999), "is excluded"),
         ("link/inner", Exclusion(), "data/link is a link"),
     ],

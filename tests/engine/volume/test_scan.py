@@ -212,8 +212,8 @@ def test_where_holes_are_unknown_there_are_none(tmp_path: Path, monkeypatch: pyt
 
 def test_a_cache_folder_is_known_by_its_signature_only(tmp_path: Path) -> None:
     folder = os.fsencode(tmp_path)
-    assert not scan.is_cache_directory(folder)
+    assert not scan.has_marker(folder, *scan.CACHE_TAG)
     (tmp_path / "CACHEDIR.TAG").write_text("something else")
-    assert not scan.is_cache_directory(folder)
+    assert not scan.has_marker(folder, *scan.CACHE_TAG)
     (tmp_path / "CACHEDIR.TAG").write_text("Signature: 8a477f597d28d172789f06886806bc55 and more")
-    assert scan.is_cache_directory(folder)
+    assert scan.has_marker(folder, *scan.CACHE_TAG)
