@@ -153,8 +153,11 @@ def _repair_snapshots(session: Session, output: Output, progress: Progress) -> R
         output.say(f"saved new snapshot {stored.short}")
     for name in done.removed:
         output.say(f"removed old snapshot {name[:8]}")
+    would = "would be" if arguments.dry_run else "were"
+    if done.empty_lost:
+        output.say(f"\nempty directories {would} stored again, for snapshots that need them")
     count = f"{len(done.damaged)} snapshots" if done.damaged else "no snapshots"
-    output.say(f"\n{count} {'would be' if arguments.dry_run else 'were'} modified")
+    output.say(f"\n{count} {would} modified")
     output.message(
         {
             "message_type": "summary",

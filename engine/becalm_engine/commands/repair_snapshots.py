@@ -4,7 +4,7 @@ It believes the index, so that has to be repaired first. Nothing is taken for lo
 one that failed: only what was found damaged or gone, again and again.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from becalm_engine.commands.progress import Progress
@@ -14,7 +14,7 @@ from becalm_engine.format.names import quote
 from becalm_engine.format.pack import BlobKind
 from becalm_engine.format.snapshot import Snapshot
 from becalm_engine.format.tree import DIR, FILE, Node, decode_tree, encode_node, encode_tree
-from becalm_engine.ids import BlobID, FileID, blob_id, parse_id
+from becalm_engine.ids import BlobID, FileID, PackID, blob_id, parse_id
 from becalm_engine.repository import index_files, snapshots
 from becalm_engine.repository.reader import load_stored, load_tree, open_blob
 from becalm_engine.repository.repository import Repository
@@ -23,6 +23,8 @@ from becalm_engine.repository.writer import Writer
 
 _TAG = "repaired"
 _EMPTY = encode_tree(())
+_EMPTY_TREE = blob_id(_EMPTY)
+"""The one tree whose text is known by its id: where it is lost, storing it again heals all that need it."""
 
 Save = Callable[[bytes], BlobID]
 """Stores the text of a directory, or only says which id it would have."""
@@ -30,9 +32,13 @@ Save = Callable[[bytes], BlobID]
 
 @dataclass(slots=True)
 class SnapshotRepair:
-    """Damaged snapshots by name: what each became, None where nothing of it can be read."""
+    """Damaged snapshots by name: what each became, None where nothing of it can be read.
+
+    `empty_lost` says that snapshots need the tree of an empty directory, and that it could not be read.
+    """
 
     damaged: dict[str, BlobID | None] = field(default_factory=dict)
+    empty_lost: bool = False
     written: list[StoredSnapshot] = field(default_factory=list)
     removed: list[str] = field(default_factory=list)
 
@@ -59,6 +65,7 @@ def repair_snapshots(
         tree = looking.repaired(stored.snapshot.tree, say)
         if tree != stored.snapshot.tree:
             repair.damaged[stored.name] = tree
+    repair.empty_lost = looking.empty_lost
     if dry_run:
         return repair
     damaged = [stored for stored in chosen if stored.name in repair.damaged]
@@ -76,9 +83,10 @@ def _write(
     repository: Repository, damaged: Sequence[StoredSnapshot], repair: SnapshotRepair, progress: Progress
 ) -> list[StoredSnapshot]:
     """Write what is left of snapshots, but for what an earlier run has written; return all that stand for them."""
+    if damaged or repair.empty_lost:
+        _write_trees(repository, damaged, repair, progress)
     if not damaged:
         return []
-    _write_trees(repository, damaged, repair, progress)
     told = snapshots.only_damaged(lambda *_: None)  # by whoever has chosen
     present: dict[BlobID, list[StoredSnapshot]] = {}
     for one in snapshots.list_snapshots(repository, broken=told):
@@ -116,7 +124,11 @@ def _write_trees(
     """
     repository.load_index()  # an index file that a listing left out is in the next
     trees: dict[BlobID, None] = {}  # in the order in which they lie in packs
+    unread = {place.pack for place in repository.index.find_all(_EMPTY_TREE)} if repair.empty_lost else set()
     with Writer(repository) as writer:
+        if repair.empty_lost:
+            _store_empty(writer)
+            trees[_EMPTY_TREE] = None
 
         def save(text: bytes) -> BlobID:
             tree = writer.save(BlobKind.TREE, text)
@@ -127,11 +139,26 @@ def _write_trees(
         for stored in damaged:
             tree = writing.repaired(stored.snapshot.tree, lambda _: None)
             _require_same(stored, tree, repair.damaged[stored.name])
-    places = map(repository.index.find, trees)
-    require_written(repository, {place.pack for place in places if place is not None})
-    index_files.require_written(repository, writer.indexes)
+    _require_stored(repository, trees, writer.indexes, unread)
+
+
+def _require_stored(
+    repository: Repository, trees: Iterable[BlobID], indexes: Sequence[str], unread: Collection[PackID]
+) -> None:
+    """See that trees are there, with packs and index files. The empty one is in other packs than in those unread."""
+    packs = set()
+    for tree in trees:
+        packs.update([p.pack for p in repository.index.find_all(tree) if p.pack not in unread][:1])
+    require_written(repository, packs)
+    index_files.require_written(repository, indexes)
     for tree in trees:
         load_tree(repository, tree)
+
+
+def _store_empty(writer: Writer) -> None:
+    """Store the tree of an empty directory, also where the index has a copy: that one cannot be read."""
+    if not writer.save_as(_EMPTY_TREE, BlobKind.TREE, _EMPTY):
+        writer.put(_EMPTY_TREE, BlobKind.TREE, _EMPTY)
 
 
 def _require_same(stored: StoredSnapshot, tree: BlobID | None, told: BlobID | None) -> None:
@@ -161,6 +188,7 @@ class _TreeRepair:
         self._save = save
         self._progress = progress
         self._done: dict[BlobID, BlobID] = {}
+        self.empty_lost = False
 
     def repaired(self, root: BlobID, say: Callable[[str], None]) -> BlobID | None:
         """Return the tree without what is lost: itself if nothing is, None if it cannot be read at all."""
@@ -168,7 +196,7 @@ class _TreeRepair:
             if self._done[root] != root:
                 say("  damaged as a snapshot above")
             return self._done[root]
-        first = self._opened(root, "")
+        first = self._opened(root, "", say)
         if first is None:
             say("  dir '/': not readable")
             return None
@@ -182,12 +210,15 @@ class _TreeRepair:
                 self._finish(folders.pop())
         return self._done[root]
 
-    def _opened(self, tree: BlobID, path: str) -> _Folder | None:
-        """Return a directory, or None if it is damaged or gone, which was seen twice."""
+    def _opened(self, tree: BlobID, path: str, say: Callable[[str], None]) -> _Folder | None:
+        """Return a directory, or None if it is damaged or gone, which was seen twice. The empty one never is."""
         try:
             nodes = load_tree(self._repository, tree)
         except (DamagedError, ObjectMissingError):
             found = self._seen_again(tree)
+            if found is None and tree == _EMPTY_TREE:
+                say(f"  dir {path or '/'!r}: stored again as the empty directory that it was")
+                self.empty_lost, found = True, []
             if found is None:
                 return None
             nodes = found
@@ -212,7 +243,7 @@ class _TreeRepair:
         if node.type == DIR:
             assert node.subtree is not None
             if node.subtree not in self._done:
-                inside = self._opened(node.subtree, path)
+                inside = self._opened(node.subtree, path, say)
                 if inside is not None:
                     return inside
                 say(f"  dir {path!r}: replaced with empty directory")

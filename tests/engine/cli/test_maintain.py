@@ -6,7 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from becalm_engine.format.snapshot import Snapshot
+from becalm_engine.format.tree import encode_tree
+from becalm_engine.ids import blob_id
+from becalm_engine.repository import snapshots
+from becalm_engine.repository.repository import open_repository
+from becalm_engine.storage.local import LocalStorage
 from tests.engine.cli.conftest import Becalm, hold_lock, locks
+from tests.engine.repository.repositories import PASSWORD
 
 
 def backed_up(becalm: Becalm, source: Path, *, times: int = 3) -> None:
@@ -196,6 +203,20 @@ def test_a_damaged_file_is_taken_out_step_by_step(
     assert "removed old snapshot" in result.out
     assert becalm("check", "--read-data").status == 0
     assert becalm("repair", "snapshots", "latest").out.endswith("no snapshots were modified\n")
+
+
+def test_a_lost_empty_directory_is_told_and_stored_again(becalm: Becalm, repository: Path) -> None:
+    opened = open_repository(LocalStorage(repository), PASSWORD)
+    snapshots.save_snapshot(opened, Snapshot(1, blob_id(encode_tree(())), ("/a",)))
+
+    dry = becalm("repair", "snapshots", "--dry-run")
+    assert "empty directories would be stored again" in dry.out
+    assert becalm("check").status == 1
+    result = becalm("repair", "snapshots")
+
+    assert "empty directories were stored again" in result.out
+    assert result.out.endswith("no snapshots were modified\n")
+    assert becalm("check").status == 0
 
 
 @pytest.mark.parametrize("first", [[], ["repair", "index"], ["repair", "index", "--read-all-packs"]])
