@@ -13,12 +13,12 @@ from becalm_engine.commands import keys as key_command
 from becalm_engine.commands import rewrite as rewrite_command
 from becalm_engine.commands import tag as tag_command
 from becalm_engine.commands.chosen import chosen
-from becalm_engine.commands.copy import Begun, Copied, Copier
+from becalm_engine.commands.copy import Begun, Copied, Copier, Failed
 from becalm_engine.commands.progress import Progress
 from becalm_engine.commands.rewrite import RewriteOptions
 from becalm_engine.commands.tag import TagChange
-from becalm_engine.contract import Report
-from becalm_engine.errors import UsageError
+from becalm_engine.contract import ExitCode, Problem, Report
+from becalm_engine.errors import EngineError, UsageError
 from becalm_engine.format.shown import shown_text
 from becalm_engine.repository.repository import Repository
 from becalm_engine.repository.snapshots import StoredSnapshot
@@ -160,17 +160,33 @@ def copy(session: Session, output: Output, progress: Progress) -> Report:
         source.load_index()
         target.load_index()
         copier = Copier(source, target, progress, pack_bytes=session.pack_bytes())
-        copied, present = _copy(output, copier, every)
+        failed: list[EngineError] = []
+        copied, present = _copy(output, copier, every, failed)
     _put_message(output, {"message_type": "summary", "copied": copied, "already_copied": present})
     nodes.end(output)
-    return Report()
+    return _incomplete(output, failed) if failed else Report()
 
 
-def _copy(output: Output, copier: Copier, every: Sequence[StoredSnapshot]) -> tuple[int, int]:
+def _incomplete(output: Output, failed: Sequence[EngineError]) -> Report:
+    """Return the report of a copy that could not copy all."""
+    message = f"failed to copy {len(failed)} snapshots: {failed[0]}"
+    output.warn(f"Warning: {message}")
+    problem = Problem(type(failed[0]).__name__.removesuffix("Error"), message)
+    return Report(exit_code=ExitCode.ERROR, error=problem)
+
+
+def _copy(
+    output: Output, copier: Copier, every: Sequence[StoredSnapshot], failed: list[EngineError]
+) -> tuple[int, int]:
+    """Copy snapshots, and tell of each; return how many were copied and were there. `failed` takes what failed."""
     copied = present = 0
     for event in copier.copy(every):
         if isinstance(event, Begun):
             output.say(f"\n{nodes.snapshot_line(event.source)}\n  copy started, this may take a while...")
+        elif isinstance(event, Failed):
+            failed.append(event.error)
+            shown = f"unable to copy snapshot {event.source.short}: {event.error}"
+            output.error("copy", event.source.name, str(event.error), shown=shown)
         elif event.already:
             present += 1
             if output.verbose:

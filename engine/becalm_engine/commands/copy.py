@@ -1,9 +1,11 @@
 """`becalm copy`: snapshots from one repository to another, with everything they refer to.
 
 Blobs keep their ids, trees their very bytes. A snapshot is stored once all it refers to is indexed; one that is
-there already, by the id it was first stored under, is not copied again.
+there already, by the id it was first stored under, is not copied again. One that refers to what the source has lost
+is passed over.
 """
 
+import contextlib
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +13,7 @@ from dataclasses import dataclass, field
 
 from becalm_engine.commands.edit import first_id, save_edited
 from becalm_engine.commands.progress import Progress
-from becalm_engine.errors import DamagedError
+from becalm_engine.errors import DamagedError, EngineError, StorageError, tells_of_data
 from becalm_engine.format.pack import BlobKind, PackedBlob
 from becalm_engine.format.snapshot import Snapshot
 from becalm_engine.format.tree import DIR, Node, decode_tree
@@ -45,6 +47,33 @@ class Copied:
     already: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A snapshot refers to something that the source has lost, and is not copied."""
+
+    source: StoredSnapshot
+    error: EngineError
+
+
+class _LostError(Exception):
+    """Something of a snapshot is damaged in the source, or gone. Other snapshots may be whole."""
+
+    def __init__(self, error: EngineError) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+@contextlib.contextmanager
+def _reading() -> Iterator[None]:
+    """Tell what the source has lost from what ends the command: a store that is away or refuses, or the target's."""
+    try:
+        yield
+    except (DamagedError, StorageError) as error:
+        if not tells_of_data(error):
+            raise
+        raise _LostError(error) from error
+
+
 class Copier:
     """Copies snapshots of `source`, whose index is loaded, to `target`, whose index is loaded too."""
 
@@ -57,8 +86,8 @@ class Copier:
         self._pack_bytes = pack_bytes
         self._visited: set[BlobID] = set()
 
-    def copy(self, every: Iterable[StoredSnapshot]) -> Iterator[Begun | Copied]:
-        """Copy snapshots; yield what is done when it is done."""
+    def copy(self, every: Iterable[StoredSnapshot]) -> Iterator[Begun | Copied | Failed]:
+        """Copy snapshots; yield what is done when it is done, and at once what cannot be copied."""
         present = _by_first_id(snapshots.list_snapshots(self._target))
         with Writer(self._target, pack_bytes=self._pack_bytes) as writer:
             batch = _Batch()
@@ -68,7 +97,11 @@ class Copier:
                     yield Copied(stored, twin, already=True)
                     continue
                 yield Begun(stored)
-                self._copy_tree(stored.snapshot.tree, writer)
+                try:
+                    self._copy_tree(stored.snapshot.tree, writer)
+                except _LostError as lost:
+                    yield Failed(stored, lost.error)
+                    continue
                 batch.members.append(stored)
                 if batch.is_full(writer):
                     yield from self._save(batch, writer)
@@ -84,15 +117,19 @@ class Copier:
             yield Copied(stored, save_edited(self._source, stored, changes, self._target))
 
     def _copy_tree(self, root: BlobID, writer: Writer) -> None:
-        """Copy every blob below a tree that the target lacks; each tree is looked at once for all snapshots."""
+        """Copy every blob below a tree that the target lacks; each tree is looked at once for all snapshots.
+
+        Where that fails the next snapshot looks at each of these trees anew: nobody knows which of them are whole.
+        """
+        visited: set[BlobID] = set()
         wanted = _Wanted()
         waiting = [root]
         while waiting:
             self._progress.check()
             tree = waiting.pop()
-            if tree in self._visited:
+            if tree in visited or tree in self._visited:
                 continue
-            self._visited.add(tree)
+            visited.add(tree)
             for node in self._copied_tree(tree, writer):
                 if node.type == DIR and node.subtree is not None:
                     waiting.append(node.subtree)
@@ -101,6 +138,7 @@ class Copier:
                     self._copy_data(wanted.ranges(), writer)
                     wanted = _Wanted()
         self._copy_data(wanted.ranges(), writer)
+        self._visited |= visited
 
     def _want(self, blobs: Iterable[BlobID], wanted: "_Wanted", writer: Writer) -> None:
         for blob in blobs:
@@ -108,23 +146,24 @@ class Copier:
                 wanted.add(*self._find(blob))
 
     def _copied_tree(self, tree: BlobID, writer: Writer) -> list[Node]:
-        content = load_blob(self._source, tree)
-        try:
-            nodes = decode_tree(content)
-        except DamagedError as error:
-            raise DamagedError(f"tree {tree.hex()}: {error}") from error
+        with _reading():
+            content = load_blob(self._source, tree)
+            try:
+                nodes = decode_tree(content)
+            except DamagedError as error:
+                raise DamagedError(f"tree {tree.hex()}: {error}") from error
         writer.save_as(tree, BlobKind.TREE, content)
         return nodes
 
     def _find(self, blob: BlobID) -> tuple[PackID, PackedBlob]:
         location = self._source.index.find(blob)
         if location is None:
-            raise DamagedError(f"blob {blob.hex()} of a file is not in the source repository")
+            raise _LostError(DamagedError(f"blob {blob.hex()} of a file is not in the source repository"))
         return location.pack, location.blob
 
     def _copy_data(self, ranges: list[PackRange], writer: Writer) -> None:
         def copy_range(wanted: PackRange) -> None:
-            for packed, content in load_range(self._source, wanted):
+            for packed, content in self._loaded(wanted):
                 self._progress.check()
                 writer.save_as(packed.id, BlobKind.DATA, content)
                 self._progress.bytes_done += len(content)
@@ -133,6 +172,10 @@ class Copier:
         with ThreadPoolExecutor(connections, thread_name_prefix="copy") as pool:
             for _ in pool.map(copy_range, ranges):
                 self._progress.check()
+
+    def _loaded(self, wanted: PackRange) -> Iterator[tuple[PackedBlob, bytes]]:
+        with _reading():  # what is done with a blob is not in here, as long as it is only yielded
+            yield from load_range(self._source, wanted)
 
 
 @dataclass(slots=True)

@@ -6,7 +6,10 @@ from pathlib import Path
 import pytest
 
 from becalm_engine.format.key_file import ScryptCost
-from becalm_engine.repository.repository import initialise
+from becalm_engine.format.snapshot import Snapshot
+from becalm_engine.ids import BlobID
+from becalm_engine.repository.repository import initialise, open_repository
+from becalm_engine.repository.snapshots import save_snapshot
 from becalm_engine.storage.local import LocalStorage
 from tests.engine.cli.conftest import Becalm, hold_lock, locks
 from tests.engine.repository.repositories import CHEAP, PASSWORD
@@ -112,6 +115,25 @@ def test_snapshots_are_copied_from_another_repository(
     assert "was already copied to snapshot" in becalm("copy", *flags, "--verbose", **there).out
     assert becalm("check", "--read-data", **there).status == 0
     assert locks(repository) == locks(elsewhere) == []
+
+
+def test_what_cannot_be_copied_is_told_and_the_rest_is_copied(
+    becalm: Becalm, backed_up: Path, repository: Path, elsewhere: Path
+) -> None:
+    there = {"RESTIC_REPOSITORY": str(elsewhere), "RESTIC_PASSWORD": "other password"}
+    source = {"RESTIC_FROM_REPOSITORY": str(repository), "RESTIC_FROM_PASSWORD": PASSWORD}
+    lost = Snapshot(1, BlobID(bytes(32)), ("/lost",))
+    name = save_snapshot(open_repository(LocalStorage(repository), PASSWORD), lost).name
+
+    result = becalm("copy", **there, **source)
+    again = becalm("copy", "--json", **there, **source)
+
+    assert (result.status, again.status) == (1, 1)
+    assert f"unable to copy snapshot {name[:8]}: blob {bytes(32).hex()} is in no index" in result.err
+    assert result.report["error"]["type"] == "Damaged"
+    assert again.messages[-1]["already_copied"] == len(snapshots(becalm, **there)) > 0
+    assert json.loads(again.err.splitlines()[0])["item"] == name
+    assert becalm("check", "--read-data", **there).status == 0
 
 
 def test_the_source_of_a_copy_can_be_named_by_the_environment(

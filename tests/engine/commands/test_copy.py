@@ -5,15 +5,23 @@ from pathlib import Path
 import pytest
 
 from becalm_engine.commands import copy as copy_module
-from becalm_engine.commands.copy import Begun, Copied, Copier
+from becalm_engine.commands.copy import Begun, Copied, Copier, Failed
 from becalm_engine.commands.progress import Progress
-from becalm_engine.errors import DamagedError, EngineError, StorageError
+from becalm_engine.errors import (
+    EngineError,
+    LockedError,
+    StoppedError,
+    StorageDeniedError,
+    StorageError,
+    StorageUnavailableError,
+)
 from becalm_engine.format.pack import BlobKind
 from becalm_engine.format.snapshot import Snapshot
 from becalm_engine.format.tree import encode_tree
 from becalm_engine.ids import BlobID, FileID, blob_id
 from becalm_engine.repository import snapshots
 from becalm_engine.repository.reader import PackRange, load_blob
+from becalm_engine.repository.snapshots import StoredSnapshot
 from becalm_engine.repository.writer import DEFAULT_PACK_BYTES, Writer
 from becalm_engine.storage.base import FileKind
 from tests.engine.commands.planted import folder, lose, node, plant, plant_content
@@ -29,6 +37,28 @@ def other() -> World:
 def copy(source: World, target: World, *, progress: Progress | None = None) -> list[Copied]:
     copier = Copier(source.opened(), target.opened(), progress or Progress(), pack_bytes=DEFAULT_PACK_BYTES)
     return [event for event in copier.copy(source.snapshots()) if isinstance(event, Copied)]
+
+
+def outcome(
+    source: World, target: World, every: list[StoredSnapshot] | None = None
+) -> tuple[dict[tuple[str, ...], str], list[tuple[str, ...]]]:
+    """Copy; return why some snapshots cannot be, and which were, by what they are of."""
+    copier = Copier(source.opened(), target.opened(), Progress(), pack_bytes=DEFAULT_PACK_BYTES)
+    events = list(copier.copy(every or source.snapshots()))
+    failed = {one.source.snapshot.paths: str(one.error) for one in events if isinstance(one, Failed)}
+    return failed, [one.source.snapshot.paths for one in events if isinstance(one, Copied)]
+
+
+def spoil(world: World, blob: BlobID, damage: str) -> None:
+    """Fill a blob's pack with zeros, cut it short, or take it away."""
+    place = world.opened().index.find(blob)
+    assert place is not None
+    lose(world, blob)
+    files, key = world.storage.files, (FileKind.PACK, place.pack.hex())  # type: ignore[attr-defined]
+    if damage == "cut":
+        files[key] = files[key][:5]
+    if damage == "gone":
+        del files[key]
 
 
 def save(world: World, tree: BlobID, **fields: object) -> None:
@@ -116,22 +146,90 @@ def test_a_snapshot_whose_tags_differ_is_another(world: World, other: World) -> 
     assert len(other.snapshots()) == 2
 
 
-def test_a_missing_blob_ends_the_copy_and_leaves_no_snapshot(world: World, other: World) -> None:
+def test_a_missing_blob_costs_its_snapshot_alone(world: World, other: World) -> None:
     save(world, plant(world, [node(b"f", size=1, content=(BlobID(bytes(32)),))]))
+    save(world, plant(world, [node(b"whole")]), paths=("/whole",))
 
-    with pytest.raises(DamagedError, match="not in the source"):
+    failed, copied = outcome(world, other)
+
+    assert failed == {("/x",): f"blob {bytes(32).hex()} of a file is not in the source repository"}
+    assert copied == [("/whole",)]
+    assert [one.snapshot.paths for one in other.snapshots()] == copied
+
+
+@pytest.mark.parametrize("damage", ["zeros", "cut", "gone"])
+def test_a_damaged_blob_costs_the_snapshots_that_need_it(world: World, other: World, damage: str) -> None:
+    """The first has copied the shared tree when the blob turns out to be lost: no other may rely on it."""
+    data = plant_content(world, b"content")
+    shared = plant(world, [node(b"f", size=7, content=(data,))])
+    save(world, plant(world, [node(b"a")]), paths=("/a",))
+    save(world, shared, paths=("/b",))
+    save(world, plant(world, [folder(b"d", shared)]), paths=("/c",))
+    save(world, plant(world, [node(b"d")]), paths=("/d",))
+    spoil(world, data, damage)
+
+    failed, copied = outcome(world, other)
+
+    assert failed.keys() == {("/b",), ("/c",)}
+    assert sorted(copied) == [("/a",), ("/d",)]
+    assert sorted(one.snapshot.paths for one in other.snapshots()) == [("/a",), ("/d",)]
+    assert other.check(read_data=True).errors == []
+
+
+def test_a_tree_beside_a_lost_one_is_copied_whole_for_the_next_snapshot(world: World, other: World) -> None:
+    """It was met before the lost one was, and its files were not read yet."""
+    data, lost = plant_content(world, b"content"), plant_content(world, b"lost")
+    good = plant(world, [node(b"f", size=7, content=(data,))])
+    bad = plant(world, [node(b"f", size=4, content=(lost,))])
+    save(world, plant(world, [folder(b"1", bad), folder(b"2", good)]), paths=("/bad",), time_nanos=2 * 10**18)
+    save(world, good, paths=("/good",))
+    lose(world, lost)
+    for every in (world.snapshots(), world.snapshots()[::-1]):
+        target = World()
+        failed, copied = outcome(world, target, every)
+        assert (list(failed), copied) == ([("/bad",)], [("/good",)])
+        assert target.check(read_data=True).errors == []
+
+
+def test_a_lost_tree_costs_its_snapshot_alone(world: World, other: World) -> None:
+    tree = plant(world, [node(b"f")])
+    save(world, tree)
+    save(world, plant(world, [node(b"whole")]), paths=("/whole",))
+    lose(world, tree)
+
+    failed, copied = outcome(world, other)
+
+    assert (list(failed), copied) == ([("/x",)], [("/whole",)])
+
+
+@pytest.mark.parametrize(
+    "error",
+    [StorageDeniedError("no"), StorageUnavailableError("away"), LockedError("lost"), StoppedError("")],
+)
+def test_a_source_that_is_away_or_refuses_ends_the_copy(other: World, error: EngineError) -> None:
+    storage = FaultyStorage()
+    world = World(storage)
+    data = plant_content(world, b"content")
+    save(world, plant(world, [node(b"f", size=7, content=(data,))]))
+    pack = world.opened().index.find(data)
+    assert pack is not None
+    name = pack.pack.hex()
+    storage.on_load = lambda _, one: error if one == name else None  # type: ignore[assignment, return-value]
+
+    with pytest.raises(type(error)):
         copy(world, other)
 
     assert other.snapshots() == []
 
 
-def test_a_damaged_blob_ends_the_copy_and_leaves_no_snapshot(world: World, other: World) -> None:
-    data = plant_content(world, b"content")
-    save(world, plant(world, [node(b"f", size=7, content=(data,))]))
-    lose(world, data)
+def test_a_target_that_fails_ends_the_copy(world: World) -> None:
+    save(world, plant(world, [node(b"f")]))
+    storage = FaultyStorage()
+    other = World(storage)
+    storage.on_save = lambda kind, _: StorageError("broken") if kind is FileKind.PACK else None
 
-    with pytest.raises(EngineError, match="authentication code is wrong"):
-        copy(world, other)
+    with pytest.raises(StorageError, match="broken"):
+        outcome(world, other)
 
     assert other.snapshots() == []
 
