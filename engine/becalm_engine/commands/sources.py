@@ -93,7 +93,8 @@ def leaves(root: Folder) -> Iterator[bytes]:
 
 def stored_paths(sources: Iterable[str]) -> tuple[str, ...]:
     """Return the absolute paths that a snapshot names."""
-    return tuple(sorted({os.path.abspath(source) for source in sources}))
+    absolute = (_one_slash(os.path.abspath(os.fsencode(source))) for source in sources)
+    return tuple(sorted({os.fsdecode(path) for path in absolute}))
 
 
 @dataclass(frozen=True, slots=True)

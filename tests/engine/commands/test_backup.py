@@ -238,7 +238,7 @@ def test_a_link_named_as_source_is_stored_as_a_link(world: World, source: Path) 
 
 
 def test_paths_of_a_snapshot_are_absolute_sorted_and_named_once() -> None:
-    assert stored_paths(["/b/../c", "/a", "/a/"]) == ("/a", "/c")
+    assert stored_paths(["/b/../c", "/a", "/a/", "//a"]) == ("/a", "/c")
 
 
 @pytest.mark.parametrize(
