@@ -20,7 +20,7 @@ from becalm_engine.storage.location import S3Location
 from becalm_engine.storage.options import StorageOptions
 from becalm_engine.storage.s3_body import Body, send_bodies
 from becalm_engine.storage.s3_client import connect, region_of
-from becalm_engine.storage.s3_errors import EXISTS, NO_CONDITIONS, code_of, translated, wants_md5
+from becalm_engine.storage.s3_errors import EXISTS, NO_CONDITIONS, code_of, note_page, translated, wants_md5
 from becalm_engine.storage.s3_listing import refuse_cut_short
 from becalm_engine.storage.s3_models import Models
 
@@ -54,6 +54,7 @@ class S3Storage:
         send_bodies(self._client)
         self._client.meta.events.register("before-send.s3", self._remember_token)
         self._client.meta.events.register("before-parse.s3", self._count_answer)
+        self._client.meta.events.register("before-parse.s3", note_page)
         self._listing = "list_objects" if options.list_objects_v1 else "list_objects_v2"
         self._storage_class = options.storage_class
         self.connections = options.connections

@@ -3,6 +3,7 @@
 import contextlib
 import ssl
 from collections.abc import Iterator
+from typing import Any
 
 from botocore.exceptions import (
     BotoCoreError,
@@ -70,6 +71,9 @@ _BUSY_STATUS = frozenset((408, 425, 429))
 _NEVER_STATUS = frozenset((501, 505))
 """The server does not know the request, and will not learn it."""
 
+_PAGE = "BecalmPage"
+"""A mark at an answer that the client has parsed: of the body nothing else is left there."""
+
 _BROKEN_OFF = ("UNEXPECTED_EOF", "EOF occurred", "timed out")
 
 
@@ -100,6 +104,16 @@ def translated(what: str) -> Iterator[None]:
         ) from error
 
 
+def note_page(response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_: object) -> None:
+    """Mark a 404 that says something, but not in S3's words: whoever said it does not know what is stored.
+
+    The client makes the same `404` of it as of one without a body, which is all that HEAD and some servers have to say.
+    """
+    body = response_dict["body"]
+    if response_dict["status_code"] == 404 and body.strip() and b"<Error" not in body:
+        customized_response_dict[_PAGE] = True
+
+
 def code_of(error: ClientError) -> str:
     """Return S3's word for an error, or the status where there is no word."""
     return str(error.response.get("Error", {}).get("Code", ""))
@@ -122,6 +136,8 @@ def _from_answer(error: ClientError, what: str) -> StorageError:
     if error.operation_name.startswith("AssumeRole"):
         text = f"cannot {what}: the role could not be assumed: {code or status} {message}".rstrip()
         return StorageUnavailableError(text) if status >= 500 else StorageDeniedError(text)
+    if _PAGE in error.response:
+        return StorageUnavailableError(f"{text}; these are no words of S3: has a proxy on the way lost it?")
     return _kind(code, status)(text)
 
 

@@ -105,6 +105,10 @@ PASSING = {
     "400 BadDigest": refusal(400, "BadDigest"),
     "reset": Answer(reset=True),
     "504 that is a page": Answer(504, b"<html><body>Gateway Time-out</body></html>"),
+    "404 that is a line": Answer(404, b"404 page not found\n"),
+    "404 that is a page": Answer(404, b"<html>\n<body>\n<h1>Not Found</h1>\n<hr>\n</body>\n</html>\n"),
+    "404 that is well-formed": Answer(404, b"<html><body><h1>Not Found</h1></body></html>"),
+    "404 in JSON": Answer(404, b'{"message":"no Route matched with those values"}'),
 }
 
 LASTING = {
@@ -116,6 +120,8 @@ LASTING = {
     "403 RequestTimeTooSkewed": (refusal(403, "RequestTimeTooSkewed"), StorageDeniedError),
     "403 that is a page": (Answer(403, b"<html><body>Forbidden</body></html>"), StorageDeniedError),
     "404 NoSuchBucket": (refusal(404, "NoSuchBucket"), ObjectMissingError),
+    "404 NoSuchKey": (refusal(404, "NoSuchKey"), ObjectMissingError),
+    "404 without a body": (Answer(404), ObjectMissingError),
     "405": (refusal(405, "MethodNotAllowed"), StorageError),
     "501": (refusal(501, "NotImplemented"), StorageError),
     "507": (refusal(507, "InsufficientStorage"), StorageFullError),
@@ -215,6 +221,24 @@ def test_a_server_that_complains_of_deleting_nothing_is_passed_over() -> None:
         delete(opened(server.url))
 
     assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("body", [b"404 page not found\n", b"<html><body>Not Found</body></html>"])
+def test_a_proxy_that_has_lost_the_server_does_not_tell_what_is_stored(body: bytes) -> None:
+    with serving_http(lambda _: Answer(404, body)) as server:
+        for call in CALLS:
+            with pytest.raises(StorageUnavailableError, match="no words of S3: has a proxy"):
+                call(opened(server.url))
+
+
+def test_a_head_has_no_body_to_tell_by() -> None:
+    def respond(request: Request) -> Answer:
+        return Answer(404, b"not found") if request.method == "HEAD" else Answer()
+
+    with serving_http(respond) as server:
+        opened(server.url).save(FileKind.CONFIG, CONFIG_NAME, b"config", only_if_absent=True)
+
+    assert [one.method for one in server.requests] == ["HEAD", "PUT"]
 
 
 def test_the_body_of_a_repeated_save_is_whole_each_time() -> None:
