@@ -83,6 +83,8 @@ def limits_of(session: Session, repository: Repository) -> Limits:
     small = pack_bytes // 5 * 4 if arguments.repack_small else pack_bytes // 25
     if arguments.repack_smaller_than:
         small = parse_size(arguments.repack_smaller_than)
+        if not small:  # no pack would count as small, where --repack-small or the default finds some
+            raise UsageError("--repack-smaller-than must be larger than zero")
     if small > pack_bytes:
         raise UsageError(f"--repack-smaller-than {arguments.repack_smaller_than} exceeds the pack size")
     return Limits(

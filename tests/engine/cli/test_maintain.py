@@ -102,6 +102,7 @@ def test_flags_of_prune_are_refused_before_a_snapshot_is_removed(becalm: Becalm,
         ["--max-repack-size=some"],
         ["--repack-uncompressed", "--compression=off"],
         ["--repack-smaller-than=1G"],
+        ["--repack-smaller-than=0"],
         ["--pack-size=1"],
     ],
 )
