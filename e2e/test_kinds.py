@@ -129,12 +129,22 @@ def test_a_kind_with_a_scale_subresource_is_stopped_by_its_own_field(make_shop: 
     shop = make_shop(WEB)
     shop.open_repository()
     shop.kubectl.apply(a_widget("press", 3))
-    document = backup("pressed", shop.workloads)
-    document["spec"]["workloads"].append({"apiVersion": "example.org/v1", "kind": "Widget", "name": "press"})
-    shop.kubectl.apply(document)
+    press = {"apiVersion": "example.org/v1", "kind": "Widget", "name": "press"}
+    by_pods = backup("unknown", shop.workloads)
+    named = backup("pressed", shop.workloads, claims={"names": ["data-web"]})
+    by_pods["spec"]["workloads"].append(press)
+    named["spec"]["workloads"].append(press)
+
+    # nobody makes pods of widgets here, and only pods would tell its claims
+    shop.kubectl.apply(by_pods)
+    refused = shop.await_end("backup", "unknown")
+    assert (refused["phase"], refused["reason"]) == ("Failed", "ClaimsUnknown"), refused
+    assert not any(one.get("stoppedAt") for one in refused.get("workloads", []))
+
+    shop.kubectl.apply(named)
     for members in (0, 3):
         _await_members(shop, members)
-    # nobody looks after widgets here; whoever does says how many there are
+    # whoever looks after widgets says how many there are
     up = '{"status":{"members":3}}'
     shop.kubectl("patch", "widget", "press", "--subresource=status", "--type=merge", "--patch", up)
     status = shop.await_end("backup", "pressed")
