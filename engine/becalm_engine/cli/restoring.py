@@ -94,8 +94,7 @@ def _options(session: Session) -> RestoreOptions:
     if arguments.dry_run and arguments.verify:
         raise UsageError("--dry-run and --verify: nothing would be written that could be verified")
     chosen = options.selection(session)
-    everything = not any((*chosen.include, *chosen.exclude))
-    if arguments.delete and Path(arguments.target).resolve() == Path("/") and everything:
+    if arguments.delete and Path(arguments.target).resolve() == Path("/") and chosen.is_everything:
         raise UsageError("--delete with --target / needs an include or an exclude: it would empty the system")
     return RestoreOptions(
         processes=capacity.processes(),

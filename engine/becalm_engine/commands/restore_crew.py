@@ -123,8 +123,7 @@ def planned(walking: Walking, top: Node | None, ledger: Ledger, progress: Progre
 
 def _may_be_shared(options: RestoreOptions) -> bool:
     """Say whether a directory can be left before those in it: not if what is in them says what becomes of it."""
-    chosen = options.selection
-    return options.processes > 1 and not options.delete and not any((*chosen.include, *chosen.exclude))
+    return options.processes > 1 and not options.delete and options.selection.is_everything
 
 
 def _take(part: Walked, walk: RestoreWalk, ledger: Ledger) -> None:

@@ -110,6 +110,7 @@ class RestoreWalk:
         self._repository = repository
         self._target = place
         self._options = options
+        self._all_wanted = options.selection.is_everything
         self._ledger = ledger
         self._progress = progress
         self._hard_links: dict[_Same, RestoredFile] = {}
@@ -163,10 +164,12 @@ class RestoreWalk:
             self._ledger.failed(path, TargetError("the snapshot has it twice"))
             return []
         level.names.add(node.name)
-        selection = self._options.selection
-        if selection.excludes(path) or not self._ledger.attempt(path, target.refuse_name, node.name):
+        selection, all_wanted = self._options.selection, self._all_wanted
+        if not all_wanted and selection.excludes(path):
             return []
-        included = selection.includes(path)
+        if not self._ledger.attempt(path, target.refuse_name, node.name):
+            return []
+        included = all_wanted or selection.includes(path)
         if node.type == DIR:
             wanted = included or selection.may_include_below(path)
             return (

@@ -12,6 +12,11 @@ class Selection:
     include: tuple[Patterns, ...] = ()
     exclude: tuple[Patterns, ...] = ()
 
+    @property
+    def is_everything(self) -> bool:
+        """Whether every path is wanted."""
+        return not any((*self.include, *self.exclude))
+
     def excludes(self, path: str) -> bool:
         """Say whether a path is left out, and with it all below it."""
         return bool(self.exclude) and any(patterns.match(path) for patterns in self.exclude)

@@ -28,3 +28,11 @@ def test_what_is_excluded_stays_out_whatever_includes_it() -> None:
 
     assert not selection.wants("/a/x")
     assert selection.excludes("/a/x")
+
+
+def test_lists_without_a_pattern_leave_nothing_out() -> None:
+    nothing = (Patterns([]), Patterns([], ignore_case=True))
+
+    assert Selection(include=nothing, exclude=nothing).is_everything
+    assert not Selection(include=(Patterns(["/a"]),)).is_everything
+    assert not Selection(exclude=(Patterns(["/a"]),)).is_everything
