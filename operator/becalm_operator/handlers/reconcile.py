@@ -29,7 +29,7 @@ from becalm_operator.api.restore import Restore
 from becalm_operator.api.schedule import BackupSchedule
 from becalm_operator.cluster.port import Cluster, Key, R, Resource
 from becalm_operator.errors import ClusterError, RefusedError, WebhookAwayError
-from becalm_operator.plan import backup, quiesce, repository, restore, schedule, unmade
+from becalm_operator.plan import backup, quiesce, repository, restore, schedule, unmade, unscaled
 from becalm_operator.plan.steps import (
     Action,
     DeleteBackup,
@@ -260,9 +260,9 @@ def _told_of_run(
     for name, why in starts.items():
         if known[name] != why:  # the same again is no news
             _log.warning("%s: %s was not started: %s", key, name, why)
-    plan = quiesce.unstarted(plan, run.status, starts)
+    plan = unscaled.unstarted(plan, run.status, starts)
     if stops := {str(action.workload): why for action, why in refused if isinstance(action, ScaleDown)}:
-        plan = quiesce.unstopped(plan, run.status, stops, now)
+        plan = unscaled.unstopped(plan, run.status, stops, now)
     snapshots = {
         action.document["metadata"]["name"]: why
         for action, why in refused

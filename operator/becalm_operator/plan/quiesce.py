@@ -4,7 +4,7 @@ The record on the workload is the truth. A status that was lost or is older than
 was stopped is read from records, and written to status again.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TypeVar
@@ -24,8 +24,6 @@ START_TIMEOUT = timedelta(minutes=10)
 REFUSAL_TIMEOUT = timedelta(minutes=1)
 """How long one that cannot be started keeps the others waiting: what refuses it may be served by one of them. As long
 may one that cannot be stopped keep the others down."""
-_REFUSED_SECONDS = 2.0
-"""After how long to try again to stop what was refused."""
 _NOT_REFUSED = {"error": "", "refused_since": None, "refused_at": None}
 """What the state of a workload says of its stop if nothing stands in the way of it."""
 
@@ -140,20 +138,6 @@ def _is_refused_for_long(state: WorkloadStatus) -> bool:
 
 def _unstoppable(state: WorkloadStatus) -> Failure:
     return Failure(Reason.STOP_REFUSED, f"{state.reference} could not be stopped: {state.error}")
-
-
-def unstopped(plan: Plan[S], before: RunStatus, errors: Mapping[str, str], now: datetime) -> Plan[S]:
-    """Return what may be told of a plan when some workloads could not be stopped; `errors` has why, by their names."""
-    plan = _refused(plan, before, errors)
-    at = to_utc(now)
-    workloads = tuple(
-        state.model_copy(update={"refused_since": state.refused_since or at, "refused_at": at})
-        if str(state.reference) in errors
-        else state
-        for state in plan.status.workloads
-    )
-    told = plan.status.model_copy(update={"workloads": workloads})
-    return replace(plan, status=told, again_seconds=_REFUSED_SECONDS)
 
 
 def interference(run: Run, world: World, workloads: Iterable[WorkloadStatus]) -> Failure | None:
@@ -311,32 +295,6 @@ def _is_held_up(workloads: Iterable[WorkloadStatus], waited: timedelta) -> bool:
     """Say whether nobody waits for the order any more, since one workload does not come up."""
     refused = any(state.error and state.stopped_at and not state.started_at for state in workloads)
     return waited > (REFUSAL_TIMEOUT if refused else START_TIMEOUT)
-
-
-def unstarted(plan: Plan[S], before: RunStatus, errors: Mapping[str, str]) -> Plan[S]:
-    """Return what may be told of a plan when some workloads could not be started; `errors` has why, by their names."""
-    news = [state.reference for state in before.workloads if not state.error]
-    told = [_unstarted(one, errors[str(one)]) for one in news if str(one) in errors]
-    plan = _refused(plan, before, errors)
-    return replace(plan, events=[*plan.events, *told])
-
-
-def _refused(plan: Plan[S], before: RunStatus, errors: Mapping[str, str]) -> Plan[S]:
-    """Return a plan without what it says of workloads that were not let be changed; they say why instead."""
-    known = {str(state.reference): state for state in before.workloads}
-    workloads = tuple(
-        state.model_copy(update={"released_at": known[name].released_at, "error": errors[name]})
-        if (name := str(state.reference)) in errors
-        else state
-        for state in plan.status.workloads
-    )
-    events = [event for event in plan.events if str(event.workload) not in errors]
-    return replace(plan, status=plan.status.model_copy(update={"workloads": workloads}), events=events)
-
-
-def _unstarted(workload: WorkloadReference, why: str) -> Event:
-    told = f"{workload} could not be started, and is tried again: {why}"
-    return Event("NotStarted", told, "Warning", workload)
 
 
 def _has_lost_its_record(state: WorkloadStatus, workload: Workload) -> bool:

@@ -12,7 +12,7 @@ from becalm_operator.api.dumps import DumpStatus
 from becalm_operator.api.record import Holder
 from becalm_operator.manifests.dumps import DUMP
 from becalm_operator.manifests.jobs import ACCESS, COMMIT, FORGET, INIT, MOVER, RESTORE, attempt_part
-from becalm_operator.plan import backup, conditions, quiesce, repository, restore, run
+from becalm_operator.plan import backup, conditions, quiesce, repository, restore, run, unscaled
 from becalm_operator.plan.outcome import cannot_start
 from becalm_operator.plan.quiesce import Run, Step
 from becalm_operator.plan.run import SOON, WAITING, WATCHED
@@ -284,7 +284,9 @@ def test_a_start_that_was_refused_is_claimed_by_nobody_and_announced_once(
     status = run.changed(made.status, workloads=step.workloads)
     hook = Event("HookSucceeded", "done")
 
-    plan = quiesce.unstarted(Plan(status, step.actions, (*step.events, hook)), made.status, {str(DB): DENIED})
+    plan = unscaled.unstarted(
+        Plan(status, step.actions, (*step.events, hook)), made.status, {str(DB): DENIED}
+    )
 
     front, back = plan.status.workloads
     assert (front.released_at, front.error) == (NOW, "")
@@ -301,6 +303,6 @@ def test_a_record_that_is_not_in_status_yet_is_not_lost_by_a_refusal() -> None:
     step = quiesce.resume(RUN, world, absorbed, since=NOW, hurry=True)
     status = run.changed(made.status, workloads=step.workloads)
 
-    plan = quiesce.unstarted(Plan(status, step.actions, step.events), made.status, {str(DB): DENIED})
+    plan = unscaled.unstarted(Plan(status, step.actions, step.events), made.status, {str(DB): DENIED})
 
     assert [state.stopped_at for state in plan.status.workloads] == [NOW, NOW]
