@@ -92,7 +92,8 @@ def _all_within(source: random.Random) -> str:
 
 
 def _tag(source: random.Random) -> str:
-    return f"--keep-tag={','.join(source.sample(_TAGS, source.choice((0, 1, 1, 2))))}"
+    tags = source.sample(_TAGS, source.choice((0, 1, 1, 2)))
+    return f"--keep-tag={source.choice(('', '', ' ', ','))}{source.choice((',', ', ')).join(tags)}"
 
 
 def _times(source: random.Random) -> set[int]:

@@ -21,7 +21,7 @@ from becalm_engine.contract import ExitCode, Problem, Report
 from becalm_engine.errors import EngineError, UsageError
 from becalm_engine.format.shown import shown_text
 from becalm_engine.repository.repository import Repository
-from becalm_engine.repository.snapshots import StoredSnapshot
+from becalm_engine.repository.snapshots import StoredSnapshot, tag_list
 
 _SHORT_CHARS = 8
 
@@ -137,8 +137,7 @@ def tag(session: Session, output: Output, progress: Progress) -> Report:
 
 
 def _tags(flags: Sequence[str]) -> tuple[str, ...]:
-    split = (part.strip() for flag in flags for part in flag.split(","))
-    return tuple(dict.fromkeys(part for part in split if part))
+    return tuple(dict.fromkeys(tag for flag in flags for tag in tag_list(flag) if tag))
 
 
 def _put_message(output: Output, document: object) -> None:

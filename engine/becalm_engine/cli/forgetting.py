@@ -129,5 +129,5 @@ def _policy(arguments: Mapping[str, Any]) -> Policy:
         within_weekly=span("keep_within_weekly"),
         within_monthly=span("keep_within_monthly"),
         within_yearly=span("keep_within_yearly"),
-        tags=tuple(tuple(text.split(",")) for text in arguments["keep_tag"]),
+        tags=tuple(map(snapshots.tag_list, arguments["keep_tag"])),
     )

@@ -17,7 +17,7 @@ from becalm_engine.errors import DamagedError, StoppedError, UsageError, WrongPa
 from becalm_engine.format.compression import Compression
 from becalm_engine.repository.lock import locked
 from becalm_engine.repository.repository import Repository, open_repository
-from becalm_engine.repository.snapshots import Filter
+from becalm_engine.repository.snapshots import Filter, tag_list
 from becalm_engine.repository.writer import DEFAULT_PACK_BYTES, MIB
 from becalm_engine.storage.base import Storage
 from becalm_engine.storage.opening import open_storage
@@ -189,8 +189,7 @@ class Session:
     def filter(self) -> Filter:
         """Return the snapshots that --host, --tag and --path mean."""
         arguments = self.arguments
-        tag_lists = tuple(tuple(text.split(",")) for text in arguments.tag)
-        return Filter(tuple(arguments.host), tag_lists, tuple(arguments.path))
+        return Filter(tuple(arguments.host), tuple(map(tag_list, arguments.tag)), tuple(arguments.path))
 
 
 _ONE_OF = (("repo", "repository_file"), ("password_file", "password_command"))

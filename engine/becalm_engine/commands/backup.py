@@ -360,4 +360,4 @@ def is_unchanged(captured: Captured) -> bool:
 
 def sorted_tags(texts: Sequence[str]) -> tuple[str, ...]:
     """Return the tags of all `--tag` flags; one flag may hold several with commas."""
-    return tuple(dict.fromkeys(tag for text in texts for tag in text.split(",") if tag))
+    return tuple(dict.fromkeys(tag for text in texts for tag in snapshots.tag_list(text) if tag))

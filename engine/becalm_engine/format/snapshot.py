@@ -37,8 +37,13 @@ class Snapshot:
         return datetime.fromtimestamp(seconds, self.zone).replace(microsecond=nanos // 1000)
 
     def has_tags(self, tags: Iterable[str]) -> bool:
-        """Say whether it has all of these tags; an empty one stands for having none."""
-        return all(tag in self.tags if tag else not self.tags for tag in tags)
+        """Say whether it has all of these tags. An empty one stands for having none, and asks for no others then."""
+        for tag in tags:
+            if not tag and not self.tags:
+                return True
+            if tag not in self.tags:
+                return False
+        return True
 
 
 def to_document(snapshot: Snapshot) -> dict[str, Any]:

@@ -51,6 +51,11 @@ class Filter:
         )
 
 
+def tag_list(text: str) -> tuple[str, ...]:
+    """Return the tags that one flag names, with commas between them. Spaces around them are no part of them."""
+    return tuple(tag.strip() for tag in text.split(","))
+
+
 def list_snapshots(
     repository: Repository, wanted: Filter | None = None, broken: Broken | None = None
 ) -> list[StoredSnapshot]:

@@ -96,6 +96,16 @@ def test_without_a_policy_all_that_fit_are_removed_if_that_is_meant(becalm: Beca
     assert left(becalm) == [ids[1]]
 
 
+def test_tags_may_have_spaces_between_them(becalm: Becalm, source: Path, ids: list[str]) -> None:
+    becalm("backup", "--host=rose", "--time=2026-01-01 04:00:00", "--tag= keep, yearly", source)
+    [[kept]] = becalm("snapshots", "--json", "--tag=yearly, keep").messages
+
+    becalm("forget", "--group-by=", "--keep-last=1", "--keep-tag= keep, yearly")
+
+    assert kept["tags"] == ["keep", "yearly"]
+    assert left(becalm) == [kept["id"], ids[2]]
+
+
 @pytest.mark.parametrize(
     ("flags", "words"),
     [

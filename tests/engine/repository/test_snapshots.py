@@ -15,6 +15,7 @@ from becalm_engine.repository.snapshots import (
     list_snapshots,
     remove_snapshot,
     save_snapshot,
+    tag_list,
 )
 from becalm_engine.storage.base import FileKind
 from tests.engine.repository.repositories import made
@@ -138,6 +139,20 @@ def test_an_empty_tag_means_having_none() -> None:
 
     assert wanted.fits(snapshot(1))
     assert not wanted.fits(snapshot(1, tags=("a",)))
+
+
+def test_an_empty_tag_ahead_of_others_means_having_none_whatever_they_are() -> None:
+    first, last = Filter(tag_lists=(("", "a"),)), Filter(tag_lists=(("a", ""),))
+
+    assert first.fits(snapshot(1))
+    assert not last.fits(snapshot(1))
+    for wanted in (first, last):
+        assert not wanted.fits(snapshot(1, tags=("a",)))
+
+
+def test_spaces_around_tags_are_no_part_of_them() -> None:
+    assert tag_list("a, b c ,\td") == ("a", "b c", "d")
+    assert tag_list(" ") == ("",)
 
 
 texts = st.sampled_from(("a", "b", "c"))
