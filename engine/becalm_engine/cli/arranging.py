@@ -9,6 +9,8 @@ import argparse
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from becalm_engine.digits import whole_number
+
 _TRUE = frozenset(("1", "t", "T", "true", "TRUE", "True"))
 _FALSE = frozenset(("0", "f", "F", "false", "FALSE", "False"))
 _MAX_COUNT = 9
@@ -32,9 +34,9 @@ class _Arranged:
             self.flags.append((name, name))
         elif switches and value in _FALSE:
             self._forget(name)
-        elif counts and value.isdecimal() and int(value) <= _MAX_COUNT:
+        elif counts and (count := whole_number(value)) is not None and count <= _MAX_COUNT:
             self._forget(name)
-            self.flags += [(name, name)] * int(value)
+            self.flags += [(name, name)] * count
         else:
             self.flags.append((name, f"{name}={value}"))
 

@@ -24,6 +24,7 @@ from becalm_engine.commands.gate import Gate, capture_behind
 from becalm_engine.commands.piped import Command, Pipe, opened_fifo
 from becalm_engine.commands.progress import Progress
 from becalm_engine.contract import Report
+from becalm_engine.digits import whole_number
 from becalm_engine.errors import UsageError
 from becalm_engine.format.shown import shown_text
 from becalm_engine.policy.grouping import Grouping
@@ -174,10 +175,11 @@ def _concurrency(session: Session) -> tuple[int, int]:
     text = session.arguments.read_concurrency
     if text in ("", "0"):
         return capacity.processes(), capacity.THREADS
-    if not text.isdecimal():
+    files = whole_number(text)
+    if files is None:
         raise UsageError(f"--read-concurrency {text!r} is not a number of files")
-    processes = min(capacity.processes(), int(text))
-    return processes, max(1, int(text) // processes)
+    processes = min(capacity.processes(), files)
+    return processes, max(1, files // processes)
 
 
 # --- what is printed

@@ -13,6 +13,7 @@ from becalm_engine.commands import forget as forget_command
 from becalm_engine.commands.forget import Group
 from becalm_engine.commands.progress import Progress
 from becalm_engine.contract import ExitCode, ForgetReport, Problem, Report
+from becalm_engine.digits import whole_number
 from becalm_engine.errors import EngineError, SnapshotMissingError, UsageError
 from becalm_engine.format.shown import shown_text
 from becalm_engine.policy.retention import UNLIMITED, Policy, Span
@@ -108,9 +109,10 @@ def _policy(arguments: Mapping[str, Any]) -> Policy:
         text = arguments[f"keep_{name}"]
         if text in ("unlimited", "-1"):
             return UNLIMITED
-        if not text.isdecimal():
+        number = whole_number(text)
+        if number is None:
             raise UsageError(f"--keep-{name} {text!r} is not a number or unlimited")
-        return int(text)
+        return number
 
     def span(name: str) -> Span:
         text = arguments[name]

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from becalm_engine.cli import passwords
 from becalm_engine.cli.text_files import text_of, trimmed
+from becalm_engine.digits import whole_number
 from becalm_engine.errors import DamagedError, StoppedError, UsageError, WrongPasswordError
 from becalm_engine.format.compression import Compression
 from becalm_engine.repository.lock import locked
@@ -182,9 +183,10 @@ class Session:
         mebibytes = self.arguments.pack_size or self.environment.get("RESTIC_PACK_SIZE", "")
         if mebibytes in ("", "0"):
             return DEFAULT_PACK_BYTES
-        if not mebibytes.isdecimal() or not 4 <= int(mebibytes) <= 128:
+        size = whole_number(mebibytes)
+        if size is None or not 4 <= size <= 128:
             raise UsageError(f"--pack-size {mebibytes} is not between 4 and 128 MiB")
-        return int(mebibytes) * MIB
+        return size * MIB
 
     def filter(self) -> Filter:
         """Return the snapshots that --host, --tag and --path mean."""

@@ -6,6 +6,7 @@ import stat
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from becalm_engine.digits import whole_number
 from becalm_engine.errors import SourceMissingError, UsageError
 from becalm_engine.policy.patterns import Patterns
 from becalm_engine.volume.scan import CACHE_TAG, has_marker
@@ -217,6 +218,7 @@ def parse_size(text: str) -> int:
         UsageError: It is not one.
     """
     match = _SIZE.fullmatch(text.lower())
-    if match is None:
+    number = whole_number(match[1]) if match else None
+    if match is None or number is None:
         raise UsageError(f"{text!r} is not a size like 512K, 10M or 2G")
-    return int(match[1]) * _UNITS[match[2]]
+    return number * _UNITS[match[2]]

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Generic, TypeVar
 
+from becalm_engine.digits import whole_number
 from becalm_engine.errors import UsageError
 from becalm_engine.format.gotime import from_datetime
 from becalm_engine.format.snapshot import Snapshot
@@ -43,8 +44,11 @@ class Span:
         if not found or "".join(number + unit for number, unit in found) != text:
             raise UsageError(f"duration {text!r} is not like 2y5m7d3h")
         amounts = dict.fromkeys("ymdh", 0)
-        for number, unit in found:
-            amounts[unit] += int(number)
+        for digits, unit in found:
+            number = whole_number(digits)
+            if number is None:
+                raise UsageError(f"duration {text!r} is longer than any calendar")
+            amounts[unit] += number
         return cls(amounts["y"], amounts["m"], amounts["d"], amounts["h"])
 
     def before(self, time: datetime) -> datetime:

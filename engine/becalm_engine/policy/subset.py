@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from becalm_engine.digits import whole_number
 from becalm_engine.errors import UsageError
 from becalm_engine.ids import PackID
 
@@ -66,7 +67,7 @@ def parse_subset(text: str, parse_size: Callable[[str], int]) -> Subset:
         UsageError: It is none of them, or names no packs at all.
     """
     if group := _GROUP.fullmatch(text):
-        number, total = int(group[1]), int(group[2])
+        number, total = whole_number(group[1]) or 0, whole_number(group[2]) or 0
         if not 1 <= number <= total <= _MOST_GROUPS:
             raise UsageError(f"--read-data-subset {text}: of n/t, 1 ≤ n ≤ t ≤ {_MOST_GROUPS} must hold")
         return Group(number, total)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from becalm_engine.digits import whole_number
 from becalm_engine.errors import UsageError
 
 _LOOKUPS = ("auto", "dns", "path")
@@ -90,15 +91,17 @@ def parse_rate(text: str, flag: str) -> int:
     Raises:
         UsageError: It is not a whole number.
     """
-    if not (text.isascii() and text.isdecimal()):
+    rate = whole_number(text)
+    if rate is None:
         raise UsageError(f"{flag} {text} is not a whole number of KiB per second; 0 means no limit")
-    return int(text)
+    return rate
 
 
 def _connections(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= 256:
+    number = whole_number(text)
+    if number is None or not 1 <= number <= 256:
         raise UsageError(f"s3.connections={text} is not a number from 1 to 256")
-    return int(text)
+    return number
 
 
 def _switch(pairs: Mapping[str, str], key: str) -> bool:

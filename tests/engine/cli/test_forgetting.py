@@ -115,6 +115,8 @@ def test_tags_may_have_spaces_between_them(becalm: Becalm, source: Path, ids: li
         (["--keep-within=-1d"], "'-1d' is not like"),
         (["--keep-within-daily=1d-1h"], "'1d-1h' is not like"),
         (["--keep-last=-2"], "'-2' is not a number"),
+        ([f"--keep-last={'9' * 5000}"], "is not a number"),
+        ([f"--keep-within={'9' * 5000}h"], "is longer than any calendar"),
     ],
 )
 def test_what_is_careless_is_refused(becalm: Becalm, ids: list[str], flags: list[str], words: str) -> None:

@@ -213,3 +213,21 @@ def test_wrong_usage_is_told_though_the_repository_is_not_there(becalm: Becalm, 
     result = becalm("backup", "--repo", tmp_path / "nowhere", "--pack-size", "1", tmp_path)
 
     assert (result.status, result.err) == (1, "Fatal: --pack-size 1 is not between 4 and 128 MiB\n")
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ("prune", "--pack-size={}"),
+        ("prune", "--max-unused={}"),
+        ("prune", "--max-repack-size={}G"),
+        ("check", "--read-data-subset={0}/{0}"),
+        ("check", "--limit-download={}"),
+        ("backup", "--read-concurrency={}", "."),
+        ("snapshots", "-o", "s3.connections={}", "--repo=s3:http://localhost/bucket"),
+    ],
+)
+def test_a_number_of_thousands_of_digits_is_wrong_usage(becalm: Becalm, flags: tuple[str, ...]) -> None:
+    result = becalm(*(flag.format("9" * 5000) for flag in flags))
+
+    assert (result.status, result.report["error"]["type"]) == (1, "Usage")
