@@ -5,6 +5,7 @@ from argparse import Namespace
 from collections.abc import Callable, Sequence
 
 from becalm_engine.cli import nodes, passwords
+from becalm_engine.cli.broken import PassedOver, passed_over
 from becalm_engine.cli.options import exclusions
 from becalm_engine.cli.output import Output, table
 from becalm_engine.cli.session import Session, read_bytes, refuse_two
@@ -121,9 +122,9 @@ def tag(session: Session, output: Output, progress: Progress) -> Report:
     )
     change.refuse_senseless()
     output.say("create exclusive lock for repository")
-    changed = 0
+    changed, broken = 0, PassedOver(output, "tag")
     with session.locked_repository(exclusive=True) as repository:
-        every = chosen(repository, arguments.id, session.filter())
+        every = chosen(repository, arguments.id, session.filter(), broken)
         for old, new in tag_command.tag(repository, every, change, progress):
             changed += 1
             if output.verbose:
@@ -133,7 +134,7 @@ def tag(session: Session, output: Output, progress: Progress) -> Report:
     output.say(f"modified {changed} snapshots" if changed else "no snapshots were modified")
     _put_message(output, {"message_type": "summary", "changed_snapshots": changed})
     nodes.end(output)
-    return Report()
+    return broken.report()
 
 
 def _tags(flags: Sequence[str]) -> tuple[str, ...]:
@@ -155,11 +156,14 @@ def copy(session: Session, output: Output, progress: Progress) -> Report:
         _source_session(session, progress, output.warn).locked_repository(only_reads=True) as source,
         session.locked_repository() as target,
     ):
-        every = chosen(source, arguments.id, session.filter())
+        broken = PassedOver(output, "copy")
+        every = chosen(source, arguments.id, session.filter(), broken)
         source.load_index()
         target.load_index()
-        copier = Copier(source, target, progress, pack_bytes=session.pack_bytes())
-        failed: list[EngineError] = []
+        copier = Copier(
+            source, target, progress, pack_bytes=session.pack_bytes(), broken=passed_over(output, "copy")
+        )
+        failed = broken.errors
         copied, present = _copy(output, copier, every, failed)
     _put_message(output, {"message_type": "summary", "copied": copied, "already_copied": present})
     nodes.end(output)
@@ -231,9 +235,9 @@ def rewrite(session: Session, output: Output, progress: Progress) -> Report:
     exclusive = options.forget and not options.dry_run
     if exclusive:
         output.say("create exclusive lock for repository")
-    changed = 0
+    changed, broken = 0, PassedOver(output, "rewrite")
     with session.locked_repository(exclusive=exclusive, only_reads=options.dry_run) as repository:
-        every = chosen(repository, arguments.id, session.filter())
+        every = chosen(repository, arguments.id, session.filter(), broken)
         repository.load_index()
         changed = _rewrite(repository, output, every, options, progress)
     verb = "would modify" if options.dry_run else "modified"
@@ -241,7 +245,7 @@ def rewrite(session: Session, output: Output, progress: Progress) -> Report:
     output.say(f"\n{verb} {changed} snapshots" if changed else f"\n{none}")
     _put_message(output, {"message_type": "summary", "changed_snapshots": changed})
     nodes.end(output)
-    return Report()
+    return broken.report()
 
 
 def _rewrite(

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import Any, BinaryIO
 
 from becalm_engine.cli import nodes, show
+from becalm_engine.cli.broken import PassedOver
 from becalm_engine.cli.ncdu import print_ncdu
 from becalm_engine.cli.output import Output, size_text
 from becalm_engine.cli.session import Session
@@ -208,7 +209,8 @@ def stats(session: Session, output: Output, progress: Progress) -> Report:
     """Count how large snapshots are."""
     arguments = session.arguments
     with session.locked_repository(only_reads=True) as repository:
-        every = chosen(repository, arguments.id, session.filter())
+        broken = PassedOver(output, "stats")
+        every = chosen(repository, arguments.id, session.filter(), broken)
         repository.load_index()
         output.result("scanning...")
         roots = [stored.snapshot.tree for stored in every]
@@ -220,7 +222,7 @@ def stats(session: Session, output: Output, progress: Progress) -> Report:
         for line in _sizes_lines(sizes):
             nodes.put(output, line)
     nodes.end(output)
-    return Report()
+    return broken.report()
 
 
 def _sizes_document(sizes: Sizes) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from becalm_engine.cli import nodes
+from becalm_engine.cli.broken import PassedOver
 from becalm_engine.cli.output import Output
 from becalm_engine.cli.session import Session
 from becalm_engine.cli.times import local_text, parse_time
@@ -25,7 +26,8 @@ def find(session: Session, output: Output, progress: Progress) -> Report:
     arguments = session.arguments
     wanted = _wanted(session)
     with session.locked_repository(only_reads=True) as repository:
-        every = chosen(repository, arguments.snapshot, session.filter())
+        damaged = PassedOver(output, "find")
+        every = chosen(repository, arguments.snapshot, session.filter(), damaged)
         every.sort(key=lambda stored: stored.snapshot.time_nanos, reverse=not arguments.reverse)
         repository.load_index()
         ids = _ids(session, repository)
@@ -37,7 +39,7 @@ def find(session: Session, output: Output, progress: Progress) -> Report:
             if arguments.show_pack_id:
                 packs_of(repository, ids, output.result)
     nodes.end(output)
-    return Report(exit_code=ExitCode.ERROR if broken.count else ExitCode.OK)
+    return Report(exit_code=ExitCode.ERROR) if broken.count else damaged.report()
 
 
 def _wanted(session: Session) -> Wanted:

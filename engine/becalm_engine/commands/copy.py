@@ -20,7 +20,7 @@ from becalm_engine.format.tree import DIR, Node, decode_tree
 from becalm_engine.ids import BlobID, PackID
 from becalm_engine.repository import snapshots
 from becalm_engine.repository.reader import PackRange, load_blob, load_range, ranges_of
-from becalm_engine.repository.repository import Repository
+from becalm_engine.repository.repository import Broken, Repository
 from becalm_engine.repository.snapshots import StoredSnapshot
 from becalm_engine.repository.writer import Writer
 
@@ -75,20 +75,30 @@ def _reading() -> Iterator[None]:
 
 
 class Copier:
-    """Copies snapshots of `source`, whose index is loaded, to `target`, whose index is loaded too."""
+    """Copies snapshots of `source`, whose index is loaded, to `target`, whose index is loaded too.
+
+    With `broken`, a damaged snapshot of the target is told to it, and is the copy of none.
+    """
 
     def __init__(
-        self, source: Repository, target: Repository, progress: Progress, *, pack_bytes: int
+        self,
+        source: Repository,
+        target: Repository,
+        progress: Progress,
+        *,
+        pack_bytes: int,
+        broken: Broken | None = None,
     ) -> None:
         self._source = source
         self._target = target
         self._progress = progress
         self._pack_bytes = pack_bytes
+        self._broken = broken and snapshots.only_damaged(broken)
         self._visited: set[BlobID] = set()
 
     def copy(self, every: Iterable[StoredSnapshot]) -> Iterator[Begun | Copied | Failed]:
         """Copy snapshots; yield what is done when it is done, and at once what cannot be copied."""
-        present = _by_first_id(snapshots.list_snapshots(self._target))
+        present = _by_first_id(snapshots.list_snapshots(self._target, broken=self._broken))
         with Writer(self._target, pack_bytes=self._pack_bytes) as writer:
             batch = _Batch()
             for stored in every:

@@ -31,13 +31,15 @@ class Replacer:
     """Puts changed snapshots in the place of others.
 
     One that was stored already, by a run that was killed before it could remove the old one, is not stored again.
+    One that is damaged is the same as none.
     """
 
     def __init__(self, repository: Repository) -> None:
         self._repository = repository
         self._gone: set[str] = set()
         self._derived: dict[FileID | None, list[StoredSnapshot]] = {}
-        for stored in snapshots.list_snapshots(repository):
+        pass_over = snapshots.only_damaged(lambda *_: None)
+        for stored in snapshots.list_snapshots(repository, broken=pass_over):
             self._derived.setdefault(stored.snapshot.original, []).append(stored)
 
     def replace(self, stored: StoredSnapshot, changes: Mapping[str, Any]) -> StoredSnapshot:

@@ -5,8 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from becalm_engine.repository.repository import initialise
+from becalm_engine.storage.local import LocalStorage
 from tests.engine.cli.conftest import Becalm
 from tests.engine.cli.test_maintain import packs
+from tests.engine.repository.repositories import CHEAP, PASSWORD
 
 
 @pytest.fixture
@@ -177,3 +180,63 @@ def test_the_others_are_repaired(becalm: Becalm, repository: Path, ids: list[str
         assert result.status == 0
         assert f"passing over snapshot {ids[1][:8]}: " in result.err
         assert "no snapshots were modified" in result.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("tag", "--add=seen"), "modified 3 snapshots"),
+        (("rewrite", "--new-host=lily"), "modified 3 snapshots"),
+        (("rewrite", "--new-host=lily", "--forget"), "modified 3 snapshots"),
+        (("rewrite", "--new-host=lily", "--dry-run"), "would modify 3 snapshots"),
+        (("stats",), "Snapshots processed:  3"),
+        (("find", "of day 1"), "of day 1"),
+    ],
+)
+def test_the_others_are_worked_on_and_the_command_fails(
+    becalm: Becalm, repository: Path, ids: list[str], arguments: tuple[str, ...], words: str
+) -> None:
+    spoil(repository, ids[1])
+
+    result = becalm(*arguments)
+
+    assert result.status == 1
+    assert f"passing over snapshot {ids[1][:8]}: " in result.err
+    assert f"{arguments[0]} passed over 1 damaged snapshots: " in result.report["error"]["message"]
+    assert words in result.out
+
+
+@pytest.mark.parametrize("arguments", [("tag", "--add=seen"), ("rewrite", "--new-host=lily", "--forget")])
+def test_those_that_are_named_are_changed_and_it_is_not(
+    becalm: Becalm, repository: Path, ids: list[str], arguments: tuple[str, ...]
+) -> None:
+    spoil(repository, ids[1])
+
+    named = becalm(*arguments, ids[2])
+    itself = becalm(*arguments, ids[1])
+
+    assert (named.status, itself.status) == (0, 1)
+    assert "modified 1 snapshots" in named.out
+    assert ids[1] in stored(repository)
+    assert ids[2] not in stored(repository)
+
+
+def test_the_others_are_copied_and_one_at_the_target_keeps_none_back(
+    becalm: Becalm, repository: Path, tmp_path: Path, ids: list[str]
+) -> None:
+    target = tmp_path / "target"
+    initialise(LocalStorage(target), PASSWORD, cost=CHEAP)
+    flags = (f"--repo={target}", f"--from-repo={repository}", f"--from-password-file={tmp_path / 'password'}")
+    (tmp_path / "password").write_text(PASSWORD)
+    spoil(repository, ids[1])
+
+    copied = becalm("copy", *flags)
+    [spoilt, *whole] = stored(target)
+    spoil(target, spoilt)
+    again = becalm("copy", *flags)
+    named = becalm("copy", *flags, ids[3])
+
+    assert (copied.status, again.status, named.status, len(whole)) == (1, 1, 0, 2)
+    for result, name in ((copied, ids[1]), (again, ids[1]), (again, spoilt), (named, spoilt)):
+        assert f"passing over snapshot {name[:8]}: " in result.err
+    assert len(stored(target)) == 4
