@@ -200,7 +200,8 @@ def put_lock(shared: Shared, *, age_minutes: float, exclusive: bool) -> None:
     """Leave the lock of a process on another host."""
     then = time.time_ns() - int(age_minutes * 60 * NANOS)
     lock = Lock(then, exclusive, f"not-{socket.gethostname()}", "somebody", NOBODY, 0, 0)
-    opened(shared.folder).save_document(FileKind.LOCK, lock_file.encode(lock))
+    name = opened(shared.folder).save_document(FileKind.LOCK, lock_file.encode(lock))
+    os.utime(shared.folder / "locks" / name, ns=(then, then))
 
 
 @pytest.fixture

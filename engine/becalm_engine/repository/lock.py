@@ -109,23 +109,39 @@ def _tried(repository: Repository, wish: _Wish, *, settle: Callable[[float], Non
 
 
 def _refuse_conflicts(repository: Repository, wish: _Wish, *, own: str) -> None:
-    for name, lock in list_locks(repository, own=own).items():
-        if _is_void(lock, wish.gone_hosts):
+    """Raise if another holds a lock that conflicts; remove those that nobody holds.
+
+    The clock of the store has to agree that a lock is stale, and what that shows is known by the own lock. Before
+    there is one, stale locks are passed over: there is a second look.
+    """
+    others, written = _look(repository, own)
+    for name, lock in others.items():
+        stale = locks.is_stale(lock, now_nanos=time.time_ns())
+        agreed = stale and locks.is_stored_long(written[name], written.get(own))
+        if agreed or locks.is_gone(lock, wish.gone_hosts, socket.gethostname()):
             with contextlib.suppress(StorageError):  # it stands in nobody's way, also if it stays
                 repository.storage.delete(FileKind.LOCK, name)
-        elif locks.conflicts(lock, exclusive=wish.exclusive):
+        elif (own or not stale) and locks.conflicts(lock, exclusive=wish.exclusive):
             raise LockedError(
-                f"repository is already {lock.describe()}; "
+                f"repository is already {lock.describe()}{_CLOCKS if stale else ''}; "
                 "if that process is gone, remove its lock with `becalm unlock`"
             )
+
+
+_CLOCKS = " (its clock or that of this machine is wrong: the store got the lock less than half an hour ago)"
 
 
 def _is_void(lock: Lock, gone_hosts: frozenset[str]) -> bool:
     return locks.is_void(lock, now_nanos=time.time_ns(), gone_hosts=gone_hosts, own_host=socket.gethostname())
 
 
-def list_locks(repository: Repository, *, own: str = "") -> dict[str, Lock]:
-    """Return all locks but the own one by name. An empty one is nobody's.
+def list_locks(repository: Repository) -> dict[str, Lock]:
+    """Return all locks by name; see `_look`."""
+    return _look(repository, "")[0]
+
+
+def _look(repository: Repository, own: str) -> tuple[dict[str, Lock], dict[str, float | None]]:
+    """Return all locks but the own one by name, and when the store got each of all. An empty one is nobody's.
 
     Whoever refreshes a lock writes another and removes it. So if one disappears meanwhile, they are listed again.
 
@@ -134,11 +150,12 @@ def list_locks(repository: Repository, *, own: str = "") -> dict[str, Lock]:
         LockedError: The same of one that is listed again and again, and not there when it is read.
     """
     for _ in range(_LOOKS):
-        listed = [stored for stored in repository.storage.list(FileKind.LOCK) if stored.name != own]
-        found = {stored.name: _read(repository, stored) for stored in listed if stored.size_bytes}
+        listed = list(repository.storage.list(FileKind.LOCK))
+        others = [stored for stored in listed if stored.size_bytes and stored.name != own]
+        found = {stored.name: _read(repository, stored) for stored in others}
         held = {name: lock for name, lock in found.items() if lock is not None}
         if len(held) == len(found):
-            return held
+            return held, {stored.name: stored.written for stored in listed}
     missing = next(name for name in found if name not in held)
     raise LockedError(
         f"lock {missing} is listed, and is not there when it is read: nobody knows what it forbids"

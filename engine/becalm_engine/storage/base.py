@@ -3,7 +3,7 @@
 import enum
 import threading
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from becalm_engine.errors import StorageError
@@ -38,10 +38,11 @@ CONFIG_NAME = ""
 
 @dataclass(frozen=True, slots=True)
 class StoredFile:
-    """One entry of a listing."""
+    """One entry of a listing. `written` is when, in seconds since 1970 by the clock of the place, if that tells."""
 
     name: str
     size_bytes: int
+    written: float | None = field(default=None, compare=False)
 
 
 def longest_of(kind: FileKind) -> int:

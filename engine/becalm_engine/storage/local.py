@@ -155,7 +155,8 @@ def _listed(folder: Path) -> Iterator[StoredFile]:
         for entry in entries:
             if is_name(entry.name):
                 with contextlib.suppress(FileNotFoundError):  # deleted meanwhile
-                    yield StoredFile(entry.name, entry.stat().st_size)
+                    found = entry.stat()
+                    yield StoredFile(entry.name, found.st_size, found.st_mtime)
 
 
 def _opened(path: Path) -> io.FileIO:

@@ -223,7 +223,8 @@ class S3Storage:
                     if is_name(name) and entry["Key"] == self._key(
                         kind, name
                     ):  # else it is not found by its name
-                        yield StoredFile(name, entry["Size"])
+                        when = entry.get("LastModified")
+                        yield StoredFile(name, entry["Size"], when.timestamp() if when else None)
 
     def delete(self, kind: FileKind, name: str) -> None:
         key = self._key(kind, name)

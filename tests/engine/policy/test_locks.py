@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from becalm_engine.format.lock_file import Lock
-from becalm_engine.policy.locks import conflicts, is_stale, is_void
+from becalm_engine.policy.locks import conflicts, is_stale, is_stored_long, is_void
 
 MINUTE = 60 * 1_000_000_000
 
@@ -39,6 +39,23 @@ def test_a_lock_is_void_if_it_is_stale_or_its_host_is_gone(age_nanos: int, gone:
     found = is_void(lock(0), now_nanos=age_nanos, gone_hosts=gone, own_host="daisy")
 
     assert found is ("rose" in gone or is_stale(lock(0), now_nanos=age_nanos))
+
+
+@pytest.mark.parametrize(
+    ("written", "newest", "long"),
+    [
+        (None, None, True),
+        (None, 5000.0, True),
+        (5000.0, None, False),
+        (5000.0, 4000.0, False),
+        (5000.0, 6800.0, False),
+        (5000.0, 6801.0, True),
+    ],
+)
+def test_a_place_tells_how_long_it_has_had_a_lock(
+    written: float | None, newest: float | None, long: bool
+) -> None:
+    assert is_stored_long(written, newest) is long
 
 
 def test_this_host_is_never_gone() -> None:

@@ -28,9 +28,11 @@ class FakeSleep:
             self._meanwhile()
 
 
-def two() -> tuple[Repository, Repository]:
-    """Return two processes' views of one repository."""
-    first = made(FaultyStorage())
+def two(*times: float) -> tuple[Repository, Repository]:
+    """Return two processes' views of one repository; the files that come are written at these `times`."""
+    storage, clock = FaultyStorage(), iter(times)
+    first = made(storage)
+    storage.clock = lambda: next(clock, None)
     return first, open_repository(first.storage, PASSWORD)
 
 

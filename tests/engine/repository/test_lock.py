@@ -80,6 +80,28 @@ def test_a_stale_lock_is_removed_and_stands_in_nobody_s_way() -> None:
         assert lock_names(first) == {held.name}
 
 
+@pytest.mark.parametrize("settled", [True, False])
+def test_a_lock_that_is_old_only_by_a_wrong_clock_stands(settled: bool) -> None:
+    first, second = two(5000.0, 5000.0 + 29 * 60)
+    name = write_lock(second, age_nanos=HOUR)
+
+    with (
+        pytest.raises(LockedError, match="the store got the lock less than half an hour ago"),
+        locked(first, exclusive=True, sleep=FakeSleep(), settled=settled) as held,
+    ):
+        held.check()
+
+    assert lock_names(first) == {name}
+
+
+def test_a_lock_that_is_old_by_every_clock_is_removed() -> None:
+    first, second = two(5000.0, 5001.0 + 30 * 60)
+    write_lock(second, age_nanos=HOUR)
+
+    with locked(first, exclusive=True, sleep=FakeSleep()) as held:
+        assert lock_names(first) == {held.name}
+
+
 def test_a_lock_of_a_host_that_is_gone_is_removed_and_that_of_another_stands() -> None:
     first, second = two()
     gone = write_lock(second, exclusive=False, hostname="rose")

@@ -1,7 +1,9 @@
 """What every storage promises: one suite, run by each of them."""
 
 import hashlib
+import time
 from concurrent.futures import ThreadPoolExecutor
+from typing import ClassVar
 
 import pytest
 
@@ -14,6 +16,8 @@ NAME, OTHER = "ab" * 32, "cd" * 32
 
 class StorageContract:
     """A subclass has a fixture `storage` that gives an empty place after `create`, and may have one `again`."""
+
+    tells_times: ClassVar[bool] = True
 
     @pytest.mark.parametrize("kind", NAMED)
     def test_what_is_saved_can_be_loaded(self, storage: Storage, kind: FileKind) -> None:
@@ -132,6 +136,14 @@ class StorageContract:
         listed = set(storage.list(kind))
 
         assert listed == {StoredFile(NAME, NAMED.index(kind)), StoredFile(OTHER, 99)}
+
+    def test_a_listing_tells_when_a_file_was_written_if_the_place_tells_times(self, storage: Storage) -> None:
+        storage.save(FileKind.LOCK, NAME, b"content")
+
+        [listed] = storage.list(FileKind.LOCK)
+
+        assert (listed.written is not None) is self.tells_times
+        assert listed.written is None or abs(listed.written - time.time()) < 60
 
     @pytest.mark.parametrize("kind", NAMED)
     def test_an_empty_place_has_empty_listings(self, storage: Storage, kind: FileKind) -> None:

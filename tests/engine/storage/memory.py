@@ -1,7 +1,7 @@
 """The fake that keeps the contract of a storage: a repository in a dictionary."""
 
 import threading
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 
 from becalm_engine.errors import ObjectMissingError, RepositoryExistsError, StorageError
 from becalm_engine.ids import Buffer, is_name
@@ -9,13 +9,15 @@ from becalm_engine.storage.base import FileKind, StoredFile, refuse_too_long
 
 
 class MemoryStorage:
-    """Keeps files in memory. Tests may look at `files` and change them."""
+    """Keeps files in memory. Tests may look at `files` and change them, and let `clock` tell when files are written."""
 
     location = "memory"
     connections = 2
 
     def __init__(self) -> None:
         self.files: dict[tuple[FileKind, str], bytes] = {}
+        self.clock: Callable[[], float | None] = lambda: None
+        self._written: dict[tuple[FileKind, str], float | None] = {}
         self._changing = threading.Lock()
 
     def create(self) -> None:
@@ -26,6 +28,7 @@ class MemoryStorage:
             if only_if_absent and (kind, name) in self.files:
                 raise RepositoryExistsError(f"{kind.value} already exists in {self.location}")
             self.files[kind, name] = bytes(data)
+            self._written[kind, name] = self.clock()
 
     def load(self, kind: FileKind, name: str) -> bytes:
         try:
@@ -49,8 +52,12 @@ class MemoryStorage:
 
     def list(self, kind: FileKind) -> Iterator[StoredFile]:
         with self._changing:
-            found = [(name, len(data)) for (k, name), data in self.files.items() if k is kind]
-        return (StoredFile(name, size) for name, size in found if is_name(name))
+            found = [
+                StoredFile(name, len(data), self._written.get((kind, name)))
+                for (k, name), data in self.files.items()
+                if k is kind
+            ]
+        return (stored for stored in found if is_name(stored.name))
 
     def delete(self, kind: FileKind, name: str) -> None:
         with self._changing:

@@ -6,6 +6,8 @@ from tests.engine.storage.memory import MemoryStorage
 
 
 class TestMemoryStorage(StorageContract):
+    tells_times = False
+
     @pytest.fixture
     def storage(self) -> Storage:
         return MemoryStorage()

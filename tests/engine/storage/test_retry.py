@@ -76,6 +76,8 @@ def retrying(storage: Storage, clock: FakeClock, limit_seconds: float = 900.0) -
 
 
 class TestRetryingStorage(StorageContract):
+    tells_times = False
+
     @pytest.fixture
     def storage(self) -> Storage:
         return retrying(MemoryStorage(), FakeClock())
