@@ -49,6 +49,8 @@ def locked(
     The protocol wants a second look a moment after the lock is written. Unless it is to be `settled`, the block
     does not wait for that: `check` does, which comes before anything is written that others rely on. Whoever is
     ready to wait for others waits for the second look as well: there is no trying again once the work is done.
+    If it took long to write the lock, there is a look before the block, too: a prune that has seen no lock would
+    take packs that are uploaded now for nobody's, and may be gone again at the look after the moment.
 
     Raises:
         LockedError: Another process holds one that conflicts, and still did after `retry_seconds`.
@@ -93,14 +95,18 @@ def _acquired(
 
 
 def _tried(repository: Repository, wish: _Wish, *, settle: Callable[[float], None] | None) -> "HeldLock":
+    started = time.monotonic()
     _refuse_conflicts(repository, wish, own="")
     held = HeldLock(
         repository, exclusive=wish.exclusive, settled=settle is not None, gone_hosts=wish.gone_hosts
     )
-    if settle is None:
+    # within this time another one sees the new lock at its own second look
+    was_quick = time.monotonic() - started < _SETTLE_SECONDS
+    if settle is None and was_quick:
         return held
     try:
-        settle(_SETTLE_SECONDS)  # another process may have written its lock at the same moment
+        if settle is not None:
+            settle(_SETTLE_SECONDS)  # another process may have written its lock at the same moment
         _refuse_conflicts(repository, wish, own=held.name)
     except BaseException:
         held.release()

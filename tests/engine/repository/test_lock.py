@@ -1,3 +1,4 @@
+import contextlib
 import os
 import socket
 import time
@@ -12,11 +13,13 @@ from becalm_engine.errors import (
     StorageError,
     StorageUnavailableError,
 )
+from becalm_engine.repository import lock
 from becalm_engine.repository.lock import list_locks, locked, unlock
+from becalm_engine.repository.repository import open_repository
 from becalm_engine.storage.base import FileKind
 from tests.engine.repository.faulty import FaultyStorage
 from tests.engine.repository.locking import HOUR, FakeSleep, dead_pid, lock_names, two, write_lock
-from tests.engine.repository.repositories import made
+from tests.engine.repository.repositories import PASSWORD, made
 
 
 @pytest.mark.parametrize("exclusive", [False, True])
@@ -255,6 +258,28 @@ def test_whoever_waits_for_others_waits_for_the_second_look() -> None:
         held.check()
 
     assert slept[1] == 1.0
+
+
+@pytest.mark.parametrize("slow", [True, False])
+def test_a_lock_that_was_long_on_its_way_is_followed_by_a_look_at_once(
+    monkeypatch: pytest.MonkeyPatch, slow: bool
+) -> None:
+    """Another one had looked in vain meanwhile. It would delete packs that the block uploads, and may soon be gone."""
+    storage, begun = FaultyStorage(), False
+    first, second = made(storage), open_repository(storage, PASSWORD)
+    monkeypatch.setattr(lock, "_SETTLE_SECONDS", 0.05 if slow else 60.0)
+
+    def meanwhile(_kind: FileKind, _name: str) -> None:
+        storage.on_save = lambda *_: None
+        write_lock(second, exclusive=True)
+        time.sleep(0.1)
+
+    storage.on_save = meanwhile
+    with contextlib.suppress(LockedError), locked(first, exclusive=False, settled=False):
+        begun = True
+
+    assert begun is not slow
+    assert len(lock_names(first)) == 1
 
 
 def test_a_stale_lock_that_may_not_be_deleted_stands_in_nobodys_way() -> None:
