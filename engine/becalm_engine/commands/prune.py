@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from becalm_engine.commands.progress import Progress
 from becalm_engine.commands.removal import confirm_missing, delete_files, delete_packs, pack_sizes
 from becalm_engine.commands.repack import copy_blobs
-from becalm_engine.commands.usage import used_blobs
+from becalm_engine.commands.usage import damaged_copies, used_blobs
 from becalm_engine.errors import DamagedError, EngineError, InternalError, StorageError, UsageError
 from becalm_engine.ids import PackID
 from becalm_engine.policy import prune as policy
@@ -69,7 +69,8 @@ def prepare(
     say(f"finding data that is still in use for {len(staying)} snapshots")
     used = used_blobs(repository, (stored.snapshot.tree for stored in staying), progress)
     say("collecting packs for deletion and repacking")
-    plan = policy.make_plan(repository.index, used, sizes, limits, doubtful=files.doubtful)
+    damaged = damaged_copies(repository, used, progress)
+    plan = policy.make_plan(repository.index, used, sizes, limits, doubtful=files.doubtful, damaged=damaged)
     confirm_missing(repository, plan.missing)
     return Prepared(plan, limits, frozenset(stored.name for stored in every), files, sizes, used)
 

@@ -6,9 +6,10 @@ Records lie unsorted in buckets that the first two bytes of the id choose, as in
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
-from becalm_engine.format.pack import BlobKind
-from becalm_engine.ids import ID_BYTES, BlobID
+from becalm_engine.format.pack import BlobKind, PackedBlob
+from becalm_engine.ids import ID_BYTES, BlobID, PackID
 
 MOST = 255
 _RECORD_BYTES = ID_BYTES + 2
@@ -52,6 +53,28 @@ class BlobCounts:
             for at in range(0, len(bucket), _RECORD_BYTES):
                 record = bytes(bucket[at : at + _RECORD_BYTES])
                 yield BlobKind(record[ID_BYTES]), BlobID(record[:ID_BYTES]), record[_NUMBER_AT]
+
+
+Copy = tuple[PackID, int]
+"""A copy of a blob: the pack that holds it, and where in that it begins."""
+
+
+@dataclass(frozen=True, slots=True)
+class Copies:
+    """The numbers of blobs, as they count for each copy: one that is damaged is no copy of any."""
+
+    used: BlobCounts
+    damaged: frozenset[Copy]
+
+    def get(self, pack: PackID, blob: PackedBlob) -> int | None:
+        """Return the number of the blob of which this is a copy, or None if it is a copy of none that was taken in."""
+        if self.damaged and (pack, blob.offset) in self.damaged:
+            return None
+        return self.used.get(blob.kind, blob.id)
+
+    def put(self, blob: PackedBlob, number: int) -> None:
+        """Change the number of a blob that was taken in."""
+        self.used.put(blob.kind, blob.id, number)
 
 
 def _position(bucket: bytearray, kind: BlobKind, blob: BlobID) -> int | None:

@@ -12,7 +12,7 @@ from becalm_engine.errors import DamagedError, UsageError
 from becalm_engine.format.crypto import OVERHEAD_BYTES
 from becalm_engine.format.pack import LENGTH_BYTES, BlobKind, PackedBlob, header_entry_bytes
 from becalm_engine.ids import PackID
-from becalm_engine.policy.blob_counts import MOST, BlobCounts
+from becalm_engine.policy.blob_counts import MOST, BlobCounts, Copies, Copy
 
 _FEWEST_SMALL_PACKS = 10
 """Fewer are not worth the trouble, and one that cannot grow would be written again for ever."""
@@ -201,27 +201,30 @@ def make_plan(
     limits: Limits,
     *,
     doubtful: Collection[PackID] = (),
+    damaged: Collection[Copy] = (),
 ) -> Plan:
     """Decide about every pack. `sizes` are the packs that are there; `index` is gone through several times.
 
     `used` holds what the snapshots need, all with the number 0. Afterwards those have the number 1 which have to
-    be copied from the packs to repack, and all others 0.
+    be copied from the packs to repack, and all others 0. `damaged` copies are known to be of no use: each counts as a
+    blob that nobody needs.
 
     Raises:
         DamagedError: A used blob lies in no sound pack.
     """
+    copies = Copies(used, frozenset(damaged))
     packs = _listed(index)
     missing = tuple(pack for pack in packs if pack not in sizes)
     unsound = _unsound(packs, sizes, doubtful)
     sound = {pack: about for pack, about in packs.items() if pack not in {*missing, *unsound}}
     statistics = Statistics()
-    _count_copies(index, used, sound)
+    _count_copies(index, copies, sound)
     _refuse_missing(index, used, missing, unsound)
-    _sort_blobs(index, used, sound, statistics)
-    _choose_copies(index, used, sound, statistics)
+    _sort_blobs(index, copies, sound, statistics)
+    _choose_copies(index, copies, sound, statistics)
     remove, candidates = _sorted_packs(sound, limits, statistics)
     repack = _within_limits(candidates, sound, limits, statistics)
-    _keep_only_copied(index, used, sound, {*remove, *repack})
+    _keep_only_copied(index, copies, sound, {*remove, *repack})
     unreferenced = tuple(pack for pack in sizes if pack not in packs and pack not in doubtful)
     statistics.unreferenced_bytes = sum(sizes[pack] for pack in unreferenced)
     statistics.packs_keep = len(sound) - len(remove) - len(repack)
@@ -253,12 +256,11 @@ def _fits(pack: _Pack, size_bytes: int) -> bool:
     return pack.size_bytes == size_bytes and pack.stored_bytes == pack.end
 
 
-def _count_copies(index: Iterable[Placed], used: BlobCounts, sound: Collection[PackID]) -> None:
+def _count_copies(index: Iterable[Placed], used: Copies, sound: Collection[PackID]) -> None:
     for placed in index:
-        blob = placed.blob
-        copies = used.get(blob.kind, blob.id)
+        copies = used.get(placed.pack, placed.blob)
         if copies is not None and copies < MOST and placed.pack in sound:
-            used.put(blob.kind, blob.id, copies + 1)
+            used.put(placed.blob, copies + 1)
 
 
 def _refuse_missing(
@@ -279,14 +281,14 @@ def _refuse_missing(
 
 
 def _sort_blobs(
-    index: Iterable[Placed], used: BlobCounts, sound: Mapping[PackID, _Pack], statistics: Statistics
+    index: Iterable[Placed], used: Copies, sound: Mapping[PackID, _Pack], statistics: Statistics
 ) -> None:
     """Count used and unused blobs. What has several copies is unused for now; one copy is chosen afterwards."""
     for placed in index:
         pack, blob = sound.get(placed.pack), placed.blob
         if pack is None:
             continue
-        copies = used.get(blob.kind, blob.id)
+        copies = used.get(placed.pack, placed.blob)
         if copies == _CHOSEN:
             pack.used.add(blob.stored_bytes)
             statistics.used.add(blob.stored_bytes)
@@ -300,14 +302,14 @@ def _sort_blobs(
 
 
 def _choose_copies(
-    index: Iterable[Placed], used: BlobCounts, sound: Mapping[PackID, _Pack], statistics: Statistics
+    index: Iterable[Placed], used: Copies, sound: Mapping[PackID, _Pack], statistics: Statistics
 ) -> None:
     """Choose which copy stays: one in a pack that stays anyway, or that an interrupted prune has written."""
     if not statistics.duplicate.blobs:
         return
     for placed in index:
         pack, blob = sound.get(placed.pack), placed.blob
-        copies = used.get(blob.kind, blob.id)
+        copies = used.get(placed.pack, placed.blob)
         if pack is None or copies is None or copies == _CHOSEN:
             continue
         only_duplicates = pack.duplicates == pack.unused.blobs
@@ -316,9 +318,9 @@ def _choose_copies(
                 amount.add(blob.stored_bytes)
             for amount in (pack.unused, statistics.duplicate):
                 amount.add(-blob.stored_bytes, -1)
-            used.put(blob.kind, blob.id, _CHOSEN)
+            used.put(placed.blob, _CHOSEN)
         else:
-            used.put(blob.kind, blob.id, _LAST_COPY if copies == _CHOSEN + 1 else copies - 1)
+            used.put(placed.blob, _LAST_COPY if copies == _CHOSEN + 1 else copies - 1)
 
 
 def _sorted_packs(
@@ -378,10 +380,13 @@ def _within_limits(
 
 
 def _keep_only_copied(
-    index: Iterable[Placed], used: BlobCounts, sound: Collection[PackID], leaving: Collection[PackID]
+    index: Iterable[Placed], used: Copies, sound: Collection[PackID], leaving: Collection[PackID]
 ) -> None:
     """What lies in a pack that stays needs no copy."""
     for placed in index:
-        blob = placed.blob
-        if placed.pack in sound and placed.pack not in leaving and used.get(blob.kind, blob.id) is not None:
-            used.put(blob.kind, blob.id, 0)
+        if (
+            placed.pack in sound
+            and placed.pack not in leaving
+            and used.get(placed.pack, placed.blob) is not None
+        ):
+            used.put(placed.blob, 0)

@@ -415,3 +415,22 @@ def test_forgotten_snapshots_count_as_removed(repository: Repository) -> None:
     ).plan
 
     assert plan.statistics.unused.blobs == 6
+
+
+@pytest.mark.parametrize("turn", range(6))  # which copy comes first is left to the names of index files
+def test_of_two_copies_of_a_directory_the_damaged_one_goes(turn: int) -> None:
+    storage = HidingStorage()
+    repository = three_snapshots(storage)
+    root = snapshots.list_snapshots(repository)[0].snapshot.tree
+    place = reopened(repository).index.find(root)
+    assert place is not None
+    content = load_blob(reopened(repository), root)
+    with Writer(repository) as writer:
+        writer.put(root, TREE, content)
+    flip(storage, place.pack, place.blob.offset + 20)
+
+    pruned(repository)
+
+    after = reopened(repository)
+    assert load_blob(after, root) == content
+    assert len(after.index.find_all(root)) == 1

@@ -139,6 +139,42 @@ def test_no_plan_loses_a_used_blob_or_touches_a_doubtful_pack(
     assert set(plan.missing) == packs.keys() - sizes.keys()
 
 
+@given(worlds(), limits, st.sets(st.tuples(numbers, st.integers(0, 5))))
+def test_no_plan_trusts_a_damaged_copy(
+    world: tuple[Packs, set[Handle], set[PackID], dict[PackID, int]],
+    limits: Limits,
+    places: set[tuple[int, int]],
+) -> None:
+    packs, used, doubtful, sizes = world
+    whole = sizes_of(packs)
+    sound = {pack for pack in packs if sizes.get(pack) == whole[pack] and pack not in doubtful}
+    damaged = {
+        (pack_of(number), packs[pack_of(number)][at].offset)
+        for number, at in places
+        if at < len(packs.get(pack_of(number), ()))
+    }
+
+    def handles(some: Iterable[PackID]) -> set[Handle]:
+        return {
+            (blob.kind, blob.id)
+            for pack in some
+            for blob in packs[pack]
+            if (pack, blob.offset) not in damaged
+        }
+
+    to_copy = counted(used)
+    if used - handles(sound):
+        with pytest.raises(DamagedError, match="Nothing was deleted"):
+            make_plan(placed(packs), to_copy, sizes, limits, doubtful=doubtful, damaged=damaged)
+        return
+    plan = make_plan(placed(packs), to_copy, sizes, limits, doubtful=doubtful, damaged=damaged)
+
+    copied = {(kind, blob) for kind, blob, number in to_copy if number}
+    staying = handles(sound - {*plan.remove, *plan.repack})
+    assert used == (staying & used) | copied
+    assert copied <= handles(plan.repack) - staying
+
+
 @given(repositories, st.sets(numbers), limits)
 def test_a_plan_keeps_to_its_limits(packs: Packs, wanted: set[int], limits: Limits) -> None:
     handles = {(blob.kind, blob.id) for blobs in packs.values() for blob in blobs}
