@@ -1,21 +1,24 @@
 """`becalm repair snapshots`: writes damaged snapshots again, without what is lost.
 
-It believes the index, so that has to be repaired first. Nothing is taken for lost on the word of one read, or of
-one that failed: only what was found damaged or gone, again and again.
+It believes the index, so that has to be repaired first: no snapshot is removed if a pack of which that does not
+know holds what it lacks. Nothing is taken for lost on the word of one read, or of one that failed: only what was
+found damaged or gone, again and again.
 """
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from becalm_engine.commands.progress import Progress
-from becalm_engine.commands.removal import require_written
+from becalm_engine.commands.removal import pack_sizes, require_written
 from becalm_engine.errors import DamagedError, ObjectMissingError, StorageError
 from becalm_engine.format.names import quote
-from becalm_engine.format.pack import BlobKind
+from becalm_engine.format.pack import BlobKind, PackedBlob
 from becalm_engine.format.snapshot import Snapshot
 from becalm_engine.format.tree import DIR, FILE, Node, decode_tree, encode_node, encode_tree
 from becalm_engine.ids import BlobID, FileID, PackID, blob_id, parse_id
+from becalm_engine.policy.blob_counts import BlobCounts
 from becalm_engine.repository import index_files, snapshots
+from becalm_engine.repository.pack_header import read_header
 from becalm_engine.repository.reader import load_stored, load_tree, open_blob
 from becalm_engine.repository.repository import Repository
 from becalm_engine.repository.snapshots import StoredSnapshot
@@ -57,6 +60,7 @@ def repair_snapshots(
     Raises:
         StorageError: Something cannot be read for another reason than that it is damaged or gone, or is read
             differently a second time. No snapshot was written or removed then.
+        DamagedError: Snapshots are to be removed, and a pack that is in no index holds what they lack.
     """
     repair = SnapshotRepair()
     looking = _TreeRepair(repository, blob_id, progress)
@@ -66,6 +70,8 @@ def repair_snapshots(
         if tree != stored.snapshot.tree:
             repair.damaged[stored.name] = tree
     repair.empty_lost = looking.empty_lost
+    if forget and repair.damaged:
+        _refuse_unlisted(repository, looking.lost)
     if dry_run:
         return repair
     damaged = [stored for stored in chosen if stored.name in repair.damaged]
@@ -77,6 +83,25 @@ def repair_snapshots(
             snapshots.remove_snapshot(repository, stored)
             repair.removed.append(stored.name)
     return repair
+
+
+def _refuse_unlisted(repository: Repository, lost: BlobCounts) -> None:
+    """See that no pack outside the index holds what seems lost: an index file may be, and nothing else."""
+    listed = frozenset(repository.index.packs())
+    for pack, size_bytes in pack_sizes(repository).items():
+        blobs = [] if pack in listed else _in_header(repository, pack, size_bytes)
+        if any(lost.get(blob.kind, blob.id) is not None for blob in blobs):
+            raise DamagedError(
+                f"pack {pack.hex()} holds what seems lost, and is in no index; no snapshot was removed. "
+                "Run `becalm repair index` first"
+            )
+
+
+def _in_header(repository: Repository, pack: PackID, size_bytes: int) -> list[PackedBlob]:
+    try:
+        return read_header(repository, pack, size_bytes=size_bytes)
+    except DamagedError:
+        return []
 
 
 def _write(
@@ -181,7 +206,10 @@ class _Folder:
 
 
 class _TreeRepair:
-    """Rewrites trees, each once, however many snapshots share it. Without recursion: they may be deep."""
+    """Rewrites trees, each once, however many snapshots share it. Without recursion: they may be deep.
+
+    `lost` are the blobs that were sought in vain.
+    """
 
     def __init__(self, repository: Repository, save: Save, progress: Progress) -> None:
         self._repository = repository
@@ -189,6 +217,7 @@ class _TreeRepair:
         self._progress = progress
         self._done: dict[BlobID, BlobID] = {}
         self.empty_lost = False
+        self.lost = BlobCounts()
 
     def repaired(self, root: BlobID, say: Callable[[str], None]) -> BlobID | None:
         """Return the tree without what is lost: itself if nothing is, None if it cannot be read at all."""
@@ -220,6 +249,7 @@ class _TreeRepair:
                 say(f"  dir {path or '/'!r}: stored again as the empty directory that it was")
                 self.empty_lost, found = True, []
             if found is None:
+                self.lost.add(BlobKind.TREE, tree)
                 return None
             nodes = found
         return _Folder(tree, path, nodes[::-1])
@@ -268,6 +298,8 @@ class _TreeRepair:
         """Leave out of a file what is lost, and say what was wrong with it."""
         sizes = {blob: self._size(blob) for blob in node.content}
         content = tuple([blob for blob in node.content if sizes[blob] is not None])
+        for blob in sizes.keys() - content:
+            self.lost.add(BlobKind.DATA, blob)
         size = sum(sizes[blob] or 0 for blob in content)
         lost = len(node.content) - len(content)
         wrong_size, stated = node.size != size, node.size

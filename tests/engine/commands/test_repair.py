@@ -27,6 +27,7 @@ from tests.engine.commands.repairing import (
     snapshots_repaired,
 )
 from tests.engine.commands.stores import (
+    DATA,
     TREE,
     HidingStorage,
     blobs_of,
@@ -485,6 +486,35 @@ def test_damaged_snapshots_go_only_after_the_new_ones_are_there(
         snapshots_repaired(hurt, forget=True)
 
     assert snapshots.list_snapshots(hurt) == damaged
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_no_snapshot_is_removed_while_a_pack_in_no_index_holds_what_it_lacks(
+    repository: Repository, storage: HidingStorage, dry_run: bool
+) -> None:
+    for name in indexes(repository):
+        storage.delete(FileKind.INDEX, name)
+    before = dict(storage.files)
+
+    with pytest.raises(DamagedError, match="repair index` first"):
+        snapshots_repaired(repository, forget=True, dry_run=dry_run)
+    assert storage.files == before
+    index_repaired(repository)
+
+    assert snapshots_repaired(repository, forget=True).damaged == {}
+
+
+def test_other_packs_that_are_in_no_index_keep_no_damaged_snapshot(
+    hurt: Repository, storage: HidingStorage
+) -> None:
+    before = indexes(hurt)
+    with Writer(opened(hurt)) as writer:
+        writer.save(DATA, b"of a backup that was killed")
+    [index] = indexes(hurt) - before
+    storage.delete(FileKind.INDEX, index)
+    storage.save(FileKind.PACK, "0" * 64, bytes(500))
+
+    assert len(snapshots_repaired(hurt, forget=True).removed) == 1
 
 
 def test_a_snapshot_of_which_nothing_can_be_read_goes_only_if_wanted(repository: Repository) -> None:
