@@ -53,9 +53,8 @@ def damaged_copies(repository: Repository, used: BlobCounts, progress: Progress)
 def _stored_again(repository: Repository, used: BlobCounts) -> dict[PackID, list[PackedBlob]]:
     """Return the directories that are stored several times, by the packs that hold them."""
     packs: dict[PackID, list[PackedBlob]] = {}
-    for kind, blob, _ in used:
-        if kind is BlobKind.TREE:
-            places = [place for place in repository.index.find_all(blob) if place.blob.kind is kind]
-            for place in places if len(places) > 1 else ():
-                packs.setdefault(place.pack, []).append(place.blob)
+    for tree in used.of_kind(BlobKind.TREE):
+        places = [place for place in repository.index.find_all(tree) if place.blob.kind is BlobKind.TREE]
+        for place in places if len(places) > 1 else ():
+            packs.setdefault(place.pack, []).append(place.blob)
     return packs

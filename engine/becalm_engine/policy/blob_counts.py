@@ -48,6 +48,16 @@ class BlobCounts:
         assert at is not None
         bucket[at + _NUMBER_AT] = number
 
+    def of_kind(self, kind: BlobKind) -> Iterator[BlobID]:
+        """Yield the blobs of a kind; the others take no time."""
+        for bucket in self._buckets.values():
+            kinds = bucket[ID_BYTES::_RECORD_BYTES]
+            at = kinds.find(kind)
+            while at >= 0:
+                start = at * _RECORD_BYTES
+                yield BlobID(bytes(bucket[start : start + ID_BYTES]))
+                at = kinds.find(kind, at + 1)
+
     def __iter__(self) -> Iterator[tuple[BlobKind, BlobID, int]]:
         for bucket in self._buckets.values():
             for at in range(0, len(bucket), _RECORD_BYTES):

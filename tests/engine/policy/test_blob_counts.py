@@ -26,6 +26,8 @@ def test_numbers_are_kept_as_in_a_dictionary(
 
     assert {(kind, blob): number for kind, blob, number in counts} == expected
     assert len(counts) == len(expected)
+    for kind in BlobKind:
+        assert sorted(counts.of_kind(kind)) == sorted(blob for of, blob in expected if of is kind)
     for key in [*others, *expected]:
         assert counts.get(*key) == expected.get(key)
 
