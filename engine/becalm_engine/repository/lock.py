@@ -323,6 +323,8 @@ class HeldLock:
         try:
             self._repository.storage.load(FileKind.LOCK, old)
             self.name = self._write()
+            if self._hold.is_lost:  # the old one may have been stale before the new one was there
+                self._hold.lose()
             self._hold.refreshed(now)
             self._repository.storage.delete(FileKind.LOCK, old)
         except StorageError as error:

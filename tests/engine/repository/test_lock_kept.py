@@ -131,6 +131,26 @@ def test_the_time_a_lock_was_written_counts_from_before_that(monkeypatch: pytest
     held.release()
 
 
+def test_a_refresh_that_was_too_long_on_its_way_saves_no_lock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Others took the old lock for stale, and began, before the new one was there."""
+    storage = FaultyStorage()
+    held = HeldLock(made(storage), exclusive=False)
+    now = time.monotonic()
+
+    def slow(*_: object) -> None:
+        monkeypatch.setattr(time, "monotonic", lambda: now + 32 * 60)
+
+    monkeypatch.setattr(time, "monotonic", lambda: now + 20 * 60)  # until then, all refreshes were refused
+    held.check()
+    storage.on_save = slow
+    held._refresh()
+
+    with pytest.raises(LockedError, match="in time"):
+        held.check()
+    held.release()
+    assert list(storage.list(FileKind.LOCK)) == []
+
+
 def test_a_forked_copy_writes_no_index_without_a_lock(tmp_path: Path) -> None:
     repository = made(LocalStorage(tmp_path))
 
