@@ -48,9 +48,9 @@ def of_becalm(theirs: Program, flags: Sequence[str]) -> list[Answer] | None:
 
 
 def of_restic(theirs: Program, flags: Sequence[str]) -> list[Answer] | None:
-    """Return restic's answer, or None if it refuses."""
+    """Return restic's answer, or None if it refuses; 0.14 says nothing to a policy without a rule, and ends with 0."""
     done = theirs.attempt("forget", "--dry-run", "--no-lock", "--json", *flags)
-    return answers(done.stdout.decode()) if done.returncode == 0 else None
+    return answers(done.stdout.decode()) if done.returncode == 0 and done.stdout else None
 
 
 def answers(printed: str) -> list[Answer]:
