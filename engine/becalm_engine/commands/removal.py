@@ -9,6 +9,9 @@ from becalm_engine.ids import PackID
 from becalm_engine.repository.repository import Repository
 from becalm_engine.storage.base import FileKind
 
+_STEP = 1000
+"""Each file that waits to be deleted takes 2 KB, and a prune may delete a million."""
+
 
 def delete_files(repository: Repository, kind: FileKind, names: Collection[str], progress: Progress) -> None:
     """Delete files. What is deleted before an error stays so: callers delete only what nobody needs."""
@@ -20,9 +23,11 @@ def delete_files(repository: Repository, kind: FileKind, names: Collection[str],
         repository.storage.delete(kind, name)
         progress.files_done += 1
 
+    ordered = sorted(names)
     with ThreadPoolExecutor(repository.storage.connections) as pool:
-        for _ in pool.map(delete, sorted(names)):
-            pass
+        for at in range(0, len(ordered), _STEP):
+            for _ in pool.map(delete, ordered[at : at + _STEP]):
+                pass
 
 
 def delete_packs(repository: Repository, packs: Collection[PackID], progress: Progress) -> None:
