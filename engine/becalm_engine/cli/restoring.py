@@ -64,7 +64,7 @@ def _target(arguments: argparse.Namespace) -> Iterator[int]:
     """Open the target. A dry run makes none: an empty folder stands for one that is missing."""
     with contextlib.ExitStack() as held:
         path = arguments.target
-        if arguments.dry_run and not Path(path).exists():
+        if arguments.dry_run and not os.path.lexists(path):
             path = held.enter_context(tempfile.TemporaryDirectory(prefix="becalm-"))
         root = target.open_target(path)
         held.enter_context(target.closing(root))
@@ -77,10 +77,10 @@ def _refuse_to_delete(repository: str, goal: str, wanted: RestoreOptions) -> Non
     Raises:
         UsageError: It lies in the target, and nothing leaves it out.
     """
-    folder, top = parse_location(repository), Path(goal).resolve()
-    if not wanted.delete or not isinstance(folder, Path) or not folder.resolve().is_relative_to(top):
+    folder, top = parse_location(repository), _real(goal)
+    if not wanted.delete or not isinstance(folder, Path) or not _real(folder).is_relative_to(top):
         return
-    inside, chosen = Path("/") / folder.resolve().relative_to(top), wanted.selection
+    inside, chosen = Path("/") / _real(folder).relative_to(top), wanted.selection
     spared = any(chosen.excludes(str(above)) for above in (inside, *inside.parents))
     if not spared and any(chosen.wants(str(inside / kind.value)) for kind in FileKind):
         raise UsageError(
@@ -89,12 +89,17 @@ def _refuse_to_delete(repository: str, goal: str, wanted: RestoreOptions) -> Non
         )
 
 
+def _real(path: str | Path) -> Path:
+    """Return a path without its links. Those that lead in a circle stay: who opens them says what is wrong."""
+    return Path(os.path.realpath(path))  # Path.resolve raises RuntimeError at a circle before Python 3.13
+
+
 def _options(session: Session) -> RestoreOptions:
     arguments = session.arguments
     if arguments.dry_run and arguments.verify:
         raise UsageError("--dry-run and --verify: nothing would be written that could be verified")
     chosen = options.selection(session)
-    if arguments.delete and Path(arguments.target).resolve() == Path("/") and chosen.is_everything:
+    if arguments.delete and _real(arguments.target) == Path("/") and chosen.is_everything:
         raise UsageError("--delete with --target / needs an include or an exclude: it would empty the system")
     return RestoreOptions(
         processes=capacity.processes(),

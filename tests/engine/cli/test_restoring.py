@@ -131,6 +131,20 @@ def test_a_restore_does_not_delete_the_repository_it_reads(
     assert becalm("check").status == 0
 
 
+@pytest.mark.parametrize("flags", [[], ["--delete"], ["--dry-run"]])
+def test_a_target_of_links_that_lead_in_a_circle_is_refused(
+    becalm: Becalm, stored: str, tmp_path: Path, flags: list[str]
+) -> None:
+    (tmp_path / "one").symlink_to("two")
+    (tmp_path / "two").symlink_to("one")
+
+    result = becalm("restore", stored, "--target", tmp_path / "one", *flags)
+
+    assert result.status == 1
+    assert "cannot restore into" in result.err
+    assert "internal error" not in result.err
+
+
 @pytest.fixture
 def without_times(becalm: Becalm, source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A snapshot of many files, and a system that refuses to set their times."""
