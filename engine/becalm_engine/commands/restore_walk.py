@@ -298,9 +298,13 @@ class RestoreWalk:
         """Remove what is asked for and not in the snapshot."""
         try:
             with self._target.folder(folder.place) as handle:
-                for name in sorted(set(target.list_names(handle)) - keep):
+                listed = frozenset(target.list_names(handle))
+                others = sorted(listed - keep)
+                # where case is ignored, what the snapshot has may be there, and listed by another name
+                kept = target.numbers_of(handle, keep - listed if others else ())
+                for name in others:
                     path = f"{folder.path}/{os.fsdecode(name)}"
-                    if self._options.selection.wants(path):
+                    if self._options.selection.wants(path) and not kept & target.numbers_of(handle, (name,)):
                         self._ledger.attempt(path, self._delete, handle, name, folder.path)
         except (FileNotFoundError, NotADirectoryError):
             return

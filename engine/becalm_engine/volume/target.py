@@ -10,7 +10,7 @@ import os
 import stat
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from becalm_engine.errors import TargetError
 from becalm_engine.format.tree import CHARDEV, DEV, FIFO, SYMLINK, Node
@@ -316,6 +316,19 @@ def make_way(folder: int, name: bytes) -> None:
 def is_directory(folder: int, name: bytes) -> bool:
     """Say whether a directory is there, and no link to one."""
     return stat.S_ISDIR(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode)
+
+
+def numbers_of(folder: int, names: Iterable[bytes]) -> set[int]:
+    """Return the numbers of what is there by any of these names, but for names that are refused.
+
+    Links are not followed.
+    """
+    found = set()
+    for name in names:
+        with contextlib.suppress(OSError, TargetError):
+            refuse_name(name)
+            found.add(os.stat(name, dir_fd=folder, follow_symlinks=False).st_ino)
+    return found
 
 
 def list_names(folder: int) -> list[bytes]:

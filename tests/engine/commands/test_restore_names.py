@@ -118,6 +118,25 @@ def test_nor_does_it_when_the_same_command_comes_again(
         assert len(outcome.failed) == 6
 
 
+def test_what_is_there_by_a_name_in_other_letters_is_not_deleted_but_written(
+    ignored_case: Stored, world: World, place: Path
+) -> None:
+    back, content = place / "back", planted.plant_content(world, b"new")
+    inside = planted.plant(world, [planted.node(b"File", content=(content,), size=3)])
+    tree = planted.plant(
+        world, [planted.folder(b"Folder", inside), planted.node(b"Name", content=(content,), size=3)]
+    )
+    (back / "folder").mkdir(parents=True)
+    for path in (back / "name", back / "other", back / "folder" / "file"):
+        path.write_text("old")
+
+    outcome = world.restore(tree, back, delete=True)
+
+    assert (outcome.failed, outcome.files_deleted) == ([], 1)
+    assert sorted(path.name for path in back.iterdir()) == ["folder", "name"]
+    assert (back / "name").read_text() == (back / "folder" / "file").read_text() == "new"
+
+
 def test_files_of_one_number_by_different_names_are_several(
     stored: Stored, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
