@@ -46,5 +46,7 @@ def _escaped(match: re.Match[str]) -> str:
     character = match[0]
     if is_printable(character):
         return character
+    if "\ud800" <= character <= "\udfff":
+        return "\\ufffd"  # half a character is no text; Go writes this for it
     units = character.encode("utf-16-be")
     return "".join(f"\\u{units[at : at + 2].hex()}" for at in range(0, len(units), 2))

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from becalm_engine.format.names import unquote
 from becalm_engine.format.printable import is_printable
-from becalm_engine.format.shown import json_text, shown, shown_text
+from becalm_engine.format.shown import indented_text, json_text, shown, shown_text
 
 
 @pytest.mark.parametrize(
@@ -55,3 +55,11 @@ def test_json_is_written_as_go_writes_it() -> None:
     assert json_text({"a": "<&>", "b": [1, True, None]}) == '{"a":"\\u003c\\u0026\\u003e","b":[1,true,null]}'
     assert json_text("\udcff") == '"\\ufffd"'
     assert json_text("\x9b\U000e0001") == '"\\u009b\\udb40\\udc01"'
+
+
+def test_half_a_character_is_shown_as_go_shows_it_in_one_line_and_in_several() -> None:
+    half = {"user\ud800": ["\udfff", "\ud7ff\ue000"]}
+
+    for text in (json_text(half), indented_text(half)):
+        assert json.loads(text) == {"user\ufffd": ["\ufffd", "\ud7ff\ue000"]}
+        assert text.isascii()
