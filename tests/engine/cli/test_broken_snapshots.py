@@ -26,7 +26,8 @@ def spoil(repository: Path, name: str) -> None:
     """Make a snapshot's file another one than its name says."""
     path = repository / "snapshots" / name
     path.chmod(0o600)
-    path.write_bytes(path.read_bytes()[:-1] + b"\0")
+    *before, last = path.read_bytes()
+    path.write_bytes(bytes((*before, last ^ 1)))
 
 
 def stored(repository: Path) -> list[str]:
